@@ -1,0 +1,67 @@
+import type { Readable } from 'node:stream'
+
+/** What the store says of one object. */
+export interface ObjectFacts {
+  /** Without quotes; the store's name for these exact bytes. */
+  etag: string
+  sizeBytes: number
+  lastModified: Date
+  versionId: string | null
+  /** Base64 CRC-64/NVME of the whole object, where the store gives a full-object one; else null. */
+  crc64nvme: string | null
+}
+
+export interface ListedObject {
+  key: string
+  etag: string
+  sizeBytes: number
+}
+
+/**
+ * An S3-compatible bucket, as far as the product needs one.
+ *
+ * Every call throws AppErrors only: BUCKET_UNAVAILABLE (network, 5xx, time-out), BUCKET_THROTTLED (429, 503
+ * SlowDown), BUCKET_DENIED (401, or 403 while the bucket itself refuses), BUCKET_MISSING (no such bucket),
+ * OBJECT_DENIED (403 for this key only), OBJECT_LOCKED (a lock rule), CANCELLED (the signal).
+ */
+export interface Bucket {
+  readonly name: string
+  /** Identifies the bucket over restarts: endpoint and name, never a key. */
+  readonly id: string
+  /** @returns null when the bucket answers and has no such object (a missing bucket throws BUCKET_MISSING) */
+  head(key: string, signal?: AbortSignal): Promise<ObjectFacts | null>
+  /**
+   * Starts a download of exactly the version `ifMatch`. The caller reads the body to its end or destroys it.
+   * A body that brings no byte for the stall time-out is destroyed with TRANSFER_STALLED, one that ends early
+   * or breaks off with TRANSFER_BROKEN; both destroy the raw socket.
+   *
+   * @throws OBJECT_CHANGED (412), OBJECT_MISSING (404)
+   */
+  get(key: string, options: { ifMatch: string; signal?: AbortSignal }): Promise<Download>
+  /**
+   * Size of the parts that a multipart object was uploaded in, from `HEAD ?partNumber=1`.
+   * @returns null where the store does not tell
+   */
+  partBytes(key: string, etag: string, signal?: AbortSignal): Promise<number | null>
+  /** @returns `changed` when `ifMatch` was given, the store honours it, and the object is another version */
+  delete(
+    key: string,
+    options?: { ifMatch?: string; signal?: AbortSignal },
+  ): Promise<'deleted' | 'gone' | 'changed'>
+  /** Uploads small bytes in one request; the product needs it only to probe what the store honours. */
+  put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<{ etag: string }>
+  /** One page of keys in order; `after` continues. For doctor and tests, never on the run path. */
+  list(options?: { prefix?: string; after?: string }): Promise<ListedObject[]>
+  /** One cheap request that proves that the bucket exists and that these credentials may read it. */
+  check(signal?: AbortSignal): Promise<void>
+  /** Sockets in use now; 0 when every body was consumed or destroyed. */
+  openSockets(): number
+  close(): void
+}
+
+export interface Download {
+  /** From the GET's own headers. */
+  sizeBytes: number
+  etag: string
+  body: Readable
+}
