@@ -77,6 +77,8 @@ export const ERRORS = {
   LINK_REFUSED: itemLater,
   PATH_UNSAFE: itemNever,
   MASS_CHANGE: archive,
+  /** A sidecar that is torn, edited or of an unknown schema. */
+  SIDECAR_INVALID: { ...itemLater, status: 503 },
 
   /** Another worker holds the item now: nothing of ours counts any more. */
   LEASE_LOST: itemLater,
