@@ -21,7 +21,7 @@ export const ITEM_STATES = {
   },
   publishing: {
     sentence: 'It is proven whole and is being filed in the archive.',
-    next: ['archived', 'withdrawing', 'claimed', 'waiting'],
+    next: ['archived', 'withdrawing', 'waiting'],
     open: true,
     machine: true,
   },

@@ -1,0 +1,152 @@
+import type { MediaColumn } from '../config.ts'
+import { isAppError } from '../errors.ts'
+import type { Item } from '../media.ts'
+import { mediaColumn, notDeleted } from './backend.ts'
+import type { Sql } from './connect.ts'
+import { arrayText, type Held, type ItemRow, toItem, type WorkerContext } from './item-rows.ts'
+
+/**
+ * Claims approved rows. The upsert's own WHERE decides between claimers: SKIP LOCKED on the media row would not, because
+ * that row does not change while an item is worked on.
+ *
+ * A row that has no open item opens its next generation if key, size or approval time differ from the latest one's.
+ * An open item is taken over when it is due and its lease is over — or is our own from a claim whose answer was lost.
+ */
+export async function claimApproved(
+  context: WorkerContext,
+  limit: number,
+  held: readonly Held[],
+): Promise<Item[]> {
+  for (let tries = 1; ; tries++) {
+    try {
+      const rows = await context.database.settle((sql) =>
+        claimStatement(sql, context, { limit, held }),
+      )
+      return rows.map(toItem)
+    } catch (error) {
+      // Two claimers made the same generation at once: one of them sees the other's row when it looks again.
+      if (!isAppError(error, 'DB_DUPLICATE') || tries === 5) throw error
+    }
+  }
+}
+
+function claimStatement(
+  sql: Sql,
+  context: WorkerContext,
+  { limit, held }: { limit: number; held: readonly Held[] },
+) {
+  const { backend, archiveId, owner, leaseMs } = context
+  const { mapping } = backend
+  const column = (name: MediaColumn, type = 'text') => mediaColumn(sql, backend, name, type)
+  const inHand = arrayText(held.map((item) => item.id))
+  const free = sql`(i.lease_until is null or i.lease_until < clock_timestamp()
+    or (i.lease_owner = ${owner} and not i.id = any(${inHand}::bigint[])))`
+  return sql<ItemRow[]>`
+    with candidates as materialized (
+      select m.${sql(mapping.mediaColumns.id)} as media_id, ${column('user_id', 'bigint')} as user_id,
+        ${column('title')} as title, ${column('filename')} as filename,
+        case ${column('content_type')}::text when ${mapping.kinds.video} then 'video'
+          when ${mapping.kinds.image} then 'image' when ${mapping.kinds.audio} then 'audio' end as content_type,
+        ${column('mime_type')} as mime_type, nullif(${column('file_size', 'bigint')}, 0) as declared_bytes,
+        ${column('object_key')} as object_key, ${column('approved_at')} as approved_at,
+        coalesce(i.generation, 0) as latest,
+        coalesce(i.state in ('claimed', 'waiting', 'missing'), false) as again
+      from ${sql(mapping.mediaTable)} m
+      left join lateral (
+        select * from strongroom.items where media_id = m.${sql(mapping.mediaColumns.id)}
+        order by generation desc limit 1) i on true
+      where ${column('status')} = ${mapping.status.approved} and ${notDeleted(sql, backend)}
+        and ${column('approved_at')} is not null and ${column('object_key')} is not null
+        and exists (select from strongroom.archives where id = ${archiveId} and sick_at is null)
+        and case
+          when i.id is null then true
+          when i.state in ('claimed', 'waiting', 'missing') then ${free} and i.next_attempt_at <= clock_timestamp()
+          when i.state in ('publishing', 'withdrawing') then false
+          else (i.object_key, i.declared_bytes, i.approved_at) is distinct from
+            (${column('object_key')}::text, nullif(${column('file_size', 'bigint')}, 0)::bigint, ${column('approved_at')}::timestamptz)
+        end
+      order by ${column('approved_at')}, m.${sql(mapping.mediaColumns.id)}
+      limit ${limit})
+    insert into strongroom.items as i (media_id, generation, archive_id, state, user_id, title, filename, content_type,
+      mime_type, declared_bytes, object_key, approved_at, lease_owner, lease_until)
+    select media_id, case when again then latest else latest + 1 end, ${archiveId}, 'claimed', user_id, title, filename,
+      content_type, mime_type, declared_bytes, object_key, approved_at,
+      ${owner}, clock_timestamp() + ${leaseMs} * interval '1 ms'
+    from candidates order by approved_at, media_id
+    on conflict (media_id) where state in ('claimed', 'publishing', 'waiting', 'missing', 'withdrawing')
+    do update set state = 'claimed', epoch = i.epoch + 1,
+      user_id = excluded.user_id, title = excluded.title, filename = excluded.filename,
+      content_type = excluded.content_type, mime_type = excluded.mime_type, declared_bytes = excluded.declared_bytes,
+      object_key = excluded.object_key, approved_at = excluded.approved_at, archive_path = null,
+      -- a lease that ran out in the middle of the work is an attempt too: it may have killed its worker
+      attempts = i.attempts + case when i.state = 'claimed' and i.lease_owner <> ${owner} then 1 else 0 end,
+      lease_owner = excluded.lease_owner, lease_until = excluded.lease_until, updated_at = clock_timestamp()
+    where i.state in ('claimed', 'waiting', 'missing') and ${free} and i.next_attempt_at <= clock_timestamp()
+    returning i.*`
+}
+
+/** Takes over what dead workers left half published or half withdrawn. */
+export async function claimAbandoned(
+  { database, owner, leaseMs, archiveId }: WorkerContext,
+  limit: number,
+  held: readonly Held[],
+): Promise<Item[]> {
+  const inHand = arrayText(held.map((item) => item.id))
+  const rows = await database.settle(
+    (sql) => sql<ItemRow[]>`
+      with abandoned as (
+        select id from strongroom.items
+        where state in ('publishing', 'withdrawing') and next_attempt_at <= clock_timestamp()
+          and (lease_until is null or lease_until < clock_timestamp()
+            or (lease_owner = ${owner} and not id = any(${inHand}::bigint[])))
+          and exists (select from strongroom.archives where id = ${archiveId} and sick_at is null)
+        order by id limit ${limit} for no key update skip locked)
+      update strongroom.items i set epoch = i.epoch + 1, lease_owner = ${owner},
+        lease_until = clock_timestamp() + ${leaseMs} * interval '1 ms', updated_at = clock_timestamp()
+      from abandoned where i.id = abandoned.id returning i.*`,
+  )
+  return rows.map(toItem)
+}
+
+/**
+ * Claims items whose source is due to go, and those whose release a dead worker left: both take the same way, which
+ * starts with reading the archived file again.
+ *
+ * A source stays while another live media row with the same key is not archived. R2 treats keys that are equal in NFC
+ * as one object, hence the three spellings.
+ */
+export async function claimDueForRelease(
+  context: WorkerContext,
+  limit: number,
+  held: readonly Held[],
+): Promise<Item[]> {
+  const { database, owner, leaseMs, archiveId, backend } = context
+  const { mediaTable, mediaColumns, status } = backend.mapping
+  const inHand = arrayText(held.map((item) => item.id))
+  const rows = await database.settle(
+    (sql) => sql<ItemRow[]>`
+      with due as (
+        select i.id from strongroom.items i
+        where ((i.state = 'archived' and i.release_due <= clock_timestamp())
+            or (i.state = 'releasing' and i.next_attempt_at <= clock_timestamp()
+              and (i.lease_until is null or i.lease_until < clock_timestamp()
+                or (i.lease_owner = ${owner} and not i.id = any(${inHand}::bigint[])))))
+          and exists (select from strongroom.archives
+            where id = ${archiveId} and sick_at is null and release_paused_at is null)
+          and not exists (
+            select from ${sql(mediaTable)} m
+            where m.${sql(mediaColumns.object_key)} in
+                (i.object_key, normalize(i.object_key, nfc), normalize(i.object_key, nfd))
+              and m.${sql(mediaColumns.id)} <> i.media_id and ${notDeleted(sql, backend)}
+              and m.${sql(mediaColumns.status)} <> ${status.archived}
+              and not exists (select from strongroom.items other
+                where other.media_id = m.${sql(mediaColumns.id)}
+                  and other.state in ('archived', 'releasing', 'released', 'source_differs', 'kept')
+                  and normalize(other.object_key, nfc) = normalize(i.object_key, nfc)))
+        order by i.release_due limit ${limit} for no key update of i skip locked)
+      update strongroom.items i set state = 'releasing', epoch = i.epoch + 1, lease_owner = ${owner},
+        lease_until = clock_timestamp() + ${leaseMs} * interval '1 ms', updated_at = clock_timestamp()
+      from due where i.id = due.id returning i.*`,
+  )
+  return rows.map(toItem)
+}

@@ -1,0 +1,218 @@
+import postgres from 'postgres'
+import type { DatabaseConfig } from '../config.ts'
+import { AppError, isAppError, systemCode } from '../errors.ts'
+
+export type Sql = postgres.Sql
+export type Fragment = postgres.Fragment
+type Rows = readonly postgres.Row[]
+
+export interface Database {
+  /**
+   * Runs one statement with a deadline. Serialisation failures and deadlocks are repeated.
+   *
+   * @throws DB_UNAVAILABLE (not sent), DB_UNKNOWN (sent, no answer: it may have happened), DB_AUTH, DB_DENIED,
+   *   DB_SCHEMA, DB_DUPLICATE
+   */
+  run<T extends Rows>(statement: (sql: Sql) => postgres.PendingQuery<T>): Promise<T>
+  /**
+   * Runs a statement that may be repeated without harm until the database has answered: protocol writes name the
+   * item's epoch and report what they find, so that a lost answer is simply asked for again.
+   */
+  settle<T extends Rows>(
+    statement: (sql: Sql) => postgres.PendingQuery<T>,
+    withinMs?: number,
+  ): Promise<T>
+  /** Runs a script of statements without parameters. */
+  script(text: string): Promise<void>
+  close(): Promise<void>
+}
+
+/** The client-side deadline lies above the server's own time-outs, so that reaching it means the network. */
+const STATEMENT_TIMEOUT_MS = 10_000
+const LOCK_TIMEOUT_MS = 5_000
+const DEADLINE_MS = 15_000
+const CONFLICT_TRIES = 8
+
+/**
+ * Opens a pool of at most eight connections; nothing is sent before the first statement.
+ *
+ * The driver is used as its known faults demand: no interactive transactions (a backend that dies inside one
+ * crashes the process or hangs the pool: porsager/postgres 1066, 1154, 1208), no type query at start
+ * (`fetch_types`), a backoff of at most one second (the default of up to 20 s looks like a hang).
+ */
+export function openDatabase(
+  config: DatabaseConfig,
+  options: { deadlineMs?: number } = {},
+): Database {
+  const deadlineMs = options.deadlineMs ?? DEADLINE_MS
+  let sql = connect(config)
+
+  const replacePool = (broken: Sql) => {
+    if (sql !== broken) return
+    sql = connect(config)
+    // Its connections are believed dead; nothing waits for them and nothing depends on how they end.
+    void broken.end({ timeout: 0 }).catch(() => {})
+  }
+
+  const once = async <T extends Rows>(statement: (sql: Sql) => PromiseLike<T>): Promise<T> => {
+    const pool = sql
+    try {
+      return await within(statement(pool), deadlineMs)
+    } catch (error) {
+      if (isAppError(error, 'DB_UNKNOWN')) replacePool(pool)
+      throw translate(error, config)
+    }
+  }
+
+  const run: Database['run'] = async (statement) => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await once(statement)
+      } catch (error) {
+        if (!isAppError(error, 'DB_CONFLICT') || tries === CONFLICT_TRIES) throw error
+        await pause(Math.random() * 20 * tries)
+      }
+    }
+  }
+
+  return {
+    run,
+    async settle(statement, withinMs = 45_000) {
+      const giveUp = performance.now() + withinMs
+      for (let wait = 50; ; wait = Math.min(wait * 2, 1_000)) {
+        try {
+          return await run(statement)
+        } catch (error) {
+          if (!isAppError(error, 'DB_UNKNOWN', 'DB_UNAVAILABLE') || performance.now() > giveUp)
+            throw error
+        }
+        await pause(wait)
+      }
+    },
+    async script(text) {
+      await once((pool) => pool.unsafe(text).simple())
+    },
+    async close() {
+      await sql.end({ timeout: 2 })
+    },
+  }
+}
+
+function connect(config: DatabaseConfig): Sql {
+  return postgres({
+    host: config.host,
+    port: config.port,
+    database: config.database,
+    username: config.user,
+    ...(config.password === null ? {} : { password: config.password }),
+    ssl: config.ssl === 'disable' ? false : config.ssl,
+    max: 8,
+    prepare: !config.pooler,
+    fetch_types: false,
+    connect_timeout: 5,
+    idle_timeout: 60,
+    backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 1),
+    onnotice: () => {},
+    connection: config.pooler
+      ? {}
+      : {
+          application_name: 'strongroom',
+          statement_timeout: STATEMENT_TIMEOUT_MS,
+          lock_timeout: LOCK_TIMEOUT_MS,
+        },
+  })
+}
+
+async function within<T>(answer: PromiseLike<T>, deadlineMs: number): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const deadline = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new AppError('DB_UNKNOWN', `the database gave no answer within ${deadlineMs} ms`))
+    }, deadlineMs)
+  })
+  try {
+    return await Promise.race([answer, deadline])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}
+
+const notSent = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ETIMEDOUT',
+  'ENOENT',
+  'CONNECT_TIMEOUT',
+  '53300',
+  '57P03',
+])
+/** The server itself gave the statement up, so it did not happen. */
+const givenUp = new Set(['55P03', '57014'])
+const noAnswer = new Set([
+  'CONNECTION_CLOSED',
+  'CONNECTION_ENDED',
+  'CONNECTION_DESTROYED',
+  'ECONNRESET',
+  'EPIPE',
+  '57P01',
+  '57P02',
+])
+const refused = new Set(['28P01', '28000'])
+const denied = new Set(['42501', '25006'])
+const schema = new Set([
+  '42P01',
+  '42703',
+  '3F000',
+  '3D000',
+  '22P02',
+  '42704',
+  '42883',
+  '42804',
+  '23502',
+])
+
+function translate(error: unknown, config: DatabaseConfig): AppError {
+  if (error instanceof AppError) return error
+  const code = systemCode(error) ?? ''
+  const message = error instanceof Error ? error.message : String(error)
+  const where = `${config.host}:${config.port}`
+  const options = { cause: error }
+  if (code === '40P01' || code === '40001') return new AppError('DB_CONFLICT', message, options)
+  if (code === '23505') return new AppError('DB_DUPLICATE', message, options)
+  if (refused.has(code))
+    return new AppError('DB_AUTH', `the database at ${where} refuses user "${config.user}"`, {
+      cause: error,
+      hint: 'check DB_USER and DB_PASSWORD (or DATABASE_URL)',
+    })
+  if (denied.has(code))
+    return new AppError('DB_DENIED', `the database role may not do this: ${message}`, {
+      cause: error,
+      hint: 'run "strongroom doctor": it prints the missing GRANT',
+    })
+  if (schema.has(code))
+    return new AppError('DB_SCHEMA', `the database does not fit: ${message}`, {
+      cause: error,
+      hint: 'run "strongroom doctor": it prints the exact SQL or setting that is missing',
+    })
+  if (givenUp.has(code))
+    return new AppError('DB_UNAVAILABLE', `the database was too slow: ${message}`, options)
+  if (noAnswer.has(code) || code.startsWith('08'))
+    return new AppError(
+      'DB_UNKNOWN',
+      `the connection to the database at ${where} was lost`,
+      options,
+    )
+  if (notSent.has(code))
+    return new AppError('DB_UNAVAILABLE', `the database at ${where} cannot be reached (${code})`, {
+      cause: error,
+      hint: 'check DB_HOST and DB_PORT, and that the database is running',
+    })
+  return new AppError('INTERNAL', `the database answered: ${message}`, options)
+}

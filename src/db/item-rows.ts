@@ -1,0 +1,99 @@
+import type { ItemState } from '../item-states.ts'
+import type { Intent, Item, MediaKind, ProbeFacts, Proof } from '../media.ts'
+import type { Backend } from './backend.ts'
+import type { Database } from './connect.ts'
+
+/** An item as far as the lease goes. */
+export interface Held {
+  id: number
+  epoch: number
+}
+
+/** What a worker is and what it may touch; every statement is bound to it. */
+export interface WorkerContext {
+  database: Database
+  backend: Backend
+  archiveId: string
+  /** Unique per process: a lost answer to a claim is asked for again under this name. */
+  owner: string
+  leaseMs: number
+  releaseGraceMs: number
+}
+
+/** A PostgreSQL array literal of whole numbers. */
+export function arrayText(numbers: readonly number[]): string {
+  return `{${numbers.join(',')}}`
+}
+
+/** Columns of `strongroom.items` as the driver returns them: bigint as text, timestamptz as Date. */
+export interface ItemRow {
+  id: string
+  media_id: string
+  generation: number
+  epoch: number
+  state: ItemState
+  user_id: string | null
+  title: string | null
+  filename: string | null
+  content_type: MediaKind | null
+  mime_type: string | null
+  declared_bytes: string | null
+  object_key: string
+  approved_at: Date
+  attempts: number
+  archive_path: string | null
+  sha256: string | null
+  size_bytes: string | null
+  bucket: string | null
+  etag: string | null
+  version_id: string | null
+  last_modified: Date | null
+  probe: ProbeFacts | null
+  proof: Proof | null
+  filed_at: Date | null
+  archived_at: Date | null
+}
+
+export function toItem(row: ItemRow): Item {
+  return {
+    id: Number(row.id),
+    generation: row.generation,
+    epoch: row.epoch,
+    state: row.state,
+    media: {
+      mediaId: Number(row.media_id),
+      userId: row.user_id === null ? null : Number(row.user_id),
+      title: row.title,
+      filename: row.filename,
+      contentType: row.content_type,
+      mimeType: row.mime_type,
+      declaredBytes: Number(row.declared_bytes) || null,
+      objectKey: row.object_key,
+      approvedAt: row.approved_at,
+    },
+    attempts: row.attempts,
+    intent: toIntent(row),
+    archivedAt: row.archived_at,
+  }
+}
+
+function toIntent(row: ItemRow): Intent | null {
+  const { archive_path, sha256, bucket, etag, last_modified, probe, proof, filed_at } = row
+  if (archive_path === null || sha256 === null || bucket === null || etag === null) return null
+  if (last_modified === null || probe === null || proof === null || filed_at === null) return null
+  return {
+    archivePath: archive_path,
+    sha256,
+    source: {
+      bucket,
+      key: row.object_key,
+      etag,
+      versionId: row.version_id,
+      lastModified: last_modified,
+      sizeBytes: Number(row.size_bytes),
+    },
+    probe,
+    proof,
+    filedAt: filed_at,
+  }
+}

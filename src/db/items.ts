@@ -1,0 +1,175 @@
+import { type AppError, isAppError } from '../errors.ts'
+import type { ItemState } from '../item-states.ts'
+import type { Intent, Item } from '../media.ts'
+import { claimAbandoned, claimApproved, claimDueForRelease } from './claims.ts'
+import type { Sql } from './connect.ts'
+import { arrayText, type Held, type WorkerContext } from './item-rows.ts'
+
+export type { Held, WorkerContext } from './item-rows.ts'
+
+import { markReapproved, recordArchived, recordRejected, recordReleased } from './records.ts'
+
+/**
+ * The protocol's writes, one statement each. All of them may be repeated: they name the item's epoch and tell what
+ * they found, so a lost answer is asked for again until the database has spoken.
+ */
+export interface Items {
+  /** Approved rows that nobody works on, oldest approval first. `held` is what this worker has in hand already. */
+  claim(limit: number, held: readonly Held[]): Promise<Item[]>
+  /** Items that a dead worker left in `publishing` or `withdrawing`. */
+  claimAbandoned(limit: number, held: readonly Held[]): Promise<Item[]>
+  /** Archived items whose grace is over, as `releasing`; nothing while releases are paused or the disk is sick. */
+  claimDue(limit: number, held: readonly Held[]): Promise<Item[]>
+  /** Extends the leases. @returns the ids still held, and the database's clock */
+  heartbeat(held: readonly Held[]): Promise<{ alive: Set<number>; databaseTimeMs: number }>
+  /** `taken`: another item owns the archive path. */
+  commitIntent(item: Held, intent: Intent): Promise<'committed' | 'taken' | 'stale'>
+  /** `withdrawing`: the media row is no longer the approved row that was claimed. */
+  record(item: Held): Promise<'archived' | 'withdrawing' | 'stale'>
+  reject(item: Held, verdict: { reason: string; report: string }): Promise<'rejected' | 'stale'>
+  /** The item leaves the worker's hands; false when it was no longer the worker's. */
+  putBack(item: Held, to: PutBack): Promise<boolean>
+  /** Keeps the state and gives up the lease: recovery takes over after `delayMs`. */
+  yield(item: Held, error: AppError | null, delayMs: number): Promise<boolean>
+  finishWithdrawal(item: Held, movedTo: string): Promise<boolean>
+  released(item: Held, outcome: 'deleted' | 'already_gone'): Promise<boolean>
+  /** Ends a release without deletion: `archived` is due again after `delayMs`. */
+  keepSource(
+    item: Held,
+    to: { state: 'archived' | 'source_differs' | 'lost'; error: AppError; delayMs: number },
+  ): Promise<boolean>
+  /** Current epoch and state of items, for the sweep of temporary files. */
+  current(ids: readonly number[]): Promise<Map<number, { epoch: number; state: ItemState }>>
+  /** Sets media rows that were approved again although exactly this version is archived back to archived. */
+  markReapproved(): Promise<number[]>
+}
+
+export type PutBack =
+  | { state: 'waiting' | 'missing'; error: AppError; delayMs: number; burn: boolean }
+  | { state: 'held'; error: AppError }
+  /** Given back untouched, for any worker to claim at once. */
+  | { state: 'waiting'; error: null; delayMs: 0; burn: false }
+
+export function openItems(context: WorkerContext): Items {
+  const { database } = context
+  return {
+    claim: (limit, held) => claimApproved(context, limit, held),
+    claimAbandoned: (limit, held) => claimAbandoned(context, limit, held),
+    claimDue: (limit, held) => claimDueForRelease(context, limit, held),
+    heartbeat: (held) => heartbeat(context, held),
+    commitIntent: (item, intent) => commitIntent(context, item, intent),
+    record: (item) => recordArchived(context, item),
+    reject: (item, verdict) => recordRejected(context, item, verdict),
+    putBack: (item, to) => putBack(context, item, to),
+    yield: (item, error, delayMs) => yieldLease(context, item, error, delayMs),
+    async finishWithdrawal(item, movedTo) {
+      const rows = await database.settle(
+        (sql) => sql`
+          update strongroom.items set state = 'withdrawn', archive_path = null, lease_owner = null, lease_until = null,
+            error_message = ${`the copy lies in ${movedTo}`}, updated_at = clock_timestamp()
+          where id = ${item.id} and epoch = ${item.epoch} and state in ('withdrawing', 'withdrawn') returning id`,
+      )
+      return rows.length === 1
+    },
+    released: (item, outcome) => recordReleased(context, item, outcome),
+    async keepSource(item, to) {
+      const rows = await database.settle(
+        (sql) => sql`
+          update strongroom.items set state = ${to.state}, lease_owner = null, lease_until = null,
+            release_due = clock_timestamp() + ${to.delayMs} * interval '1 ms',
+            error_code = ${to.error.code}, error_message = ${to.error.message}, updated_at = clock_timestamp()
+          where id = ${item.id} and epoch = ${item.epoch} and state in ('releasing', ${to.state}) returning id`,
+      )
+      return rows.length === 1
+    },
+    current: (ids) => current(context, ids),
+    markReapproved: () => markReapproved(context),
+  }
+}
+
+async function heartbeat({ database, leaseMs }: WorkerContext, held: readonly Held[]) {
+  const rows = await database.run(
+    (sql) => sql<{ id: string | null; now_ms: string }[]>`
+      with extended as (
+        update strongroom.items i set lease_until = clock_timestamp() + ${leaseMs} * interval '1 ms'
+        from (${heldRows(sql, held)}) h
+        where i.id = h.id and i.epoch = h.epoch and i.lease_owner is not null returning i.id)
+      select e.id, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
+      from (select 1) one left join extended e on true`,
+  )
+  const alive = rows.filter((row) => row.id !== null).map((row) => Number(row.id))
+  return { alive: new Set(alive), databaseTimeMs: Number(rows[0]?.now_ms) }
+}
+
+async function commitIntent({ database, leaseMs }: WorkerContext, item: Held, intent: Intent) {
+  const { source } = intent
+  const rows = await database
+    .settle(
+      (sql) => sql<{ outcome: 'committed' | 'taken' | 'stale' }[]>`
+      with taken as (
+        select 1 from strongroom.items where archive_path = ${intent.archivePath} and id <> ${item.id}),
+      moved as (
+        update strongroom.items set state = 'publishing', archive_path = ${intent.archivePath},
+          sha256 = ${intent.sha256}, size_bytes = ${source.sizeBytes}, bucket = ${source.bucket}, etag = ${source.etag},
+          version_id = ${source.versionId}, last_modified = ${source.lastModified},
+          probe = ${sql.json(intent.probe as never)}, proof = ${sql.json(intent.proof as never)},
+          filed_at = ${intent.filedAt},
+          lease_until = clock_timestamp() + ${leaseMs} * interval '1 ms', updated_at = clock_timestamp()
+        where id = ${item.id} and epoch = ${item.epoch} and state in ('claimed', 'publishing')
+          and not exists (select from taken)
+        returning id)
+      select case when exists (select from moved) then 'committed'
+        when exists (select from taken) then 'taken' else 'stale' end as outcome`,
+    )
+    .catch((error: unknown) => {
+      // Two items raced for one path; the unique index decided.
+      if (isAppError(error, 'DB_DUPLICATE')) return [{ outcome: 'taken' as const }]
+      throw error
+    })
+  return rows[0]?.outcome ?? 'stale'
+}
+
+async function putBack({ database }: WorkerContext, item: Held, to: PutBack): Promise<boolean> {
+  const { state, error } = to
+  const delayMs = to.state === 'held' ? 0 : to.delayMs
+  const burn = to.state !== 'held' && to.burn ? 1 : 0
+  const rows = await database.settle(
+    (sql) => sql`
+      update strongroom.items set state = ${state}, lease_owner = null, lease_until = null, archive_path = null,
+        attempts = attempts + case when state = ${state} then 0 else ${burn}::int end,
+        next_attempt_at = clock_timestamp() + ${delayMs} * interval '1 ms',
+        error_code = ${error?.code ?? null}, error_message = ${error?.message ?? null}, updated_at = clock_timestamp()
+      where id = ${item.id} and epoch = ${item.epoch} and state in ('claimed', 'publishing', ${state}) returning id`,
+  )
+  return rows.length === 1
+}
+
+async function yieldLease(
+  { database }: WorkerContext,
+  item: Held,
+  ...[error, delayMs]: [AppError | null, number]
+): Promise<boolean> {
+  const rows = await database.settle(
+    (sql) => sql`
+      update strongroom.items set lease_owner = null, lease_until = null,
+        next_attempt_at = clock_timestamp() + ${delayMs} * interval '1 ms',
+        error_code = ${error?.code ?? null}, error_message = ${error?.message ?? null}, updated_at = clock_timestamp()
+      where id = ${item.id} and epoch = ${item.epoch} and state in ('publishing', 'withdrawing', 'releasing') returning id`,
+  )
+  return rows.length === 1
+}
+
+async function current({ database }: WorkerContext, ids: readonly number[]) {
+  const rows = await database.run(
+    (sql) => sql<{ id: string; epoch: number; state: ItemState }[]>`
+      select id, epoch, state from strongroom.items where id = any(${arrayText(ids)}::bigint[])`,
+  )
+  return new Map(rows.map((row) => [Number(row.id), { epoch: row.epoch, state: row.state }]))
+}
+
+/** `(id, epoch)` pairs as rows; arrays go as text because the driver is told to fetch no types. */
+function heldRows(sql: Sql, held: readonly Held[]) {
+  const ids = arrayText(held.map((item) => item.id))
+  const epochs = arrayText(held.map((item) => item.epoch))
+  return sql`select * from unnest(${ids}::bigint[], ${epochs}::int[]) as pairs (id, epoch)`
+}

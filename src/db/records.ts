@@ -1,0 +1,155 @@
+import { auditInsert, mediaAssignments, mediaColumn, notDeleted } from './backend.ts'
+import type { Held, WorkerContext } from './item-rows.ts'
+
+/**
+ * Records the archived file: item, media row and audit row in one statement, each part depending on the rows of the part
+ * before. Locks are taken in the order items → media.
+ *
+ * @returns `archived` also when an earlier, unanswered call did it; `withdrawing` when the media row is no longer the
+ *   approved row that was claimed; `stale` when the lease is another's
+ */
+export async function recordArchived(
+  { database, backend, releaseGraceMs, leaseMs }: WorkerContext,
+  held: Held,
+): Promise<'archived' | 'withdrawing' | 'stale'> {
+  const { mediaTable, mediaColumns, status, action } = backend.mapping
+  const rows = await database.settle(
+    (sql) => sql<{ state: string | null }[]>`
+      with item as (
+        select * from strongroom.items
+        where id = ${held.id} and epoch = ${held.epoch} and state = 'publishing' for no key update),
+      media as (
+        update ${sql(mediaTable)} m set ${mediaAssignments(sql, backend, {
+          status: sql`${status.archived}`,
+          archive_path: sql`item.archive_path`,
+          archived_at: sql`clock_timestamp()`,
+          checksum_sha256: sql`item.sha256`,
+          updated_at: sql`clock_timestamp()`,
+        })}
+        from item
+        where m.${sql(mediaColumns.id)} = item.media_id and m.${sql(mediaColumns.status)} = ${status.approved}
+          and ${notDeleted(sql, backend)} and m.${sql(mediaColumns.object_key)} = item.object_key
+        returning m.${sql(mediaColumns.id)} as media_id),
+      moved as (
+        update strongroom.items i set
+          state = case when exists (select from media) then 'archived' else 'withdrawing' end,
+          archived_at = case when exists (select from media) then clock_timestamp() end,
+          release_due = case when exists (select from media)
+            then clock_timestamp() + ${releaseGraceMs} * interval '1 ms' end,
+          lease_owner = case when exists (select from media) then null else i.lease_owner end,
+          lease_until = case when exists (select from media) then null
+            else clock_timestamp() + ${leaseMs} * interval '1 ms' end,
+          error_code = null, error_message = null, updated_at = clock_timestamp()
+        from item where i.id = item.id
+        returning i.*),
+      recorded as (select * from moved where state = 'archived'),
+      audit as (${auditInsert(sql, backend, {
+        source: 'recorded',
+        action: action.archived,
+        details: sql`jsonb_build_object('archive_path', s.archive_path, 'sha256', s.sha256, 'bytes', s.size_bytes,
+          'bucket', s.bucket, 'object_key', s.object_key, 'etag', s.etag, 'item', s.id)`,
+      })})
+      select coalesce(
+        (select state from moved),
+        (select state from strongroom.items where id = ${held.id} and epoch = ${held.epoch})) as state`,
+  )
+  const state = rows[0]?.state
+  return state === 'archived' || state === 'withdrawing' ? state : 'stale'
+}
+
+/** Records that the object is not valid media; the media row changes only if a rejected status is configured. */
+export async function recordRejected(
+  { database, backend }: WorkerContext,
+  held: Held,
+  verdict: { reason: string; report: string },
+): Promise<'rejected' | 'stale'> {
+  const { mediaTable, mediaColumns, status, action } = backend.mapping
+  const rows = await database.settle(
+    (sql) => sql<{ state: string | null }[]>`
+      with item as (
+        select * from strongroom.items
+        where id = ${held.id} and epoch = ${held.epoch} and state = 'claimed' for no key update),
+      moved as (
+        update strongroom.items i set state = 'rejected', lease_owner = null, lease_until = null,
+          error_code = 'MEDIA_INVALID', error_message = ${verdict.reason}, updated_at = clock_timestamp()
+        from item where i.id = item.id returning i.*),
+      media as (
+        update ${sql(mediaTable)} m set ${mediaAssignments(sql, backend, {
+          status: sql`${status.rejected ?? status.approved}`,
+          updated_at: sql`clock_timestamp()`,
+        })}
+        from moved
+        where ${status.rejected !== null} and m.${sql(mediaColumns.id)} = moved.media_id
+          and m.${sql(mediaColumns.status)} = ${status.approved}
+          and ${mediaColumn(sql, backend, 'object_key')} = moved.object_key
+        returning 1),
+      audit as (${auditInsert(sql, backend, {
+        source: 'moved',
+        action: action.rejected,
+        details: sql`jsonb_build_object('reason', ${verdict.reason}::text, 'report', ${verdict.report}::text,
+          'object_key', s.object_key, 'item', s.id)`,
+      })})
+      select coalesce(
+        (select state from moved),
+        (select state from strongroom.items where id = ${held.id} and epoch = ${held.epoch})) as state`,
+  )
+  return rows[0]?.state === 'rejected' ? 'rejected' : 'stale'
+}
+
+/** Records that the source is gone, with its audit row. @returns false when the lease is another's */
+export async function recordReleased(
+  { database, backend }: WorkerContext,
+  held: Held,
+  outcome: 'deleted' | 'already_gone',
+): Promise<boolean> {
+  const rows = await database.settle(
+    (sql) => sql<{ state: string | null }[]>`
+      with moved as (
+        update strongroom.items set state = 'released', released_at = clock_timestamp(), lease_owner = null,
+          lease_until = null, error_code = null, error_message = null, updated_at = clock_timestamp()
+        where id = ${held.id} and epoch = ${held.epoch} and state = 'releasing' returning *),
+      audit as (${auditInsert(sql, backend, {
+        source: 'moved',
+        action: backend.mapping.action.sourceDeleted,
+        details: sql`jsonb_build_object('outcome', ${outcome}::text, 'bucket', s.bucket, 'object_key', s.object_key,
+          'etag', s.etag, 'item', s.id)`,
+      })})
+      select coalesce(
+        (select state from moved),
+        (select state from strongroom.items where id = ${held.id} and epoch = ${held.epoch})) as state`,
+  )
+  return rows[0]?.state === 'released'
+}
+
+/**
+ * A media row that was approved again while exactly this version (key, size, approval time) is archived needs no
+ * download: its status is set back to archived.
+ */
+export async function markReapproved({ database, backend }: WorkerContext): Promise<number[]> {
+  const { mediaTable, mediaColumns, status } = backend.mapping
+  const rows = await database.settle(
+    (sql) => sql<{ media_id: string }[]>`
+      with again as (
+        select i.* from ${sql(mediaTable)} m
+        join lateral (
+          select * from strongroom.items where media_id = m.${sql(mediaColumns.id)}
+          order by generation desc limit 1) i on true
+        where m.${sql(mediaColumns.status)} = ${status.approved} and ${notDeleted(sql, backend)}
+          and i.state in ('archived', 'releasing', 'released')
+          and (i.object_key, i.declared_bytes, i.approved_at) is not distinct from
+            (m.${sql(mediaColumns.object_key)}::text,
+              nullif(${mediaColumn(sql, backend, 'file_size', 'bigint')}, 0)::bigint,
+              m.${sql(mediaColumns.approved_at)}::timestamptz)
+        order by i.id limit 100)
+      update ${sql(mediaTable)} m set ${mediaAssignments(sql, backend, {
+        status: sql`${status.archived}`,
+        archive_path: sql`again.archive_path`,
+        archived_at: sql`again.archived_at`,
+        checksum_sha256: sql`again.sha256`,
+        updated_at: sql`clock_timestamp()`,
+      })}
+      from again where m.${sql(mediaColumns.id)} = again.media_id and m.${sql(mediaColumns.status)} = ${status.approved}
+      returning m.${sql(mediaColumns.id)} as media_id`,
+  )
+  return rows.map((row) => Number(row.media_id))
+}
