@@ -1,0 +1,168 @@
+import { open } from 'node:fs/promises'
+import { AppError } from '../errors.ts'
+import { acceptedDemuxers } from '../formats.ts'
+import { clean, type RawProbe, readAnswer } from './ffprobe-answer.ts'
+import { createSlots } from './slots.ts'
+import { runTool, type ToolOutcome } from './spawn.ts'
+
+export type { RawProbe, RawStream } from './ffprobe-answer.ts'
+
+export interface Probe {
+  /**
+   * @param absolutePath with a neutral name: some demuxers judge a file by its extension
+   * @returns the reason, in a few words, when ffprobe refuses the file; that says something about the file alone
+   * @throws PROBE_MISSING (ffprobe cannot be run here), PROBE_FAILED (no verdict about this file), CANCELLED
+   */
+  probe(absolutePath: string, signal?: AbortSignal): Promise<RawProbe | { refused: string }>
+  /** @throws PROBE_MISSING, CANCELLED */
+  version(signal?: AbortSignal): Promise<{ version: string; startMs: number }>
+}
+
+export interface ProbeOptions {
+  /** A path, or a name that is looked up in `searchPath`. */
+  path: string
+  timeoutMs?: number
+  /** How many may run at once: more than the machine has cores brings nothing. */
+  concurrency?: number
+  searchPath?: string
+}
+
+const MAX_OUTPUT_BYTES = 1024 * 1024
+const VERSION_TIMEOUT_MS = 20_000
+const FIRST_PACKETS = 8
+
+/** Only what is judged or kept: tags and side data of a hostile file never fill the output. */
+const FIELDS = [
+  'format=format_name,duration',
+  'format_tags=major_brand,compatible_brands',
+  'stream=codec_type,codec_name,width,height,avg_frame_rate,duration,channels,sample_rate,nb_read_packets',
+  'stream_disposition=attached_pic',
+  'error=code,string',
+].join(':')
+
+const PROBE_ARGS = [
+  ...['-v', 'error', '-hide_banner'],
+  ...['-protocol_whitelist', 'file', '-format_whitelist', acceptedDemuxers.join(',')],
+  ...['-print_format', 'json=compact=1', '-show_error', '-show_entries', FIELDS],
+  ...['-count_packets', '-read_intervals', `%+#${FIRST_PACKETS}`],
+]
+
+/** ffprobe as a judge of files. It reads a file's header in a process of its own that is stopped when it takes too long. */
+export function createProbe(options: ProbeOptions): Probe {
+  const { path, timeoutMs = 60_000, searchPath = '/usr/local/bin:/usr/bin:/bin' } = options
+  const slots = createSlots(options.concurrency ?? 2)
+  const env = { PATH: searchPath, LC_ALL: 'C', AV_LOG_FORCE_NOCOLOR: '1' }
+  const common = { command: path, env, maxOutputBytes: MAX_OUTPUT_BYTES }
+
+  async function version(signal?: AbortSignal): Promise<{ version: string; startMs: number }> {
+    const from = performance.now()
+    const tool = { ...common, args: ['-version'], timeoutMs: VERSION_TIMEOUT_MS }
+    const ran = await runTool(signal ? { ...tool, signal } : tool)
+    const startMs = performance.now() - from
+    const found = ran.kind === 'exited' && /^ffprobe version (\S{1,100})/.exec(ran.stdout)?.[1]
+    if (!found) throw missing(path, ran)
+    return { version: found, startMs }
+  }
+
+  async function probe(
+    file: string,
+    signal?: AbortSignal,
+  ): Promise<RawProbe | { refused: string }> {
+    const giveBack = await slots.take(signal)
+    try {
+      const tool = { ...common, args: [...PROBE_ARGS, `file:${file}`], timeoutMs }
+      const ran = await runTool(signal ? { ...tool, signal } : tool)
+      const answer = await understand(ran, file, signal)
+      if (!(answer instanceof AppError)) return answer
+      // Without an answer from ffprobe itself: is it this file, or does ffprobe not work at all?
+      if (ran.kind !== 'timeout') await version(signal)
+      throw answer
+    } finally {
+      giveBack()
+    }
+  }
+
+  return { probe, version }
+}
+
+/** @returns an error when the outcome is no verdict about the file */
+async function understand(
+  ran: ToolOutcome,
+  file: string,
+  signal?: AbortSignal,
+): Promise<RawProbe | { refused: string } | AppError> {
+  if (ran.kind === 'timeout') return failed('did not answer within the time limit and was stopped')
+  if (ran.kind === 'overflow') return failed('printed far more than it was asked for')
+  if (ran.kind === 'not-started') return failed(`could not be started (${ran.systemCode})`)
+  const answer = readAnswer(ran.stdout)
+  if (answer && 'code' in answer) {
+    if (await isVerdict(answer.code, file, signal)) {
+      return { refused: reasonIn(ran.stderr.replaceAll(file, 'the file'), answer.text) }
+    }
+    return failed(`could not read the file: ${answer.text}`)
+  }
+  if (answer && ran.exitCode === 0) return answer
+  return failed(`ended without an answer (${ran.signal ?? `exit code ${ran.exitCode}`})`)
+}
+
+/** FFmpeg's error codes (libavutil/error.h) that speak of the contents, never of the machine. */
+const CONTENT_CODES = new Set([
+  -1_094_995_529, // AVERROR_INVALIDDATA
+  -541_478_725, // AVERROR_EOF
+  -1_163_346_256, // AVERROR_PATCHWELCOME
+  -1_128_613_112, // AVERROR_DECODER_NOT_FOUND
+  -1_381_258_232, // AVERROR_STREAM_NOT_FOUND
+  -22, // EINVAL, above all "Format not on whitelist"
+  -34, // ERANGE
+  -38, // ENOSYS
+])
+const EIO = -5
+
+/** The Matroska demuxer answers EIO for a damaged file too: the disk is to blame only if we cannot read it either. */
+async function isVerdict(code: number, file: string, signal?: AbortSignal): Promise<boolean> {
+  return CONTENT_CODES.has(code) || (code === EIO && (await isReadable(file, signal)))
+}
+
+async function isReadable(file: string, signal?: AbortSignal): Promise<boolean> {
+  try {
+    await using handle = await open(file)
+    const buffer = Buffer.allocUnsafe(1024 * 1024)
+    while ((await handle.read(buffer)).bytesRead > 0) if (signal?.aborted) return false
+    return true
+  } catch {
+    // Whatever the cause: bytes that cannot be read cannot be judged.
+    return false
+  }
+}
+
+/** The first thing a demuxer complained about; else what ffprobe says of the whole. */
+function reasonIn(stderr: string, fallback: string): string {
+  const complaint = /^\[([\w, ]+) @ 0x[0-9a-f]+\] (.+)$/m.exec(stderr)
+  const [, who = '', what = ''] = complaint ?? []
+  if (what.startsWith('Format not on whitelist')) {
+    return `it looks like ${clean(who)}, which is not an accepted format`
+  }
+  return clean(what) || clean(fallback) || 'ffprobe refuses it'
+}
+
+function failed(what: string): AppError {
+  return new AppError('PROBE_FAILED', `ffprobe ${what}`)
+}
+
+function missing(path: string, ran: ToolOutcome): AppError {
+  const why = {
+    exited: 'does not answer like ffprobe',
+    timeout: 'does not answer',
+    overflow: 'does not answer like ffprobe',
+    'not-started': ran.kind === 'not-started' ? startProblem(ran.systemCode) : '',
+  }[ran.kind]
+  return new AppError('PROBE_MISSING', `FFPROBE_PATH: ${path} ${why}`, {
+    hint: 'Install ffprobe (on Debian and Ubuntu: apt install ffmpeg), or name it in FFPROBE_PATH.',
+  })
+}
+
+function startProblem(code: string): string {
+  if (code === 'ENOENT') return 'does not exist'
+  if (code === 'EACCES') return 'is not executable'
+  return `cannot be started (${code})`
+}

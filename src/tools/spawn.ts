@@ -1,0 +1,142 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { kill } from 'node:process'
+import type { Readable } from 'node:stream'
+import { AppError, systemCode } from '../errors.ts'
+
+export interface Tool {
+  command: string
+  /** Handed over as they are: there is no shell. */
+  args: readonly string[]
+  /** All that the tool sees; nothing of our own environment (which holds secrets) is added. */
+  env: Readonly<Record<string, string>>
+  timeoutMs: number
+  /** More on stdout than this stops the tool; more on stderr is read and dropped. */
+  maxOutputBytes: number
+  signal?: AbortSignal
+  cwd?: string
+}
+
+export type ToolOutcome =
+  /** `exitCode` is null when a signal ended it. */
+  | {
+      kind: 'exited'
+      exitCode: number | null
+      signal: string | null
+      stdout: string
+      stderr: string
+    }
+  | { kind: 'timeout' }
+  | { kind: 'overflow' }
+  /** `systemCode` says why: ENOENT (no such program), EACCES (not executable), EAGAIN, ENOMEM … */
+  | { kind: 'not-started'; systemCode: string }
+
+/** How long a tool that was asked to stop may take before it is killed. */
+const KILL_GRACE_MS = 1_000
+
+type StopReason = 'timeout' | 'overflow' | 'cancelled'
+
+/**
+ * Runs a program to its end, or stops it: SIGTERM, and SIGKILL a second later, to it and all its children.
+ * When this returns the program is reaped, and whatever it started is killed.
+ *
+ * @throws CANCELLED when `signal` is aborted, after the program is gone
+ */
+export async function runTool(tool: Tool): Promise<ToolOutcome> {
+  if (tool.signal?.aborted) throw cancelled(tool)
+  const child = await start(tool)
+  if ('systemCode' in child) return { kind: 'not-started', systemCode: child.systemCode }
+
+  let stopped: StopReason | null = null
+  let killTimer: NodeJS.Timeout | undefined
+  const stop = (why: StopReason): void => {
+    if (stopped || child.process.exitCode !== null || child.process.signalCode !== null) return
+    stopped = why
+    signalGroup(child.process, 'SIGTERM')
+    killTimer = setTimeout(() => signalGroup(child.process, 'SIGKILL'), KILL_GRACE_MS)
+  }
+  const stdout = collect(child.stdout, tool.maxOutputBytes, () => stop('overflow'))
+  const stderr = collect(child.stderr, tool.maxOutputBytes, () => {})
+  const deadline = setTimeout(() => stop('timeout'), tool.timeoutMs)
+  const onAbort = (): void => stop('cancelled')
+  tool.signal?.addEventListener('abort', onAbort, { once: true })
+  if (tool.signal?.aborted) onAbort()
+
+  await once(child.process, 'exit')
+  clearTimeout(deadline)
+  clearTimeout(killTimer)
+  tool.signal?.removeEventListener('abort', onAbort)
+  await endOutput(child)
+
+  // Assigned in callbacks, which the compiler does not follow.
+  const why = stopped as StopReason | null
+  if (why === 'cancelled') throw cancelled(tool)
+  if (why !== null) return { kind: why }
+  const { exitCode, signalCode: signal } = child.process
+  return { kind: 'exited', exitCode, signal, stdout: stdout(), stderr: stderr() }
+}
+
+interface Running {
+  process: ChildProcess
+  stdout: Readable
+  stderr: Readable
+}
+
+async function start(tool: Tool): Promise<Running | { systemCode: string }> {
+  try {
+    const process = spawn(tool.command, tool.args, {
+      env: { ...tool.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      // A process group of its own, so that its children can be signalled with it.
+      detached: true,
+      ...(tool.cwd === undefined ? {} : { cwd: tool.cwd }),
+    })
+    await once(process, 'spawn')
+    return { process, stdout: process.stdout, stderr: process.stderr }
+  } catch (error) {
+    const code = systemCode(error)
+    // Node's own codes (ERR_…) mean wrong arguments: a bug of the caller, not of the machine.
+    if (code === null || code.startsWith('ERR_')) throw error
+    return { systemCode: code }
+  }
+}
+
+/** Kills what the tool left behind, then waits for the pipes; a descendant that fled its group cannot hold them. */
+async function endOutput(child: Running): Promise<void> {
+  signalGroup(child.process, 'SIGKILL')
+  const open = [child.stdout, child.stderr].filter((stream) => !stream.closed)
+  const cut = setTimeout(() => {
+    for (const stream of open) stream.destroy()
+  }, KILL_GRACE_MS)
+  await Promise.all(open.map((stream) => once(stream, 'close')))
+  clearTimeout(cut)
+}
+
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return
+  try {
+    kill(-child.pid, signal)
+  } catch (error) {
+    // ESRCH: nobody is left in the group, which is what we want; EPERM: macOS says so of a zombie.
+    if (systemCode(error) !== 'ESRCH' && systemCode(error) !== 'EPERM') throw error
+  }
+}
+
+/** Keeps the first `maxBytes` and goes on reading, so that the writer never blocks. */
+function collect(stream: Readable, maxBytes: number, onOverflow: () => void): () => string {
+  const chunks: Buffer[] = []
+  let kept = 0
+  stream.on('data', (chunk: Buffer) => {
+    const room = maxBytes - kept
+    if (room > 0) chunks.push(chunk.subarray(0, room))
+    kept += Math.min(chunk.length, room)
+    if (chunk.length > room) onOverflow()
+  })
+  return () => Buffer.concat(chunks).toString('utf8')
+}
+
+function cancelled(tool: Tool): AppError {
+  return new AppError('CANCELLED', `${tool.command} was stopped before it ended`, {
+    cause: tool.signal?.reason,
+  })
+}
