@@ -79,15 +79,23 @@ export const ERRORS = {
   MASS_CHANGE: archive,
   /** A sidecar that is torn, edited or of an unknown schema. */
   SIDECAR_INVALID: { ...itemLater, status: 503 },
+  /** A file and its own sidecar contradict each other. */
+  ARCHIVE_DAMAGED: { ...itemNever, status: 503 },
+  /** The file system refused a read for a reason that says nothing of the file (too many open files …). */
+  ARCHIVE_UNREADABLE: archive,
 
   /** Another worker holds the item now: nothing of ours counts any more. */
   LEASE_LOST: itemLater,
   CANCELLED: { retry: 'outage', status: 503, exit: 1 },
 
+  REQUEST_INVALID: request(400),
   TOKEN_INVALID: request(401),
   TOKEN_FOR_ANOTHER_FILE: request(403),
   NOT_FOUND: request(404),
   METHOD_NOT_ALLOWED: request(405),
+  PRECONDITION_FAILED: request(412),
+  URL_TOO_LONG: request(414),
+  RANGE_UNSATISFIABLE: request(416),
   PORT_TAKEN: { retry: 'never', status: 500, exit: 69 },
   INTERNAL: { retry: 'later', status: 500, exit: 70 },
 } as const satisfies Record<string, Meaning>
