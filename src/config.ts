@@ -1,3 +1,18 @@
+import { backendMapping } from './config-backend.ts'
+import { checkTogether } from './config-checks.ts'
+import { type Need, type SettingName, type SettingValues, settings } from './config-settings.ts'
+import {
+  type Environment,
+  type Found,
+  findSettings,
+  isSecret,
+  type Problem,
+  type ReadFile,
+  secretTexts,
+  settingNames,
+  type ValueSource,
+} from './config-source.ts'
+import { AppError } from './errors.ts'
 import type { MediaKind } from './media.ts'
 
 export type MediaColumn =
@@ -82,6 +97,8 @@ export interface Config {
   }
   log: { level: 'debug' | 'info' | 'warn' | 'error'; format: 'json' | 'text' }
   timeZone: string
+  /** What is odd but no error; to be logged once the log is open. */
+  warnings: string[]
 }
 
 export interface TokenConfig {
@@ -89,4 +106,216 @@ export interface TokenConfig {
   secrets: string[]
   audience: string | null
   issuer: string | null
+}
+
+/**
+ * Reads the whole configuration before anything is opened. Each setting also comes as NAME_FILE, which wins.
+ *
+ * @param options.needs what the command at hand cannot do without; the rest may be missing but not wrong
+ * @throws CONFIG_INVALID once, with every problem; MODE_UNSUPPORTED for shadow
+ */
+export function parseConfig(
+  env: Environment,
+  options: { needs: ReadonlySet<Need>; readFile: ReadFile },
+): Config {
+  const { found, problems, warnings } = findSettings(env, options.readFile)
+  if (found.get('MODE')?.text.toLowerCase() === 'shadow') {
+    throw new AppError(
+      'MODE_UNSUPPORTED',
+      'shadow mode is not available in this version; nothing was started',
+      { hint: 'use MODE=dry-run to see what would be done' },
+    )
+  }
+  const { values, wrong } = readValues(found)
+  const missing = settingNames.filter((name) => isMissing(name, found, options.needs))
+  problems.push(
+    ...wrong,
+    ...missing.map((name) => problem(name, name, 'is required but not set')),
+    ...checkTogether(values, found),
+  )
+  if (problems.length > 0) throw invalid(problems)
+  return assemble(values, [...warnings, ...advice(values)])
+}
+
+/** One line of `strongroom config`. */
+export interface EffectiveSetting {
+  name: string
+  /** As text, masked where secret; null when it is not set. */
+  value: string | null
+  source: ValueSource
+}
+
+const mask = '********'
+
+/** Lists what is in effect and where it came from, right or wrong; throws nothing and shows no secret. */
+export function effectiveConfig(
+  env: Environment,
+  options: { readFile: ReadFile },
+): EffectiveSetting[] {
+  const { found } = findSettings(env, options.readFile)
+  const secrets = secretTexts(found)
+  return settingNames.map((name) => {
+    const setting = settings[name]
+    const entry = found.get(name)
+    if (!entry) {
+      return { name, value: 'fallback' in setting ? setting.fallback : null, source: 'default' }
+    }
+    const value = isSecret(name) ? mask : withoutSecrets(entry.text, secrets)
+    return { name, value: entry.text === '' ? null : value, source: entry.source }
+  })
+}
+
+/** Every value that must not appear in a log or an answer. */
+export function secretsOf(config: Config): string[] {
+  const { database, bucket, serve } = config
+  const plain = [
+    database?.password,
+    bucket?.accessKey,
+    bucket?.secretKey,
+    ...(serve.tokens?.secrets ?? []),
+  ].filter((secret) => typeof secret === 'string')
+  return [...new Set(plain.flatMap((secret) => [secret, encodeURIComponent(secret)]))]
+}
+
+function withoutSecrets(text: string, secrets: readonly string[]): string {
+  const hidden = secrets.reduce((rest, secret) => rest.replaceAll(secret, mask), text)
+  return hidden.replace(/(\/\/)[^/?#]*@/g, `$1${mask}@`)
+}
+
+/** Far beyond any right value; keeps the readers' patterns cheap. */
+const longestText = 8192
+
+/** A wrong value is reported once and then stands at its default, so that it causes no second complaint. */
+function readValues(found: ReadonlyMap<SettingName, Found>) {
+  const values: Record<string, unknown> = {}
+  const wrong: Problem[] = []
+  for (const name of settingNames) {
+    const setting = settings[name]
+    values[name] = 'fallback' in setting ? setting.reader.parse(setting.fallback) : null
+    const entry = found.get(name)
+    if (!entry || entry.text === '') continue
+    if (entry.text.length > longestText) {
+      wrong.push(problem(name, entry.variable, `is longer than ${longestText} characters`))
+      continue
+    }
+    const result = setting.reader.safeParse(entry.text)
+    if (result.success) values[name] = result.data
+    for (const issue of result.error?.issues ?? []) {
+      wrong.push(problem(name, entry.variable, issue.message))
+    }
+  }
+  return { values: values as SettingValues, wrong }
+}
+
+function isMissing(
+  name: SettingName,
+  found: ReadonlyMap<SettingName, Found>,
+  needs: ReadonlySet<Need>,
+): boolean {
+  const setting = settings[name]
+  return 'requiredFor' in setting && needs.has(setting.requiredFor) && !found.has(name)
+}
+
+function problem(name: SettingName, variable: string, wrong: string): Problem {
+  const fromUrl = variable.startsWith('DATABASE_URL') && name !== 'DATABASE_URL'
+  const shown = fromUrl ? 'DATABASE_URL' : name
+  const { example } = settings[shown]
+  const inFile = isSecret(shown) ? null : `a file that contains ${example}`
+  return {
+    variable,
+    wrong: fromUrl ? `(read as ${name}) ${wrong}` : wrong,
+    example: variable.endsWith('_FILE') ? inFile : `${variable}=${example}`,
+  }
+}
+
+function invalid(problems: readonly Problem[]): AppError {
+  const lines = problems.map(({ variable, wrong, example }) =>
+    example === null ? `${variable} ${wrong}` : `${variable} ${wrong}; for example ${example}`,
+  )
+  const count = lines.length === 1 ? 'one setting is' : `${lines.length} settings are`
+  const message = `${count} wrong:\n${lines.map((line) => `  ${line}`).join('\n')}`
+  return new AppError('CONFIG_INVALID', message, {
+    hint: 'docs/configuration.md lists every setting; `strongroom config` shows what is in effect',
+  })
+}
+
+function advice(values: SettingValues): string[] {
+  const warnings: string[] = []
+  if (values.INCOMING_DIR !== null) {
+    warnings.push('INCOMING_DIR is ignored: temporary files live in ARCHIVE_DIR/.strongroom/tmp')
+  }
+  for (const name of ['UNRAID_TUNNEL_SECRET', 'UNRAID_TUNNEL_SECRET_PREVIOUS'] as const) {
+    const secret = values[name]
+    if (secret !== null && Buffer.byteLength(secret) < 32) {
+      warnings.push(`${name} has fewer than the 32 bytes that HS256 asks for (RFC 7518 §3.2)`)
+    }
+  }
+  return warnings
+}
+
+function assemble(values: SettingValues, warnings: string[]): Config {
+  return {
+    mode: values.MODE === 'dry-run' ? 'dry-run' : 'live',
+    database: databaseConfig(values),
+    bucket: bucketConfig(values),
+    backend: backendMapping(values),
+    migrateOnStart: values.MIGRATE_ON_START,
+    sync: {
+      batchSize: values.BATCH_SIZE,
+      schedule: values.SYNC_INTERVAL,
+      concurrency: values.SYNC_CONCURRENCY,
+      changedAfterApproval: values.CHANGED_AFTER_APPROVAL,
+      sizeMismatch: values.SIZE_MISMATCH,
+    },
+    archive: {
+      dir: values.ARCHIVE_DIR,
+      errorDir: values.ERROR_DIR,
+      layout: values.ARCHIVE_LAYOUT,
+      umask: values.UMASK,
+    },
+    releaseGraceMs: values.RELEASE_GRACE,
+    ffprobePath: values.FFPROBE_PATH,
+    shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
+    serve: {
+      port: values.SERVER_PORT,
+      adminPort: values.ADMIN_PORT,
+      pathPrefix: values.SERVE_PATH_PREFIX ?? '',
+      tokens: tokenConfig(values),
+      publicUrl: values.PUBLIC_URL,
+    },
+    log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT },
+    timeZone: values.TZ,
+    warnings,
+  }
+}
+
+function databaseConfig(values: SettingValues): DatabaseConfig | null {
+  const { DB_HOST: host, DB_NAME: database, DB_USER: user } = values
+  if (host === null || database === null || user === null) return null
+  return {
+    host,
+    port: values.DB_PORT,
+    database,
+    user,
+    password: values.DB_PASSWORD,
+    ssl: values.DB_SSLMODE,
+    pooler: values.DB_POOLER,
+  }
+}
+
+function bucketConfig(values: SettingValues): BucketConfig | null {
+  const { R2_ENDPOINT: endpoint, R2_BUCKET: bucket } = values
+  const { R2_ACCESS_KEY: accessKey, R2_SECRET_KEY: secretKey } = values
+  if (endpoint === null || bucket === null || accessKey === null || secretKey === null) return null
+  return { endpoint: endpoint.origin, region: values.R2_REGION, bucket, accessKey, secretKey }
+}
+
+function tokenConfig(values: SettingValues): TokenConfig | null {
+  const { UNRAID_TUNNEL_SECRET: current, UNRAID_TUNNEL_SECRET_PREVIOUS: previous } = values
+  if (current === null) return null
+  return {
+    secrets: previous === null || previous === current ? [current] : [current, previous],
+    audience: values.TOKEN_AUDIENCE,
+    issuer: values.TOKEN_ISSUER,
+  }
 }
