@@ -1,3 +1,24 @@
+import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
+import {
+  link as linkFile,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  stat as statFollowing,
+  statfs,
+  unlink,
+} from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { AppError, isAppError } from '../errors.ts'
+import { type DiskStep, diskError } from './disk-errors.ts'
+import { parentOf, segmentsOf } from './disk-path.ts'
+import { attempt, chunksOf, hashFile, readWhole, syncPath, writeAll } from './file-io.ts'
+
+export { parentOf, segmentsOf }
+
 /** What `lstat` tells of an entry, as far as anything here depends on it. */
 export interface FileFacts {
   kind: 'file' | 'folder' | 'other'
@@ -21,7 +42,7 @@ export interface NewFile {
 }
 
 /**
- * A folder tree on one file system; every path is relative to `root` and cannot leave it.
+ * A folder tree on one file system; every path is relative to `root` and cannot leave it. '' and '.' are the root.
  *
  * Names and contents are durable only after `syncFolder` and `seal`/`syncFile`: callers order these calls, and the
  * tests replace this interface by one that drops whatever was not synced.
@@ -42,6 +63,11 @@ export interface Disk {
     path: string,
     signal?: AbortSignal,
   ): Promise<{ sha256: string; sizeBytes: number; device: number }>
+  /**
+   * Reads a regular file in order. One buffer is used again and again: a chunk is valid only until the next one is
+   * asked for. @throws FILE_MISSING
+   */
+  chunks(path: string, signal?: AbortSignal): AsyncIterable<Uint8Array>
   /** Makes one folder; fine if it is there already. @throws NAME_TAKEN when something else has the name */
   makeFolder(path: string): Promise<void>
   /** @throws NAME_TAKEN, LINK_REFUSED (this file system has no hard links for us) */
@@ -56,4 +82,201 @@ export interface Disk {
   list(path: string): Promise<string[]>
   /** Bytes that an unprivileged process may still write. */
   freeBytes(): Promise<number>
+}
+
+const CREATE_FLAGS =
+  constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+/** statfs magic of tmpfs, ramfs and overlayfs; a root file system in RAM is one of the first two. */
+const MEMORY_MAGIC = new Set([0x01021994, 0x858458f6, 0x794c7630])
+
+/**
+ * Opens the folder `root` as a {@link Disk}.
+ *
+ * Symbolic links below the root are refused level by level before each call. Node has no `openat`, so someone who may
+ * write inside the root can still swap a folder for a link between check and use: the root belongs to Strongroom alone.
+ *
+ * @param root absolute; may itself be a symbolic link
+ * @throws FILE_MISSING, PATH_UNSAFE (not a folder)
+ */
+export async function openDisk(root: string): Promise<Disk> {
+  const base = resolve(root)
+  const facts = await attempt('look at', base, () => statFollowing(base))
+  if (!facts.isDirectory()) throw new AppError('PATH_UNSAFE', `${base} is not a folder`)
+  const at = (path: string) => confine(base, path)
+  return {
+    root: base,
+    create: async (path) => createFile(await at(path), path),
+    stat: async (path) => orWhenMissing(null, async () => factsOf(await at(path))),
+    read: async (path, maxBytes) =>
+      orWhenMissing(null, async () => readWhole(await at(path), maxBytes)),
+    hash: async (path, signal) => hashFile(await at(path), signal),
+    chunks: (path, signal) => chunksOf(() => at(path), signal),
+    makeFolder: async (path) => makeFolder(await at(path)),
+    link: async (from, to) => linkFiles(await at(from), await at(to)),
+    rename: async (from, to) => {
+      const [source, target] = [await at(from), await at(to)]
+      await attempt('move', `${source} to ${target}`, () => rename(source, target))
+    },
+    unlink: async (path) => orWhenMissing(undefined, async () => unlinkFile(await at(path))),
+    syncFile: async (path) => syncPath(await at(path), 'file'),
+    syncFolder: async (path) => syncPath(await at(path), 'folder'),
+    list: async (path) =>
+      orWhenMissing([], async () => {
+        const folder = await at(path)
+        return attempt('read', folder, () => readdir(folder))
+      }),
+    freeBytes: async () => {
+      const found = await attempt('look at', base, () => statfs(base))
+      return found.bavail * found.bsize
+    },
+  }
+}
+
+/** Tells whether what is written at `path` outlives a restart of the machine (or of the container). */
+export async function fileSystemKind(path: string): Promise<'disk' | 'memory'> {
+  const { type } = await attempt('look at', path, () => statfs(path))
+  return MEMORY_MAGIC.has(type >>> 0) ? 'memory' : 'disk'
+}
+
+/** A place on a disk. */
+export interface DiskPath {
+  disk: Disk
+  path: string
+}
+
+/**
+ * Copies a file, to another file system if need be; a crash at any point leaves the target's name absent, or empty
+ * where hard links are refused, or whole. What is there already is never overwritten.
+ *
+ * @throws NAME_TAKEN, FILE_MISSING and what {@link Disk} throws
+ */
+export async function copyDurably(from: DiskPath, to: DiskPath, mode: number): Promise<void> {
+  const folder = parentOf(to.path)
+  const temporary = `${folder === '' ? '' : `${folder}/`}.copy-${randomBytes(8).toString('hex')}`
+  const copy = await to.disk.create(temporary)
+  try {
+    for await (const chunk of from.disk.chunks(from.path)) await copy.write(chunk)
+    await copy.seal(mode)
+    await placeExclusively(to.disk, temporary, to.path)
+    await to.disk.syncFolder(folder)
+  } catch (error) {
+    await discard(copy, to.disk).catch(() => {}) // the first error is the one to tell
+    throw error
+  }
+  await to.disk.unlink(temporary)
+}
+
+async function discard(file: NewFile, disk: Disk): Promise<void> {
+  await file.close()
+  await disk.unlink(file.path)
+}
+
+async function placeExclusively(disk: Disk, temporary: string, path: string): Promise<void> {
+  try {
+    await disk.link(temporary, path)
+  } catch (error) {
+    if (!isAppError(error, 'LINK_REFUSED')) throw error
+    // The empty file reserves the name, so what rename replaces is ours.
+    const reserved = await disk.create(path)
+    try {
+      await reserved.close()
+      await disk.rename(temporary, path)
+    } catch (failure) {
+      await discard(reserved, disk).catch(() => {}) // the first error is the one to tell
+      throw failure
+    }
+  }
+}
+
+async function orWhenMissing<T>(instead: T, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call()
+  } catch (error) {
+    if (isAppError(error, 'FILE_MISSING')) return instead
+    throw error
+  }
+}
+
+/** @returns the absolute path, once every folder on the way has been seen to be a folder and no link */
+async function confine(base: string, path: string): Promise<string> {
+  const segments = segmentsOf(path)
+  let folder = base
+  for (const name of segments.slice(0, -1)) {
+    folder = join(folder, name)
+    const facts = await factsOf(folder)
+    if (facts.kind !== 'folder') {
+      throw new AppError('PATH_UNSAFE', `${folder} is a file or a symbolic link, not a folder`, {
+        hint: 'symbolic links are never followed below the root; mount the folder there instead',
+      })
+    }
+  }
+  // The slash makes the system follow a root that is itself a link.
+  return segments.length === 0 ? `${base}/` : join(base, ...segments)
+}
+
+async function factsOf(path: string): Promise<FileFacts> {
+  const found = await attempt('look at', path, () => lstat(path))
+  return {
+    kind: found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other',
+    sizeBytes: found.size,
+    device: found.dev,
+    inode: found.ino,
+    links: found.nlink,
+  }
+}
+
+async function createFile(absolute: string, path: string): Promise<NewFile> {
+  const handle = await attempt('create', absolute, () => open(absolute, CREATE_FLAGS, 0o600))
+  let sizeBytes = 0
+  let failed: AppError | null = null
+  const noting = async <T>(step: DiskStep, call: () => Promise<T>): Promise<T> => {
+    if (failed) throw failed
+    try {
+      return await call()
+    } catch (error) {
+      failed = diskError(error, step, absolute)
+      throw failed
+    }
+  }
+  const close = () => attempt('close', absolute, () => handle.close())
+  return {
+    path,
+    get sizeBytes() {
+      return sizeBytes
+    },
+    async write(chunk) {
+      await noting('write', () => writeAll(handle, chunk, absolute))
+      sizeBytes += chunk.byteLength
+    },
+    async seal(mode) {
+      try {
+        await noting('write', () => handle.chmod(mode))
+        await noting('sync', () => handle.sync())
+      } catch (error) {
+        await handle.close().catch(() => {}) // the first error is the one to tell
+        throw error
+      }
+      await noting('close', () => handle.close())
+    },
+    close,
+  }
+}
+
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await attempt('create', path, () => mkdir(path))
+  } catch (error) {
+    if (!isAppError(error, 'NAME_TAKEN') || (await factsOf(path)).kind !== 'folder') throw error
+  }
+}
+
+async function linkFiles(from: string, to: string): Promise<void> {
+  if ((await factsOf(from)).kind !== 'file') {
+    throw new AppError('PATH_UNSAFE', `${from} is not a regular file`)
+  }
+  await attempt('link', `${from} as ${to}`, () => linkFile(from, to))
+}
+
+async function unlinkFile(path: string): Promise<void> {
+  await attempt('remove', path, () => unlink(path))
 }

@@ -1,0 +1,118 @@
+import { createHash } from 'node:crypto'
+import { constants } from 'node:fs'
+import { type FileHandle, open } from 'node:fs/promises'
+import { AppError } from '../errors.ts'
+import { type DiskStep, diskError } from './disk-errors.ts'
+
+const READ_BYTES = 1024 * 1024
+/** O_NONBLOCK because opening a named pipe would otherwise wait for a writer for ever. */
+const FILE_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+const FOLDER_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
+
+/** Runs one file system call; what it throws leaves as an AppError that names `path`. */
+export async function attempt<T>(step: DiskStep, path: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call()
+  } catch (error) {
+    throw diskError(error, step, path)
+  }
+}
+
+/** A full disk answers with a short count first, which is no error; only the next call may tell. */
+export async function writeAll(
+  handle: Pick<FileHandle, 'write'>,
+  chunk: Uint8Array,
+  path: string,
+): Promise<void> {
+  for (let offset = 0; offset < chunk.byteLength; ) {
+    const { bytesWritten } = await handle.write(chunk, offset, chunk.byteLength - offset)
+    if (bytesWritten === 0) {
+      throw diskError(
+        Object.assign(new Error('nothing written'), { code: 'ENOSPC' }),
+        'write',
+        path,
+      )
+    }
+    offset += bytesWritten
+  }
+}
+
+async function openFile(path: string): Promise<FileHandle> {
+  const handle = await attempt('read', path, () => open(path, FILE_FLAGS))
+  try {
+    const facts = await attempt('look at', path, () => handle.stat())
+    if (!facts.isFile()) throw new AppError('PATH_UNSAFE', `${path} is not a regular file`)
+    return handle
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}
+
+export async function readWhole(path: string, maxBytes: number): Promise<Buffer> {
+  const handle = await openFile(path)
+  try {
+    const parts: Buffer[] = []
+    let sizeBytes = 0
+    for await (const chunk of chunksFrom(handle, path)) {
+      sizeBytes += chunk.byteLength
+      if (sizeBytes > maxBytes) {
+        throw new AppError('PATH_UNSAFE', `${path} is larger than ${maxBytes} bytes`)
+      }
+      parts.push(Buffer.from(chunk))
+    }
+    return Buffer.concat(parts)
+  } finally {
+    await handle.close()
+  }
+}
+
+/** Constant memory, however large the file is. */
+export async function hashFile(path: string, signal?: AbortSignal) {
+  const handle = await openFile(path)
+  try {
+    const { dev: device } = await attempt('look at', path, () => handle.stat())
+    const digest = createHash('sha256')
+    let sizeBytes = 0
+    for await (const chunk of chunksFrom(handle, path, signal)) {
+      digest.update(chunk)
+      sizeBytes += chunk.byteLength
+    }
+    return { sha256: digest.digest('hex'), sizeBytes, device }
+  } finally {
+    await handle.close()
+  }
+}
+
+export async function* chunksOf(confined: () => Promise<string>, signal?: AbortSignal) {
+  const path = await confined()
+  const handle = await openFile(path)
+  try {
+    yield* chunksFrom(handle, path, signal)
+  } finally {
+    await handle.close()
+  }
+}
+
+async function* chunksFrom(handle: FileHandle, path: string, signal?: AbortSignal) {
+  const { size } = await attempt('look at', path, () => handle.stat())
+  const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, size + 1))
+  for (;;) {
+    if (signal?.aborted) throw new AppError('CANCELLED', `reading ${path} was cancelled`)
+    const { bytesRead } = await attempt('read', path, () =>
+      handle.read(buffer, 0, buffer.byteLength),
+    )
+    if (bytesRead === 0) return
+    yield buffer.subarray(0, bytesRead) as Uint8Array
+  }
+}
+
+export async function syncPath(path: string, kind: 'file' | 'folder'): Promise<void> {
+  const flags = kind === 'file' ? FILE_FLAGS : FOLDER_FLAGS
+  const handle = await attempt('read', path, () => open(path, flags))
+  try {
+    await attempt('sync', path, () => handle.sync())
+  } finally {
+    await handle.close()
+  }
+}

@@ -1,0 +1,143 @@
+import { AppError, type ErrorCode } from '../../src/errors.ts'
+import type { Disk } from '../../src/storage/disk.ts'
+import { crashedRoots } from './sim-crash.ts'
+import { type Folder, type Inode, newFolder, walk } from './sim-inodes.ts'
+import {
+  type SimGround,
+  type SimOperation,
+  simulatedNames,
+  simulatedReads,
+  simulatedSyncs,
+} from './sim-operations.ts'
+
+export type { SimOperation }
+
+export interface SimEntry {
+  kind: 'file' | 'folder'
+  /** Empty for a folder. */
+  content: Buffer
+  inode: number
+  links: number
+  /** What `seal` set; 0 for a folder. */
+  mode: number
+}
+
+/**
+ * A disk in memory with the weakest durability that POSIX allows: contents are durable only after `seal` or `syncFile`,
+ * names only after `syncFolder`, and whatever was not synced survives a crash in any subset.
+ */
+export interface SimDisk extends Disk {
+  /** Operations begun so far, reads included. */
+  readonly ops: number
+  /** Called before each operation takes effect; what it throws is thrown there, and nothing happens. */
+  onOp: ((name: SimOperation, path: string) => void | Promise<void>) | null
+  linksRefused: boolean
+  /** Room for contents; a write beyond it is cut short and refused with DISK_FULL. */
+  capacityBytes: number
+  readonly device: number
+  /**
+   * Makes the next such operation (on `path`, if given) fail once. A failed `write` leaves half of the chunk behind;
+   * after a failed sync later syncs succeed, but what was unsynced then is never durable.
+   */
+  failNext(name: SimOperation, code: ErrorCode, path?: string): void
+  /**
+   * The disks that a power cut at this moment may leave: every subset of unsynced names, and each unsynced content
+   * absent, empty, torn, zeroed or whole. Above `limit` states a sample that `seed` determines, extremes included.
+   */
+  crashStates(limit?: number, seed?: number): Iterable<SimDisk>
+  /** All that can be seen now, by path. */
+  tree(): Map<string, SimEntry>
+  /** Takes the volume away: an empty folder on another device shows in its place. */
+  unmount(): void
+  remount(): void
+  /** What was written to the mount point while the volume was away. */
+  beneath(): Map<string, SimEntry>
+}
+
+const VOLUME_DEVICE = 64
+const BENEATH_DEVICE = 1
+
+/** @param volume a tree that a crash left; empty by default */
+export function createSimDisk(volume: Folder = newFolder()): SimDisk {
+  const beneath = newFolder()
+  const failures: PlannedFailure[] = []
+  let mounted = true
+  let ops = 0
+  const ground: SimGround = {
+    top: () => (mounted ? volume : beneath),
+    device: () => (mounted ? VOLUME_DEVICE : BENEATH_DEVICE),
+    capacityBytes: () => disk.capacityBytes,
+    linksRefused: () => disk.linksRefused,
+    async begin(name, path) {
+      ops += 1
+      await disk.onOp?.(name, path)
+      return takeFailure(failures, name, path)
+    },
+  }
+  const disk: SimDisk = {
+    root: '/simulated',
+    ...simulatedReads(ground),
+    ...simulatedNames(ground),
+    ...simulatedSyncs(ground),
+    get ops() {
+      return ops
+    },
+    get device() {
+      return ground.device()
+    },
+    onOp: null,
+    linksRefused: false,
+    capacityBytes: Number.POSITIVE_INFINITY,
+    failNext: (name, code, path) => {
+      failures.push({ name, code, path: path ?? null })
+    },
+    *crashStates(limit = 512, seed = 1) {
+      for (const left of crashedRoots(ground.top(), limit, seed)) yield createSimDisk(left)
+    },
+    tree: () => treeOf(ground.top()),
+    unmount: () => {
+      mounted = false
+    },
+    remount: () => {
+      mounted = true
+    },
+    beneath: () => treeOf(beneath),
+  }
+  return disk
+}
+
+interface PlannedFailure {
+  name: SimOperation
+  code: ErrorCode
+  path: string | null
+}
+
+function takeFailure(
+  failures: PlannedFailure[],
+  name: SimOperation,
+  path: string,
+): AppError | null {
+  const index = failures.findIndex(
+    (planned) => planned.name === name && (planned.path ?? path) === path,
+  )
+  const planned = failures.splice(index, index < 0 ? 0 : 1)[0]
+  return planned ? new AppError(planned.code, `planned failure of ${name} on ${path}`) : null
+}
+
+function treeOf(top: Folder): Map<string, SimEntry> {
+  const entries = [...walk(top, '')]
+  const links = new Map<Inode, number>()
+  for (const [, entry] of entries) {
+    if (entry.kind === 'file') links.set(entry, (links.get(entry) ?? 0) + 1)
+  }
+  return new Map(
+    entries.map(([path, entry]): [string, SimEntry] => {
+      const { kind, id: inode } = entry
+      if (entry.kind === 'folder') {
+        return [path, { kind, content: Buffer.alloc(0), inode, links: 2, mode: 0 }]
+      }
+      const content = Buffer.from(entry.content)
+      return [path, { kind, content, inode, links: links.get(entry) ?? 0, mode: entry.mode }]
+    }),
+  )
+}
