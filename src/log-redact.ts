@@ -1,0 +1,154 @@
+import { AppError, systemCode } from './errors.ts'
+
+/** What JSON can say. */
+export type Plain =
+  | string
+  | number
+  | boolean
+  | null
+  | undefined
+  | Plain[]
+  | { [key: string]: Plain }
+
+export interface Redactor {
+  text(text: string): string
+  /** A copy that JSON can say: strings redacted, errors spelt out, sizes and depths bounded. */
+  fields(fields: Record<string, unknown>): { [key: string]: Plain }
+}
+
+const mask = '[secret]'
+const limits = {
+  depth: 6,
+  entries: 100,
+  characters: 8192,
+  readCharacters: 65_536,
+  causes: 5,
+  stackLines: 20,
+}
+
+/** Field names whose values are secret whatever they hold. */
+const secretKey =
+  /^(?:(?:proxy-)?authorization|(?:set-)?cookie|x-amz-security-token|pass(?:word)?|secret|token|(?:secret|access)_?key)$/i
+
+const secretPatterns: readonly (readonly [pattern: RegExp, replacement: string])[] = [
+  [/(token(?:=|%3d))[^&\s"'<>#]+/gi, `$1${mask}`],
+  [/(x-amz-(?:signature|credential|security-token)(?:=|%3d))[^&\s"'<>#]+/gi, `$1${mask}`],
+  [/\b(authorization["']?\s*[:=]\s*["']?)[^"'\r\n]+/gi, `$1${mask}`],
+  [/\b(bearer\s+)[\w.~+/=-]+/gi, `$1${mask}`],
+  // A JSON web token, wherever it strayed.
+  [/\beyJ[\w-]+\.[\w-]+\.[\w-]*/g, mask],
+  [/(\/\/)[^\s/?#@"']{1,512}@/g, `$1${mask}@`],
+]
+
+/**
+ * The one rule by which secrets stay out of logs.
+ *
+ * @param secrets masked wherever they appear; those under four characters cannot be told from ordinary text
+ */
+export function createRedactor(secrets: readonly string[]): Redactor {
+  const known = [...new Set(secrets)]
+    .filter((secret) => secret.length >= 4)
+    .sort((a, b) => b.length - a.length)
+
+  const text = (raw: string): string => {
+    const bounded = raw.slice(0, limits.readCharacters)
+    const unknown = known.reduce((rest, secret) => rest.replaceAll(secret, mask), bounded)
+    const clean = secretPatterns.reduce(
+      (rest, [found, shown]) => rest.replace(found, shown),
+      unknown,
+    )
+    if (raw.length <= limits.characters) return clean
+    return `${clean.slice(0, limits.characters)}… (${raw.length} characters)`
+  }
+  return { text, fields: (fields) => plainObject(fields, { text, ancestors: [] }) }
+}
+
+interface Walk {
+  text: (raw: string) => string
+  ancestors: readonly object[]
+}
+
+function plain(value: unknown, walk: Walk): Plain {
+  switch (typeof value) {
+    case 'string':
+      return walk.text(value)
+    case 'number':
+      return Number.isFinite(value) ? value : String(value)
+    case 'boolean':
+      return value
+    case 'bigint':
+      return value.toString()
+    case 'object':
+      return value === null ? null : plainOfObject(value, walk)
+    default:
+      return undefined
+  }
+}
+
+function plainOfObject(value: object, walk: Walk): Plain {
+  if (walk.ancestors.includes(value)) return '[circular]'
+  if (walk.ancestors.length >= limits.depth) return '[too deep]'
+  const inner = { ...walk, ancestors: [...walk.ancestors, value] }
+  if (value instanceof Error) return plainError(value, inner)
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? null : value.toISOString()
+  if (value instanceof URL) return walk.text(value.href)
+  if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`
+  if (value instanceof Map) return plainObject(Object.fromEntries(value), inner)
+  if (Array.isArray(value) || value instanceof Set) {
+    return [...value].slice(0, limits.entries).map((entry) => plain(entry, inner) ?? null)
+  }
+  return plainObject(value, inner)
+}
+
+function plainObject(fields: object, walk: Walk): { [key: string]: Plain } {
+  const entries = Object.keys(fields)
+    .slice(0, limits.entries)
+    .map((key): [string, Plain] => {
+      const value = propertyOf(fields, key)
+      const secret = secretKey.test(key) && value !== null && value !== undefined
+      return [walk.text(key), secret ? mask : plain(value, walk)]
+    })
+  return Object.fromEntries(entries)
+}
+
+function propertyOf(fields: object, key: string): unknown {
+  try {
+    return (fields as Record<string, unknown>)[key]
+  } catch {
+    // A getter that throws is not worth a lost line.
+    return '[unreadable]'
+  }
+}
+
+/** Stacks only where the error itself is the bug: INTERNAL, or what no adapter translated. */
+function plainError(error: Error, walk: Walk): Plain {
+  const expected = error instanceof AppError && error.code !== 'INTERNAL'
+  const causes: Plain[] = []
+  const seen = new Set<unknown>([error])
+  let cause = error.cause
+  while (cause !== undefined && !seen.has(cause) && causes.length < limits.causes) {
+    seen.add(cause)
+    causes.push(cause instanceof Error ? errorFacts(cause, !expected, walk) : plain(cause, walk))
+    cause = cause instanceof Error ? cause.cause : undefined
+  }
+  const facts = errorFacts(error, !expected, walk)
+  return causes.length === 0 ? facts : { ...facts, causes }
+}
+
+function errorFacts(error: Error, withStack: boolean, walk: Walk): { [key: string]: Plain } {
+  const stack = withStack && typeof error.stack === 'string' ? error.stack : null
+  const errors = error instanceof AggregateError ? error.errors.slice(0, 3) : []
+  const facts: { [key: string]: Plain } = {
+    code: plain(systemCode(error) ?? error.name, walk),
+    message: walk.text(String(error.message)),
+  }
+  if (error instanceof AppError && error.hint !== null) facts.hint = walk.text(error.hint)
+  if (errors.length > 0) {
+    facts.errors = errors.map((one) => walk.text(one instanceof Error ? one.message : String(one)))
+  }
+  if (stack !== null) {
+    const lines = stack.split('\n').slice(0, limits.stackLines)
+    facts.stack = walk.text(lines.join('\n'))
+  }
+  return facts
+}
