@@ -176,7 +176,7 @@ function renderSegment(template: string, values: TokenValues): string {
 }
 
 /** One path segment that every file system and shell takes as it is; empty when nothing usable is left. */
-function safeName(raw: string): string {
+export function safeName(raw: string): string {
   // No name needs more, and the loops below stay cheap for a hostile one.
   let name = strip(raw.length > 4096 ? raw.slice(0, 2048) + raw.slice(-64) : raw)
   for (;;) {

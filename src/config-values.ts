@@ -58,7 +58,7 @@ const unitMs = { ns: 1e-6, us: 1e-3, µs: 1e-3, μs: 1e-3, ms: 1, s: 1000, m: 60
 const durationPart = /(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)/y
 
 /** Milliseconds of a Go duration (`1h30m`) or of bare seconds (`1800`). */
-function readDuration(value: string): number | undefined {
+export function readDuration(value: string): number | undefined {
   if (/^\d{1,9}$/.test(value)) return Number(value) * 1000
   if (value === '' || value.length > 40) return undefined
   let sum = 0

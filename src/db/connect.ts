@@ -22,6 +22,8 @@ export interface Database {
     statement: (sql: Sql) => postgres.PendingQuery<T>,
     withinMs?: number,
   ): Promise<T>
+  /** Runs `attempt` inside a transaction that is rolled back whatever happens; for `doctor` only. */
+  rehearse<T>(attempt: (database: Pick<Database, 'run' | 'settle'>) => Promise<T>): Promise<T>
   /** Runs a script of statements without parameters. */
   script(text: string): Promise<void>
   close(): Promise<void>
@@ -87,6 +89,22 @@ export function openDatabase(
             throw error
         }
         await pause(wait)
+      }
+    },
+    async rehearse(attempt) {
+      const connection = await sql.reserve()
+      const inside: Database['run'] = async (statement) => {
+        try {
+          return await within(statement(connection), deadlineMs)
+        } catch (error) {
+          throw translate(error, config)
+        }
+      }
+      try {
+        await inside((one) => one`begin`)
+        return await attempt({ run: inside, settle: inside })
+      } finally {
+        await inside((one) => one`rollback`).finally(() => connection.release())
       }
     },
     async script(text) {

@@ -1,5 +1,5 @@
 import type { ItemState } from '../item-states.ts'
-import type { Intent, Item, MediaKind, ProbeFacts, Proof } from '../media.ts'
+import type { Intent, Item, MediaKind, MediaRow, ProbeFacts, Proof } from '../media.ts'
 import type { Backend } from './backend.ts'
 import type { Database } from './connect.ts'
 
@@ -25,13 +25,9 @@ export function arrayText(numbers: readonly number[]): string {
   return `{${numbers.join(',')}}`
 }
 
-/** Columns of `strongroom.items` as the driver returns them: bigint as text, timestamptz as Date. */
-export interface ItemRow {
-  id: string
+/** What the media row said, as the driver returns it: bigint as text, timestamptz as Date. */
+export interface MediaFactsRow {
   media_id: string
-  generation: number
-  epoch: number
-  state: ItemState
   user_id: string | null
   title: string | null
   filename: string | null
@@ -40,6 +36,28 @@ export interface ItemRow {
   declared_bytes: string | null
   object_key: string
   approved_at: Date
+}
+
+export function toMediaRow(row: MediaFactsRow): MediaRow {
+  return {
+    mediaId: Number(row.media_id),
+    userId: row.user_id === null ? null : Number(row.user_id),
+    title: row.title,
+    filename: row.filename,
+    contentType: row.content_type,
+    mimeType: row.mime_type,
+    declaredBytes: Number(row.declared_bytes) || null,
+    objectKey: row.object_key,
+    approvedAt: row.approved_at,
+  }
+}
+
+/** Columns of `strongroom.items`. */
+export interface ItemRow extends MediaFactsRow {
+  id: string
+  generation: number
+  epoch: number
+  state: ItemState
   attempts: number
   archive_path: string | null
   sha256: string | null
@@ -60,17 +78,7 @@ export function toItem(row: ItemRow): Item {
     generation: row.generation,
     epoch: row.epoch,
     state: row.state,
-    media: {
-      mediaId: Number(row.media_id),
-      userId: row.user_id === null ? null : Number(row.user_id),
-      title: row.title,
-      filename: row.filename,
-      contentType: row.content_type,
-      mimeType: row.mime_type,
-      declaredBytes: Number(row.declared_bytes) || null,
-      objectKey: row.object_key,
-      approvedAt: row.approved_at,
-    },
+    media: toMediaRow(row),
     attempts: row.attempts,
     intent: toIntent(row),
     archivedAt: row.archived_at,

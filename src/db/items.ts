@@ -1,5 +1,4 @@
 import { type AppError, isAppError } from '../errors.ts'
-import type { ItemState } from '../item-states.ts'
 import type { Intent, Item } from '../media.ts'
 import { claimAbandoned, claimApproved, claimDueForRelease } from './claims.ts'
 import type { Sql } from './connect.ts'
@@ -29,6 +28,8 @@ export interface Items {
   reject(item: Held, verdict: { reason: string; report: string }): Promise<'rejected' | 'stale'>
   /** The item leaves the worker's hands; false when it was no longer the worker's. */
   putBack(item: Held, to: PutBack): Promise<boolean>
+  /** From `publishing` back to the start: nothing usable lies at the intent's path. */
+  restart(item: Held): Promise<boolean>
   /** Keeps the state and gives up the lease: recovery takes over after `delayMs`. */
   yield(item: Held, error: AppError | null, delayMs: number): Promise<boolean>
   finishWithdrawal(item: Held, movedTo: string): Promise<boolean>
@@ -38,8 +39,8 @@ export interface Items {
     item: Held,
     to: { state: 'archived' | 'source_differs' | 'lost'; error: AppError; delayMs: number },
   ): Promise<boolean>
-  /** Current epoch and state of items, for the sweep of temporary files. */
-  current(ids: readonly number[]): Promise<Map<number, { epoch: number; state: ItemState }>>
+  /** Current epochs, and whether somebody's lease is running, for the sweep of temporary files. */
+  current(ids: readonly number[]): Promise<Map<number, { epoch: number; leased: boolean }>>
   /** Sets media rows that were approved again although exactly this version is archived back to archived. */
   markReapproved(): Promise<number[]>
 }
@@ -61,6 +62,15 @@ export function openItems(context: WorkerContext): Items {
     record: (item) => recordArchived(context, item),
     reject: (item, verdict) => recordRejected(context, item, verdict),
     putBack: (item, to) => putBack(context, item, to),
+    async restart(item) {
+      const rows = await database.settle(
+        (sql) => sql`
+          update strongroom.items set state = 'waiting', archive_path = null, lease_owner = null, lease_until = null,
+            next_attempt_at = clock_timestamp(), updated_at = clock_timestamp()
+          where id = ${item.id} and epoch = ${item.epoch} and state in ('publishing', 'waiting') returning id`,
+      )
+      return rows.length === 1
+    },
     yield: (item, error, delayMs) => yieldLease(context, item, error, delayMs),
     async finishWithdrawal(item, movedTo) {
       const rows = await database.settle(
@@ -135,11 +145,11 @@ async function putBack({ database }: WorkerContext, item: Held, to: PutBack): Pr
   const burn = to.state !== 'held' && to.burn ? 1 : 0
   const rows = await database.settle(
     (sql) => sql`
-      update strongroom.items set state = ${state}, lease_owner = null, lease_until = null, archive_path = null,
+      update strongroom.items set state = ${state}, lease_owner = null, lease_until = null,
         attempts = attempts + case when state = ${state} then 0 else ${burn}::int end,
         next_attempt_at = clock_timestamp() + ${delayMs} * interval '1 ms',
         error_code = ${error?.code ?? null}, error_message = ${error?.message ?? null}, updated_at = clock_timestamp()
-      where id = ${item.id} and epoch = ${item.epoch} and state in ('claimed', 'publishing', ${state}) returning id`,
+      where id = ${item.id} and epoch = ${item.epoch} and state in ('claimed', ${state}) returning id`,
   )
   return rows.length === 1
 }
@@ -161,10 +171,11 @@ async function yieldLease(
 
 async function current({ database }: WorkerContext, ids: readonly number[]) {
   const rows = await database.run(
-    (sql) => sql<{ id: string; epoch: number; state: ItemState }[]>`
-      select id, epoch, state from strongroom.items where id = any(${arrayText(ids)}::bigint[])`,
+    (sql) => sql<{ id: string; epoch: number; leased: boolean }[]>`
+      select id, epoch, coalesce(lease_until >= clock_timestamp(), false) as leased
+      from strongroom.items where id = any(${arrayText(ids)}::bigint[])`,
   )
-  return new Map(rows.map((row) => [Number(row.id), { epoch: row.epoch, state: row.state }]))
+  return new Map(rows.map(({ id, epoch, leased }) => [Number(id), { epoch, leased }]))
 }
 
 /** `(id, epoch)` pairs as rows; arrays go as text because the driver is told to fetch no types. */

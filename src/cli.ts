@@ -1,0 +1,232 @@
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { demo } from './commands/demo.ts'
+import { doctor } from './commands/doctor.ts'
+import {
+  healthCommand,
+  migrateCommand,
+  reconcileCommand,
+  releaseCommand,
+  showConfig,
+  tokenCommand,
+  volumeCommand,
+} from './commands/small.ts'
+import { type Role, roles, start } from './commands/start.ts'
+import { syncDryRun, syncOnce } from './commands/sync.ts'
+import { type Config, parseConfig, secretsOf } from './config.ts'
+import type { Need } from './config-settings.ts'
+import { readDuration } from './config-values.ts'
+import { toAppError } from './errors.ts'
+import type { Host, Session } from './host.ts'
+import { createStopStack, superviseSignals } from './lifecycle.ts'
+import { createLog } from './log.ts'
+import { openLinks } from './open.ts'
+
+const exitCodes = `
+Exit codes: 0 done; 1 failed, unhealthy or stopped by a signal; 64 wrong usage; 69 database, bucket or
+ffprobe not reachable; 70 internal error; 74 archive missing, foreign, full or failing; 75 done, but some
+items need another run or a person; 77 access refused; 78 wrong configuration.`
+
+/** Runs one command line. @returns the exit code */
+export async function runCli(host: Host, args: readonly string[]): Promise<number> {
+  let code = 0
+  const program = describe(host, (result) => {
+    code = result
+  })
+  try {
+    await program.parseAsync(args, { from: 'user' })
+    return code
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 64
+    return report(host, error)
+  }
+}
+
+/** One clear error: what is wrong and what to do. */
+function report(host: Host, thrown: unknown): number {
+  const error = toAppError(thrown)
+  host.err(`strongroom: ${error.message}\n`)
+  if (error.hint !== null) host.err(`  ${error.hint}\n`)
+  if (error.code === 'INTERNAL' && error.cause instanceof Error) host.err(`${error.cause.stack}\n`)
+  return error.exit
+}
+
+function describe(host: Host, done: (code: number) => void): Command {
+  const cli = new Command('strongroom')
+    .description(
+      'Moves approved media out of object storage into an archive you own, and serves them.',
+    )
+    .version(host.version)
+    .exitOverride()
+    .configureOutput({ writeOut: (text) => host.out(text), writeErr: (text) => host.err(text) })
+    .addHelpText('after', exitCodes)
+    .showHelpAfterError('(strongroom --help lists the commands)')
+  const command = (name: string, description: string) => cli.command(name).description(description)
+  addService(host, command, done)
+  addVolume(host, command)
+  addInspection(host, command, done)
+  return cli
+}
+
+type AddCommand = (name: string, description: string) => Command
+
+function addService(host: Host, command: AddCommand, done: (code: number) => void): void {
+  command('start', 'run syncer, file server and admin server until a signal comes')
+    .addOption(
+      new Option('--role <role...>', 'only these parts').choices(roles).default([...roles]),
+    )
+    .action(async (options: { role: Role[] }) => {
+      const wanted = new Set(options.role)
+      const needs: Need[] = [
+        ...(wanted.has('sync') ? (['database', 'bucket'] as const) : []),
+        ...(wanted.has('serve') ? (['tokens'] as const) : []),
+      ]
+      await session(host, { needs, log: host.stdout }, async (run) =>
+        done(await start(host, run.config, { ...run, roles: wanted })),
+      )
+    })
+
+  command('sync', 'recover, archive everything that is approved, release what is due')
+    .requiredOption('--once', 'one run, then end ("start" repeats it)')
+    .option('--dry-run', 'only say what would be done; writes nothing anywhere')
+    .option('--json', 'the summary as JSON')
+    .action(async (options: { dryRun?: boolean; json?: boolean }) => {
+      await session(host, { needs: ['database', 'bucket'] }, async (run) => {
+        const json = options.json === true
+        const dry = options.dryRun === true || run.config.mode === 'dry-run'
+        const links = () => openLinks(run.config, run.program)
+        const code = dry
+          ? await syncDryRun(host, run.config, { ...run, links: links(), json })
+          : await syncOnce(host, run.config, { ...run, json })
+        done(code)
+      })
+    })
+
+  command('reconcile', 'finish or undo what a crash left').action(async () => {
+    await session(host, { needs: ['database', 'bucket'] }, (run) =>
+      reconcileCommand(host, run.config, run),
+    )
+  })
+
+  command('demo', 'a whole archive on embedded parts, in ./demo-data; nothing else is needed')
+    .option('--dir <folder>', 'where its data live', 'demo-data')
+    .option('--no-serve', 'stop after the table; exit 0 only if every verdict is the planted one')
+    .action(async (options: { dir: string; serve: boolean }) => {
+      done(
+        await demo(host, options, (config, work) =>
+          inSession(host, config, { work, log: host.stderr }),
+        ),
+      )
+    })
+}
+
+function addVolume(host: Host, command: AddCommand): void {
+  for (const [name, accept, description] of [
+    ['init-volume', false, 'make ARCHIVE_DIR the archive of a new database, wherever it lies'],
+    [
+      'accept-volume',
+      true,
+      'accept the archive at ARCHIVE_DIR as the one of this database; clears a failed disk',
+    ],
+  ] as const)
+    command(name, description).action(async () => {
+      await session(host, { needs: ['database'] }, ({ config, program }) =>
+        volumeCommand(host, config, { program, accept }),
+      )
+    })
+
+  const release = command('release', 'hold or resume the deletion of sources, on all nodes at once')
+  for (const verb of ['pause', 'resume', 'status'] as const) {
+    const sub = release.command(verb)
+    if (verb === 'pause') sub.option('--reason <text>', 'shown by "release status"')
+    sub.action(async (options: { reason?: string }) => {
+      await session(host, { needs: ['database'] }, ({ config, program }) =>
+        releaseCommand(host, config, { program, verb, reason: options.reason ?? null }),
+      )
+    })
+  }
+}
+
+function addInspection(host: Host, command: AddCommand, done: (code: number) => void): void {
+  command('migrate', 'bring the database schema up to date').action(async () => {
+    await session(host, { needs: ['database'] }, ({ config, program }) =>
+      migrateCommand(host, config, program),
+    )
+  })
+  command('doctor', 'check everything and print the remedy for whatever is wrong').action(
+    async () => {
+      await session(host, { needs: ['database', 'bucket'] }, async ({ config, program }) =>
+        done(await doctor(host, config, program)),
+      )
+    },
+  )
+  command('config', 'print the effective settings, secrets masked').action(() => {
+    showConfig(host)
+    parseConfig(host.env, { needs: new Set(), readFile: host.readFile })
+  })
+  command('health', 'ask the running service; exit 0 when it is well')
+    .option('--deep', 'also database, bucket and archive')
+    .action(async (options: { deep?: boolean }) => {
+      const config = parseConfig(host.env, { needs: new Set(), readFile: host.readFile })
+      done(await healthCommand(host, config, options.deep === true))
+    })
+  command('token', 'mint a link to one archived file')
+    .requiredOption('--media <id>', 'media id', positiveInteger)
+    .option('--user <id>', 'user id in the token (default: the media row’s)', positiveInteger)
+    .option('--ttl <duration>', 'how long it opens the file', ttlSeconds, 3_600)
+    .action(async (options: { media: number; user?: number; ttl: number }) => {
+      await session(host, { needs: ['database', 'tokens'] }, ({ config, program }) =>
+        tokenCommand(host, config, {
+          program,
+          mediaId: options.media,
+          userId: options.user ?? null,
+          ttlSeconds: options.ttl,
+        }),
+      )
+    })
+}
+
+function positiveInteger(text: string): number {
+  const value = Number(text)
+  if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(value) && value > 0) return value
+  throw new InvalidArgumentError('a positive whole number is needed, for example 42')
+}
+
+function ttlSeconds(text: string): number {
+  const ms = readDuration(text)
+  if (ms !== undefined && ms >= 1_000) return Math.floor(ms / 1_000)
+  throw new InvalidArgumentError('a duration of at least 1s is needed, for example 1h')
+}
+
+/** Reads the configuration, then runs `work` in a session. */
+async function session(
+  host: Host,
+  { needs, log = host.stderr }: { needs: readonly Need[]; log?: 1 | 2 },
+  work: (run: Session) => Promise<void>,
+): Promise<void> {
+  const config = parseConfig(host.env, { needs: new Set(needs), readFile: host.readFile })
+  await inSession(host, config, { work, log })
+}
+
+/** Opens log, signals and stop stack around `work`; whatever was opened is closed, however it ends. */
+async function inSession(
+  host: Host,
+  config: Config,
+  { work, log: destination }: { work: (run: Session) => Promise<void>; log: 1 | 2 },
+): Promise<void> {
+  const log = createLog({ ...config.log, destination, secrets: secretsOf(config) })
+  for (const warning of config.warnings) log.warn({}, warning)
+  const stops = createStopStack({ log })
+  const supervision = superviseSignals({
+    on: host.signals,
+    shutdownTimeoutMs: config.shutdownTimeoutMs,
+    exit: (code) => host.exit(code),
+    log,
+  })
+  try {
+    const program = { version: host.version, log, stops, reached: host.reached }
+    await work({ config, program, drain: supervision.draining, abort: supervision.aborted })
+  } finally {
+    await stops.stopAll()
+    supervision.end()
+  }
+}

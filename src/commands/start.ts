@@ -1,0 +1,166 @@
+import { access } from 'node:fs/promises'
+import { Cron } from 'croner'
+import type { Config, Schedule } from '../config.ts'
+import { AppError, isAppError } from '../errors.ts'
+import type { Host } from '../host.ts'
+import { type Links, openLinks, openSync, type Program, type SyncService } from '../open.ts'
+import { createAdminServer, createFileServer } from '../serve/app.ts'
+import { createHealth, type Health, type HealthChecks } from '../serve/health.ts'
+import type { HttpServer } from '../serve/listen.ts'
+import { pause } from '../sync/download.ts'
+import { runOnce } from './run.ts'
+import { syncDryRun } from './sync.ts'
+
+export const roles = ['sync', 'serve', 'admin'] as const
+export type Role = (typeof roles)[number]
+
+interface Run {
+  program: Program
+  roles: ReadonlySet<Role>
+  drain: AbortSignal
+  abort: AbortSignal
+}
+
+const RETRY_MS = 15_000
+
+/**
+ * `strongroom start`: file server first, because downloads need neither database nor bucket, then the syncer until a
+ * signal comes. @returns the exit code
+ */
+export async function start(host: Host, config: Config, run: Run): Promise<number> {
+  const links = run.roles.has('sync') ? openLinks(config, run.program) : null
+  let service: SyncService | null = null
+  const health = createHealth({ checks: checksOf(config, links, () => service) })
+  await startServers(config, run, health)
+  if (links === null) {
+    await aborted(run.drain)
+    return 0
+  }
+  if (config.mode === 'dry-run') {
+    await repeat(config, run, async () => {
+      await syncDryRun(host, config, { links, json: true, abort: run.abort })
+      return true
+    })
+    return 0
+  }
+  service = await openWhenReachable(config, run, links)
+  const opened = service
+  if (opened === null) return 0
+  await repeat(config, run, async () => {
+    const { summary, stoppedBy } = await runOnce(opened, run)
+    run.program.log.info({ summary }, 'run finished')
+    return stoppedBy === null
+  })
+  return run.abort.aborted ? 1 : 0
+}
+
+/** Without a syncer in this process only the archive itself is asked. */
+function checksOf(
+  config: Config,
+  links: Links | null,
+  service: () => SyncService | null,
+): HealthChecks {
+  const archive = async () => {
+    const opened = service()
+    if (opened !== null) await opened.volume.verify()
+    else await access(config.archive.dir)
+  }
+  if (links === null) return { archive }
+  const { database, bucket } = links
+  return {
+    archive,
+    database: async () => void (await database.run((sql) => sql`select 1`)),
+    bucket: (signal) => bucket.check(signal),
+  }
+}
+
+async function startServers(config: Config, run: Run, health: Health): Promise<void> {
+  const { log, stops } = run.program
+  const { serve, archive } = config
+  const servers: [Role, HttpServer, number][] = []
+  if (run.roles.has('serve') && serve.tokens !== null)
+    servers.push([
+      'serve',
+      createFileServer({
+        archiveDir: archive.dir,
+        tokens: serve.tokens,
+        pathPrefix: serve.pathPrefix,
+        health,
+        log,
+      }),
+      serve.port,
+    ])
+  if (run.roles.has('admin'))
+    servers.push(['admin', createAdminServer({ health, log }), serve.adminPort])
+  for (const [role, server, port] of servers) {
+    const listening = await server.listen(port)
+    log.info({ role, port: listening.port }, 'listening')
+    run.drain.addEventListener('abort', () => listening.drain())
+    stops.push(
+      `${role} server`,
+      () => listening.close(config.shutdownTimeoutMs),
+      config.shutdownTimeoutMs,
+    )
+  }
+}
+
+/** A database that cannot be reached yet is waited for; anything else that is wrong ends the start with its error. */
+async function openWhenReachable(
+  config: Config,
+  run: Run,
+  links: Links,
+): Promise<SyncService | null> {
+  while (!run.drain.aborted) {
+    try {
+      return await openSync(config, run.program, links)
+    } catch (error) {
+      if (!isAppError(error, 'DB_UNAVAILABLE', 'DB_UNKNOWN')) throw error
+      run.program.log.error({ error }, 'waiting for the database')
+      await pauseUnlessStopped(RETRY_MS, run.drain)
+    }
+  }
+  return null
+}
+
+/** The first run at once, the others by the schedule; after an outage sooner. */
+async function repeat(config: Config, run: Run, once: () => Promise<boolean>): Promise<void> {
+  while (!run.drain.aborted) {
+    const startedAt = performance.now()
+    const well = await once()
+    const waitMs = untilNextMs(config.sync.schedule, {
+      timeZone: config.timeZone,
+      sinceStartMs: performance.now() - startedAt,
+    })
+    await pauseUnlessStopped(well ? waitMs : Math.min(waitMs, RETRY_MS), run.drain)
+  }
+}
+
+/** Intervals run on the monotonic clock from start to start; cron texts on the wall clock of their zone. */
+export function untilNextMs(
+  schedule: Schedule,
+  {
+    timeZone,
+    sinceStartMs,
+    now = new Date(),
+  }: { timeZone: string; sinceStartMs: number; now?: Date },
+): number {
+  if ('every' in schedule) return Math.max(1_000, schedule.every - sinceStartMs)
+  const next = new Cron(schedule.cron, { timezone: timeZone }).nextRun(now)
+  if (next === null)
+    throw new AppError('CONFIG_INVALID', `SYNC_INTERVAL "${schedule.cron}" never comes`, {
+      hint: 'for example 30m, or "0 3 * * *"',
+    })
+  return Math.max(1_000, next.getTime() - now.getTime())
+}
+
+async function pauseUnlessStopped(ms: number, signal: AbortSignal): Promise<void> {
+  // setTimeout holds at most 2^31 - 1 ms; a schedule that is further away is simply looked at again.
+  await pause(Math.min(ms, 2_000_000_000), signal).catch(() => {})
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

@@ -1,0 +1,93 @@
+import type { Config } from '../config.ts'
+import { openBackend } from '../db/backend.ts'
+import { canReadItems, planApproved } from '../db/plan.ts'
+import type { Host } from '../host.ts'
+import { type Links, openLinks, openSync, type Program } from '../open.ts'
+import { plan } from '../sync/plan.ts'
+import { type RunSummary, runOnce } from './run.ts'
+
+/** Exit code of a run that ended well but left items for another run or a person (EX_TEMPFAIL). */
+export const EXIT_UNFINISHED = 75
+
+/** `strongroom sync --once`: one whole run and its summary. @returns the exit code */
+export async function syncOnce(
+  host: Host,
+  config: Config,
+  run: { program: Program; json: boolean; drain: AbortSignal; abort: AbortSignal },
+): Promise<number> {
+  const service = await openSync(config, run.program, openLinks(config, run.program))
+  const { summary, stoppedBy } = await runOnce(service, run)
+  host.out(run.json ? `${JSON.stringify(summary)}\n` : `${sentence(summary)}\n`)
+  if (stoppedBy !== null) return stoppedBy.exit
+  const { held, missing, waiting } = summary.items
+  if (run.drain.aborted) return 1
+  return held + missing + waiting > 0 ? EXIT_UNFINISHED : 0
+}
+
+/** The summary as one line for a person; what did not happen is not mentioned. */
+export function sentence(summary: RunSummary): string {
+  const { items, released, reconciled, stoppedBy } = summary
+  const parts = [
+    `${items.archived} archived (${summary.bytes} bytes)`,
+    ...Object.entries(items)
+      .filter(([outcome, count]) => outcome !== 'archived' && count > 0)
+      .map(([outcome, count]) => `${count} ${outcome}`),
+    ...Object.entries(released ?? {})
+      .filter(([, count]) => count > 0)
+      .map(
+        ([outcome, count]) => `${count} ${outcome === 'released' ? 'sources released' : outcome}`,
+      ),
+    ...Object.entries(reconciled ?? {})
+      .filter(([, count]) => count > 0)
+      .map(([outcome, count]) => `recovery: ${count} ${outcome}`),
+    `${(summary.durationMs / 1000).toFixed(1)} s`,
+  ]
+  const ended = stoppedBy === null ? '' : `\nstopped early: ${stoppedBy.message}`
+  const hint = stoppedBy?.hint ? `\n  ${stoppedBy.hint}` : ''
+  return `${parts.join(', ')}${ended}${hint}`
+}
+
+/**
+ * `strongroom sync --once --dry-run`: says for every approved row what a live run would do. Needs no rights but reading,
+ * and nothing of ours in the database.
+ */
+export async function syncDryRun(
+  host: Host,
+  config: Config,
+  run: { links: Links; json: boolean; abort: AbortSignal },
+): Promise<number> {
+  const { database, bucket } = run.links
+  const backend = await openBackend(database, config.backend)
+  const ours = await canReadItems(database)
+  const tally: Record<string, number> = {}
+  const entries = plan({
+    bucket,
+    rows: (page) => planApproved(database, backend, { ...page, ours }),
+    layout: config.archive.layout,
+    changedAfterApproval: config.sync.changedAfterApproval,
+    signal: run.abort,
+  })
+  for await (const entry of entries) {
+    tally[entry.would] = (tally[entry.would] ?? 0) + 1
+    const { media, would, archivePath, sizeBytes, reason } = entry
+    const line = {
+      media_id: media.mediaId,
+      would,
+      archive_path: archivePath,
+      bytes: sizeBytes,
+      reason,
+    }
+    host.out(
+      run.json
+        ? `${JSON.stringify(line)}\n`
+        : `media ${media.mediaId}: would ${would}${archivePath === null ? '' : ` as ${archivePath} (${sizeBytes} bytes)`}${reason === null ? '' : ` — ${reason}`}\n`,
+    )
+  }
+  const counts = Object.entries(tally).map(([would, count]) => `${count} to ${would}`)
+  host.out(
+    run.json
+      ? `${JSON.stringify({ dry_run: true, ...tally })}\n`
+      : `dry run: ${counts.join(', ') || 'nothing is approved'}; nothing was written\n`,
+  )
+  return 0
+}

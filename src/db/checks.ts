@@ -1,0 +1,197 @@
+import type { AuditColumn, MediaColumn } from '../config.ts'
+import type { AppError } from '../errors.ts'
+import { isAppError } from '../errors.ts'
+import {
+  auditColumnTypes,
+  type Backend,
+  mediaColumnTypes,
+  quoted,
+  requiredAuditColumns,
+  requiredMediaColumns,
+} from './backend.ts'
+import type { Database } from './connect.ts'
+import { recordArchived } from './records.ts'
+
+/** What `doctor` found about the database; `sql` mends it, to be run by the owner of the tables. */
+export interface Finding {
+  ok: boolean
+  what: string
+  sql: string[]
+}
+
+/** Server version and encoding that the statements rely on (`normalize` needs 13 and UTF-8). */
+export async function checkServer(database: Database): Promise<Finding> {
+  const [row] = await database.run(
+    (sql) => sql<{ version: string; encoding: string }[]>`
+      select current_setting('server_version_num') as version, current_setting('server_encoding') as encoding`,
+  )
+  const ok = Number(row?.version) >= 130_000 && row?.encoding === 'UTF8'
+  return {
+    ok,
+    what: `PostgreSQL ${row?.version}, encoding ${row?.encoding} (13 and UTF8 are needed)`,
+    sql: [],
+  }
+}
+
+/** Compares the backend's tables with the contract. */
+export function checkTables(backend: Backend): Finding[] {
+  const { mapping } = backend
+  const media = requiredMediaColumns.filter((column) => !backend.mediaColumns.has(column))
+  const audit = requiredAuditColumns.filter((column) => !backend.auditColumns.has(column))
+  const optional = (['archive_path', 'archived_at', 'checksum_sha256'] as const).filter(
+    (column) => !backend.mediaColumns.has(column),
+  )
+  return [
+    {
+      ok: media.length === 0,
+      what: describeMissing(
+        mapping.mediaTable,
+        media.map((column) => mapping.mediaColumns[column]),
+      ),
+      sql: media.map((column) => addMediaColumn(backend, column)),
+    },
+    {
+      ok: audit.length === 0,
+      what: describeMissing(
+        mapping.auditTable,
+        audit.map((column) => mapping.auditColumns[column]),
+      ),
+      sql: audit.map((column) => addAuditColumn(backend, column)),
+    },
+    ...(optional.length === 0
+      ? []
+      : [
+          {
+            ok: true,
+            what: `${mapping.mediaTable} has no ${optional.map((column) => mapping.mediaColumns[column]).join(', ')}: not written (fine)`,
+            sql: optional.map((column) => addMediaColumn(backend, column)),
+          },
+        ]),
+  ]
+}
+
+function describeMissing(table: string, columns: string[]): string {
+  if (columns.length === 0) return `table ${table} has every column that is needed`
+  return `table ${table} is missing or lacks ${columns.join(', ')}`
+}
+
+function addMediaColumn({ mapping }: Backend, column: MediaColumn): string {
+  return `alter table ${quoted(mapping.mediaTable)} add column ${quoted(mapping.mediaColumns[column])} ${plainType(mediaColumnTypes[column])};`
+}
+
+function addAuditColumn({ mapping }: Backend, column: AuditColumn): string {
+  return `alter table ${quoted(mapping.auditTable)} add column ${quoted(mapping.auditColumns[column])} ${plainType(auditColumnTypes[column])};`
+}
+
+/** A column can be added to a table with rows only without its constraints. */
+function plainType(type: string): string {
+  return type.replace(/ (generated|primary|not null|default).*$/, '')
+}
+
+/** The indexes that claiming and releasing live on; advised, never made. */
+export async function checkIndexes(database: Database, backend: Backend): Promise<Finding[]> {
+  const { mediaTable, mediaColumns } = backend.mapping
+  const wanted = [[mediaColumns.status, mediaColumns.approved_at], [mediaColumns.object_key]]
+  const rows = await database.run(
+    (sql) => sql<{ columns: string }[]>`
+      select (select string_agg(a.attname, ',' order by k.n)
+        from unnest(i.indkey) with ordinality k (attnum, n)
+        join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum) as columns
+      from pg_index i where i.indrelid = to_regclass(${quoted(mediaTable)})`,
+  )
+  const there = rows.map((row) => row.columns ?? '')
+  return wanted.map((columns) => {
+    const ok = there.some((found) => `${found},`.startsWith(`${columns.join(',')},`))
+    const on = `${mediaTable} (${columns.join(', ')})`
+    return {
+      ok: true,
+      what: ok ? `index on ${on}` : `no index on ${on}: fine while the table is small, slow later`,
+      sql: ok
+        ? []
+        : [
+            `create index concurrently on ${quoted(mediaTable)} (${columns.map(quoted).join(', ')});`,
+          ],
+    }
+  })
+}
+
+/**
+ * Tries the record statement on a real row inside a transaction that is rolled back: rights, enum values and columns of
+ * the audit table that must not be null all show here and nowhere else.
+ */
+export async function rehearseRecord(
+  database: Database,
+  backend: Backend,
+  role: string,
+): Promise<{ finding: Finding; error: AppError | null }> {
+  try {
+    const tried = await database.rehearse(async (inside) => {
+      const held = await plantItem(inside, backend)
+      const context = {
+        database: { ...database, ...inside },
+        backend,
+        archiveId: crypto.randomUUID(),
+        owner: 'doctor',
+        leaseMs: 1000,
+        releaseGraceMs: 0,
+      }
+      const outcome = await recordArchived(context, held ?? { id: 0, epoch: 0 })
+      return held === null ? 'as far as an empty media table allows' : outcome
+    })
+    const ok = tried !== 'stale' && tried !== 'withdrawing'
+    return {
+      finding: { ok, what: `record statement tried and rolled back: ${tried}`, sql: [] },
+      error: null,
+    }
+  } catch (error) {
+    if (!isAppError(error)) throw error
+    const what = `the record statement fails: ${error.message}`
+    return {
+      finding: { ok: false, what, sql: error.code === 'DB_DENIED' ? grantsFor(backend, role) : [] },
+      error,
+    }
+  }
+}
+
+/** Makes an item in state `publishing` for some media row, which is set to approved; both vanish with the rollback. */
+async function plantItem(database: Pick<Database, 'run'>, backend: Backend) {
+  const { mediaTable, mediaColumns, status } = backend.mapping
+  const [row] = await database.run(
+    (sql) => sql<{ id: string; epoch: number }[]>`
+      with picked as (
+        select ${sql(mediaColumns.id)} as id, ${sql(mediaColumns.object_key)} as object_key from ${sql(mediaTable)}
+        where ${sql(mediaColumns.object_key)} is not null and not exists (
+          select from strongroom.items i where i.media_id = ${sql(mediaTable)}.${sql(mediaColumns.id)}) ${
+            backend.mediaColumns.has('deleted_at')
+              ? sql`and ${sql(mediaColumns.deleted_at)} is null`
+              : sql``
+          }
+        limit 1 for no key update skip locked),
+      approved as (
+        update ${sql(mediaTable)} m set ${sql(mediaColumns.status)} = ${status.approved}
+        from picked where m.${sql(mediaColumns.id)} = picked.id returning picked.*),
+      archive as (
+        insert into strongroom.archives (id) select gen_random_uuid()
+        where not exists (select from strongroom.archives) returning id)
+      insert into strongroom.items (media_id, generation, archive_id, state, object_key, approved_at, archive_path)
+      select id, 2000000000, (select id from archive union all select id from strongroom.archives limit 1), 'publishing',
+        object_key, now(), 'doctor/rehearsal'
+      from approved returning id, epoch`,
+  )
+  return row === undefined ? null : { id: Number(row.id), epoch: row.epoch }
+}
+
+function grantsFor({ mapping }: Backend, role: string): string[] {
+  const to = quoted(role)
+  return [
+    `grant select, update on ${quoted(mapping.mediaTable)} to ${to};`,
+    `grant insert on ${quoted(mapping.auditTable)} to ${to};`,
+    `grant usage on all sequences in schema ${quoted(schemaOf(mapping.auditTable))} to ${to};`,
+    `grant usage on schema strongroom to ${to};`,
+    `grant all on all tables in schema strongroom to ${to};`,
+  ]
+}
+
+function schemaOf(table: string): string {
+  return table.includes('.') ? table.slice(0, table.lastIndexOf('.')) : 'public'
+}

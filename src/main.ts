@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs'
+import { runCli } from './cli.ts'
+import type { Host } from './host.ts'
+import type { Point, Reached } from './sync/parts.ts'
+
+const { version } = JSON.parse(
+  readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
+) as { version: string }
+
+/**
+ * Stops this very process at a point between two steps, for the tests that kill it there:
+ * `STRONGROOM_HALT=point:SIGKILL` or `point:SIGSTOP`, with `:n` for the n-th time the point is reached.
+ */
+function haltAt(setting: string | undefined): Reached {
+  if (setting === undefined || setting === '') return () => {}
+  const [point, signal = 'SIGKILL', nth = '1'] = setting.split(':')
+  let left = Number(nth)
+  return (reached: Point, item) => {
+    if (reached !== point) return
+    left -= 1
+    if (left !== 0) return
+    process.stderr.write(`halted at ${point}, item ${item.id}\n`)
+    process.kill(process.pid, signal)
+  }
+}
+
+const host: Host = {
+  env: process.env,
+  readFile: (path) => readFileSync(path, 'utf8'),
+  out: (text) => void process.stdout.write(text),
+  err: (text) => void process.stderr.write(text),
+  signals: process,
+  exit: (code) => process.exit(code),
+  version,
+  reached: haltAt(process.env.STRONGROOM_HALT),
+  stdout: 1,
+  stderr: 2,
+}
+
+const code = await runCli(host, process.argv.slice(2))
+// Exits although an idle connection may be open still: everything that matters was closed by now.
+process.exit(code)

@@ -1,0 +1,160 @@
+import { mkdir } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import type { BucketConfig, Config, DatabaseConfig } from './config.ts'
+import { type Archives, openArchives } from './db/archives.ts'
+import { type Backend, openBackend } from './db/backend.ts'
+import { type Database, openDatabase } from './db/connect.ts'
+import { openItems } from './db/items.ts'
+import { migrate } from './db/migrate.ts'
+import { AppError, isAppError } from './errors.ts'
+import type { StopStack } from './lifecycle.ts'
+import type { Log } from './log.ts'
+import type { Bucket } from './storage/bucket.ts'
+import { type Disk, fileSystemKind, openDisk } from './storage/disk.ts'
+import { createDurableFolders } from './storage/folders.ts'
+import { openS3 } from './storage/s3.ts'
+import { createLeases } from './sync/leases.ts'
+import type { Parts, Policy, Reached } from './sync/parts.ts'
+import { createSpace, type Space } from './sync/space.ts'
+import { validate } from './sync/validate.ts'
+import { openVolume, type VolumeParts } from './sync/volume.ts'
+import { createProbe } from './tools/ffprobe.ts'
+
+/** What every command gets from main. */
+export interface Program {
+  version: string
+  log: Log
+  stops: StopStack
+  reached: Reached
+}
+
+/** Everything that the steps of a live sync are made of, opened and checked. */
+export type SyncService = Parts & { database: Database; backend: Backend; space: Space }
+
+export const LEASE_MS = 90_000
+const BEAT_MS = 20_000
+
+/** Database and bucket; opening them sends nothing yet. */
+export interface Links {
+  database: Database
+  bucket: Bucket
+}
+
+export function openLinks(config: Config, { stops }: Program): Links {
+  const database = openDatabaseOnly(config, { stops })
+  const bucket = openS3(required<BucketConfig>(config.bucket))
+  stops.push('bucket', async () => bucket.close(), 1_000)
+  return { database, bucket }
+}
+
+export function openDatabaseOnly(config: Config, { stops }: Pick<Program, 'stops'>): Database {
+  const database = openDatabase(required<DatabaseConfig>(config.database))
+  stops.push('database', () => database.close(), 5_000)
+  return database
+}
+
+/**
+ * Opens schema, archive volume and probe for a live sync.
+ *
+ * @throws the AppError of whatever is not as it must be, before anything is claimed
+ */
+export async function openSync(
+  config: Config,
+  program: Program,
+  { database, bucket }: Links,
+): Promise<SyncService> {
+  const { log, stops, reached, version } = program
+  if (config.migrateOnStart) await migrateWithLog(database, log)
+  const backend = await openBackend(database, config.backend)
+  const volumeParts = await openArchiveFolder(config, openArchives(database))
+  const volume = await openVolume(volumeParts)
+  const errorDisk = await openErrorFolder(config.archive.errorDir)
+  const owner = `${hostname()}/${crypto.randomUUID()}`
+  const items = openItems({
+    database,
+    backend,
+    archiveId: volume.id,
+    owner,
+    leaseMs: LEASE_MS,
+    releaseGraceMs: config.releaseGraceMs,
+  })
+  const leases = createLeases({ items, log, leaseMs: LEASE_MS, beatMs: BEAT_MS })
+  stops.push('leases', async () => leases.stop(), 1_000)
+  const probe = createProbe({ path: config.ffprobePath })
+  await probe.version()
+  return {
+    ...volumeParts,
+    database,
+    backend,
+    volume,
+    errorDisk,
+    bucket,
+    items,
+    leases,
+    validate: (file) => validate({ ...file, probe }),
+    policy: policyOf(config, version),
+    space: createSpace(volumeParts.disk),
+    reached,
+    log,
+  }
+}
+
+function policyOf(config: Config, version: string): Policy {
+  const { sync, archive } = config
+  return {
+    concurrency: sync.concurrency,
+    batchSize: sync.batchSize,
+    changedAfterApproval: sync.changedAfterApproval,
+    sizeMismatch: sync.sizeMismatch,
+    layout: archive.layout,
+    fileMode: 0o666 & ~archive.umask,
+    version,
+  }
+}
+
+export async function migrateWithLog(database: Database, log: Log): Promise<string[]> {
+  const applied = await migrate(database)
+  for (const name of applied) log.info({ migration: name }, 'migrated')
+  return applied
+}
+
+/** The archive's folder as it is; it must exist, because a folder made here would hide a missing mount. */
+export async function openArchiveFolder(config: Config, archives: Archives): Promise<VolumeParts> {
+  const { dir } = config.archive
+  const disk = await openFolder(dir, 'ARCHIVE_DIR')
+  return {
+    disk,
+    folders: createDurableFolders(disk),
+    archives,
+    fileSystem: await fileSystemKind(dir),
+  }
+}
+
+async function openErrorFolder(dir: string): Promise<Disk> {
+  try {
+    await mkdir(dir, { recursive: true })
+  } catch (cause) {
+    throw new AppError('DISK_DENIED', `ERROR_DIR ${dir} cannot be made`, {
+      cause,
+      hint: 'create it and give it to the user that Strongroom runs as',
+    })
+  }
+  return openFolder(dir, 'ERROR_DIR')
+}
+
+async function openFolder(dir: string, setting: string): Promise<Disk> {
+  try {
+    return await openDisk(dir)
+  } catch (error) {
+    if (!isAppError(error, 'FILE_MISSING')) throw error
+    throw new AppError('VOLUME_MISSING', `${setting} ${dir} does not exist`, {
+      cause: error,
+      hint: `mount the archive there, or create the folder for a new one (mkdir -p ${dir})`,
+    })
+  }
+}
+
+function required<T extends BucketConfig | DatabaseConfig>(part: T | null): T {
+  if (part === null) throw new AppError('INTERNAL', 'this command was not given what it needs')
+  return part
+}

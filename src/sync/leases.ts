@@ -1,0 +1,105 @@
+import type { Held, Items } from '../db/items.ts'
+import { AppError, toAppError } from '../errors.ts'
+import type { Log } from '../log.ts'
+
+/** The leases that this process holds, waiting items' too, kept alive by one heartbeat for all of them. */
+export interface Leases {
+  /** From now on the item's lease is extended. @returns a signal that aborts with LEASE_LOST (or CANCELLED) */
+  hold(item: Held): AbortSignal
+  /** The item has left our hands. */
+  drop(item: Held): void
+  held(): Held[]
+  /** @throws LEASE_LOST when the lease may be over; asked before every change that others can see */
+  assertAlive(item: Held): void
+  /** True while the database's clock and ours run alike; releases pause otherwise. */
+  clockIsSteady(): boolean
+  /** Sends one heartbeat now. */
+  beat(): Promise<void>
+  stop(): void
+}
+
+/** Node clocks are never compared with the database's; only their speeds are. */
+const CLOCK_TOLERANCE_MS = 60_000
+
+/**
+ * @param leaseMs a lease's length; a worker stops itself two thirds of it after the send time of the last
+ *   acknowledged heartbeat, by its monotonic clock
+ * @param beatMs time between heartbeats; 0 for none by themselves
+ */
+export function createLeases(options: {
+  items: Pick<Items, 'heartbeat'>
+  log: Log
+  leaseMs: number
+  beatMs: number
+  now?: () => number
+}): Leases {
+  const { items, log, leaseMs, beatMs } = options
+  const now = options.now ?? (() => performance.now())
+  const entries = new Map<number, { held: Held; renewedAt: number; controller: AbortController }>()
+  let firstOffset: number | null = null
+  let steady = true
+  let beating: Promise<void> | null = null
+
+  const lose = (id: number, why: string) => {
+    const entry = entries.get(id)
+    if (entry === undefined) return
+    entry.controller.abort(new AppError('LEASE_LOST', `the lease of item ${id} is lost: ${why}`))
+  }
+
+  const beatOnce = async () => {
+    const sentAt = now()
+    const asked = [...entries.values()]
+    if (asked.length === 0) return
+    try {
+      const { alive, databaseTimeMs } = await items.heartbeat(asked.map((entry) => entry.held))
+      for (const entry of asked) {
+        if (alive.has(entry.held.id)) entry.renewedAt = sentAt
+        else lose(entry.held.id, 'another worker holds it')
+      }
+      const offset = databaseTimeMs - now()
+      firstOffset ??= offset
+      steady = Math.abs(offset - firstOffset) < CLOCK_TOLERANCE_MS
+    } catch (error) {
+      log.warn({ error: toAppError(error) }, 'heartbeat failed')
+    }
+    for (const entry of asked)
+      if (now() - entry.renewedAt > (leaseMs * 2) / 3)
+        lose(entry.held.id, 'no heartbeat got through')
+  }
+
+  const beat = () => {
+    beating ??= beatOnce().finally(() => {
+      beating = null
+    })
+    return beating
+  }
+  const timer = beatMs > 0 ? setInterval(beat, beatMs).unref() : null
+
+  return {
+    hold(item) {
+      const controller = new AbortController()
+      entries.set(item.id, {
+        held: { id: item.id, epoch: item.epoch },
+        renewedAt: now(),
+        controller,
+      })
+      return controller.signal
+    },
+    drop(item) {
+      if (entries.get(item.id)?.held.epoch === item.epoch) entries.delete(item.id)
+    },
+    held: () => [...entries.values()].map((entry) => entry.held),
+    assertAlive(item) {
+      const entry = entries.get(item.id)
+      if (entry === undefined || entry.held.epoch !== item.epoch)
+        throw new AppError('LEASE_LOST', `item ${item.id} is not held`)
+      if (now() - entry.renewedAt > (leaseMs * 2) / 3) lose(item.id, 'no heartbeat got through')
+      entry.controller.signal.throwIfAborted()
+    },
+    clockIsSteady: () => steady,
+    beat,
+    stop() {
+      if (timer !== null) clearInterval(timer)
+    },
+  }
+}

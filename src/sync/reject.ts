@@ -1,0 +1,73 @@
+import { safeName } from '../archive-path.ts'
+import { AppError } from '../errors.ts'
+import type { Item } from '../media.ts'
+import { copyDurably } from '../storage/disk.ts'
+import type { Downloaded } from './download.ts'
+import type { Parts } from './parts.ts'
+import { type ItemReport, reportOf, summaryOf } from './report.ts'
+
+/**
+ * Keeps a copy of what is not valid media in ERROR_DIR with a report beside it, and records the verdict. The source and the
+ * media row are not touched (unless a rejected status is configured).
+ *
+ * @throws LEASE_LOST, DISK_*, DB_*
+ */
+export async function setAside(
+  {
+    disk,
+    errorDisk,
+    items,
+    reached,
+    leases,
+    policy,
+    log,
+  }: Pick<Parts, 'disk' | 'errorDisk' | 'items' | 'reached' | 'leases' | 'policy' | 'log'>,
+  item: Item,
+  { downloaded, reason }: { downloaded: Downloaded; reason: string },
+): Promise<ItemReport> {
+  await downloaded.part.close()
+  leases.assertAlive(item)
+  const filename = item.media.filename ?? item.media.objectKey
+  // The epoch keeps two attempts of one item apart.
+  const name = safeName(`${item.media.mediaId}-${item.id}.${item.epoch}-${filename}`)
+  await copyDurably(
+    { disk, path: downloaded.part.path },
+    { disk: errorDisk, path: name },
+    policy.fileMode,
+  )
+  const report = `${name}.report.json`
+  await writeReport({ errorDisk, policy }, report, {
+    reason,
+    media_id: item.media.mediaId,
+    item: item.id,
+    title: item.media.title,
+    filename: item.media.filename,
+    declared: { content_type: item.media.contentType, mime_type: item.media.mimeType },
+    file: name,
+    bytes: downloaded.source.sizeBytes,
+    sha256: downloaded.sha256,
+    source: downloaded.source,
+    rejected_at: new Date().toISOString(),
+    program_version: policy.version,
+  })
+  await reached('set-aside', item)
+  if ((await items.reject(item, { reason, report })) === 'stale')
+    throw new AppError('LEASE_LOST', `another worker took item ${item.id}`)
+  log.warn({ item: item.id, media: item.media.mediaId, reason, report }, 'rejected')
+  return { ...reportOf(item, 'rejected', reason), ...summaryOf(downloaded) }
+}
+
+async function writeReport(
+  { errorDisk, policy }: Pick<Parts, 'errorDisk' | 'policy'>,
+  path: string,
+  report: Record<string, unknown>,
+): Promise<void> {
+  const file = await errorDisk.create(path)
+  try {
+    await file.write(Buffer.from(`${JSON.stringify(report, null, 2)}\n`))
+    await file.seal(policy.fileMode)
+    await errorDisk.syncFolder('')
+  } finally {
+    await file.close()
+  }
+}

@@ -1,0 +1,229 @@
+import { AppError, isAppError, toAppError } from '../errors.ts'
+import type { Intent, Item } from '../media.ts'
+import { heal } from './heal.ts'
+import type { Parts } from './parts.ts'
+import { assertOnVolume } from './record.ts'
+
+export type ReleaseParts = Pick<
+  Parts,
+  | 'disk'
+  | 'folders'
+  | 'bucket'
+  | 'items'
+  | 'archives'
+  | 'volume'
+  | 'leases'
+  | 'policy'
+  | 'reached'
+  | 'log'
+> & {
+  /** Monotonic milliseconds. */
+  now: () => number
+}
+
+export type ReleaseOutcome = 'released' | 'kept' | 'source_differs' | 'healed' | 'lost' | 'stale'
+
+/** A DELETE later than this after its HEAD is not sent: what the HEAD saw may have changed. */
+const HEAD_VALID_MS = 2_000
+/** More than this many damaged or changed items in one pass mean that something else is wrong. */
+const MASS_CHANGE_LIMIT = 20
+const BATCH = 20
+const RETRY_MS = 60_000
+const DAMAGED_RETRY_MS = 60 * 60_000
+
+/**
+ * Deletes the sources of items whose grace is over: the archived file is read again, the object must be the very version
+ * that was archived, and the state `releasing` is committed before the DELETE is sent. In doubt the source stays.
+ *
+ * @throws MASS_CHANGE, VOLUME_*, BUCKET_* and DB_* outages: the pass ends there and nothing is lost
+ */
+export async function releaseDue(
+  parts: ReleaseParts,
+  signal: AbortSignal,
+): Promise<Record<ReleaseOutcome, number>> {
+  const tally = { released: 0, kept: 0, source_differs: 0, healed: 0, lost: 0, stale: 0 }
+  while (!signal.aborted) {
+    await parts.volume.verify()
+    if (!parts.leases.clockIsSteady()) {
+      parts.log.error({}, 'the database clock jumped; releases pause until it runs steadily')
+      break
+    }
+    const due = await parts.items.claimDue(BATCH, parts.leases.held())
+    if (due.length === 0) break
+    const signals = due.map((item) => parts.leases.hold(item))
+    try {
+      for (const [index, item] of due.entries()) {
+        if (signal.aborted) break
+        await parts.reached('release-claimed', item)
+        const lost = signals[index] ?? signal
+        tally[await releaseItem(parts, item, AbortSignal.any([signal, lost]))] += 1
+        assertNoMassChange(tally)
+      }
+    } finally {
+      await giveBack(parts, due)
+    }
+  }
+  return tally
+}
+
+function assertNoMassChange(tally: Record<ReleaseOutcome, number>): void {
+  const changed = tally.source_differs + tally.healed + tally.lost
+  if (changed > MASS_CHANGE_LIMIT)
+    throw new AppError(
+      'MASS_CHANGE',
+      `${changed} archived items are damaged or changed in the bucket`,
+      {
+        hint: 'nothing more is released; check the archive disk and the bucket, then run the sync again',
+      },
+    )
+}
+
+/** Those that this pass did not finish stay `releasing` without a lease: the next pass takes them first. */
+async function giveBack({ items, leases, log }: ReleaseParts, due: Item[]): Promise<void> {
+  for (const item of due) {
+    if (!leases.held().some((held) => held.id === item.id && held.epoch === item.epoch)) continue
+    leases.drop(item)
+    await items.yield(item, null, 0).catch((error: unknown) => {
+      log.warn(
+        { item: item.id, error: toAppError(error) },
+        'the lease could not be given back; it runs out',
+      )
+    })
+  }
+}
+
+async function releaseItem(
+  parts: ReleaseParts,
+  item: Item,
+  signal: AbortSignal,
+): Promise<ReleaseOutcome> {
+  const { items, leases, log } = parts
+  let outcome: ReleaseOutcome
+  try {
+    outcome = await releaseOne(parts, item, signal)
+  } catch (error) {
+    const reason = toAppError(error)
+    // An outage ends the pass; the items in hand are given back as they are.
+    if (reason.retry === 'outage' && reason.code !== 'OBJECT_LOCKED') throw reason
+    if (reason.code === 'LEASE_LOST') outcome = 'stale'
+    else {
+      await items.keepSource(item, {
+        state: 'archived',
+        error: reason,
+        delayMs: jittered(RETRY_MS),
+      })
+      log.warn({ item: item.id, error: reason }, 'the source stays for now')
+      outcome = 'kept'
+    }
+  }
+  leases.drop(item)
+  return outcome
+}
+
+async function releaseOne(
+  parts: ReleaseParts,
+  item: Item,
+  signal: AbortSignal,
+): Promise<ReleaseOutcome> {
+  const { bucket, items, reached } = parts
+  const { intent } = item
+  if (intent === null) throw new AppError('INTERNAL', `archived item ${item.id} has no intent`)
+  const damage = await findDamage(parts, intent, signal)
+  if (damage !== null)
+    return heal(parts, { item, intent, damage, retryMs: DAMAGED_RETRY_MS }, signal)
+  await reached('rehashed', item)
+  const verdict = await deleteSource(parts, { item, intent }, signal)
+  if (verdict === 'changed') {
+    const error = new AppError(
+      'OBJECT_CHANGED',
+      `${bucket.name} now holds other bytes under "${intent.source.key}"`,
+    )
+    const mine = await items.keepSource(item, { state: 'source_differs', error, delayMs: 0 })
+    parts.log.error(
+      { item: item.id, error },
+      'the source differs from what was archived and is kept',
+    )
+    return mine ? 'source_differs' : 'stale'
+  }
+  await reached('source-deleted', item)
+  const mine = await items.released(item, verdict === 'gone' ? 'already_gone' : 'deleted')
+  await reached('released', item)
+  return mine ? 'released' : 'stale'
+}
+
+/** Reads the archived file again. @returns what is wrong with it, or null */
+async function findDamage(
+  parts: Pick<ReleaseParts, 'disk' | 'volume'>,
+  intent: Intent,
+  signal: AbortSignal,
+): Promise<AppError | null> {
+  try {
+    await assertOnVolume(parts, intent.archivePath)
+    const { sha256 } = await parts.disk.hash(intent.archivePath, signal)
+    if (sha256 === intent.sha256) return null
+    return new AppError(
+      'FILE_MISSING',
+      `${intent.archivePath} no longer has the bytes that were archived`,
+    )
+  } catch (error) {
+    if (isAppError(error, 'FILE_MISSING')) return error
+    throw error
+  }
+}
+
+/**
+ * HEAD, compare, DELETE. Where the store was seen to honour it the DELETE is conditional; otherwise, as on R2, which
+ * documents none, the window between HEAD and DELETE is at most two seconds.
+ */
+async function deleteSource(
+  parts: ReleaseParts,
+  { item, intent }: { item: Item; intent: Intent },
+  signal: AbortSignal,
+): Promise<'deleted' | 'gone' | 'changed'> {
+  const { bucket, leases, reached, now } = parts
+  const { source } = intent
+  let conditional = await honoursConditionalDelete(parts, signal)
+  for (;;) {
+    const seenAt = now()
+    const facts = await bucket.head(source.key, signal)
+    if (facts === null) return 'gone'
+    if (facts.etag !== source.etag || facts.sizeBytes !== source.sizeBytes) return 'changed'
+    await reached('source-seen', item)
+    leases.assertAlive(item)
+    signal.throwIfAborted()
+    if (now() - seenAt > HEAD_VALID_MS) continue
+    const options = conditional ? { ifMatch: source.etag, signal } : { signal }
+    const outcome = await bucket.delete(source.key, options)
+    if (outcome !== 'changed') return outcome
+    // Some stores answer 412 for every multipart object although nothing changed: look again, then without condition.
+    conditional = false
+  }
+}
+
+/**
+ * Does this bucket refuse a DELETE whose If-Match is wrong? Tried once with an object of a random name and remembered.
+ * A key that may not write gets no probe and no condition.
+ */
+async function honoursConditionalDelete(
+  { bucket, archives, log }: ReleaseParts,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const known = await archives.conditionalDelete(bucket.id)
+  if (known !== null) return known
+  const key = `.strongroom-probe-${crypto.randomUUID()}`
+  let honoured = false
+  try {
+    await bucket.put(key, Buffer.from('strongroom asks whether DELETE honours If-Match\n'), signal)
+    honoured = (await bucket.delete(key, { ifMatch: '0'.repeat(32), signal })) === 'changed'
+    if (honoured) await bucket.delete(key, { signal })
+  } catch (error) {
+    if (!isAppError(error, 'OBJECT_DENIED', 'BUCKET_DENIED')) throw error
+    log.info({}, 'the bucket key may not write; sources are deleted by HEAD and DELETE')
+  }
+  await archives.rememberConditionalDelete(bucket.id, honoured)
+  return honoured
+}
+
+function jittered(ms: number): number {
+  return Math.round(ms * (0.8 + Math.random() * 0.4))
+}

@@ -1,0 +1,66 @@
+import { isAppError } from '../errors.ts'
+import type { Intent, Item, MediaRow } from '../media.ts'
+import {
+  buildSidecar,
+  parseSidecar,
+  renderSidecar,
+  SIDECAR_MAX_BYTES,
+  type Sidecar,
+  sidecarPathOf,
+} from '../sidecar.ts'
+import type { NewFile } from '../storage/disk.ts'
+import type { Parts } from './parts.ts'
+import { TEMPORARY_FOLDER } from './volume.ts'
+
+/** Reads the sidecar beside an archived path. @returns null when there is none, or it is torn or not one of ours */
+export async function readSidecar(
+  { disk }: Pick<Parts, 'disk'>,
+  archivePath: string,
+): Promise<Sidecar | null> {
+  const text = await disk.read(sidecarPathOf(archivePath), SIDECAR_MAX_BYTES)
+  if (text === null) return null
+  try {
+    return parseSidecar(text.toString('utf8'))
+  } catch (error) {
+    if (isAppError(error)) return null
+    throw error
+  }
+}
+
+/** True when the sidecar says what the intent says. */
+export function describesIntent(
+  sidecar: Sidecar | null,
+  { media, intent }: { media: MediaRow; intent: Intent },
+): boolean {
+  return (
+    sidecar !== null &&
+    sidecar.media_id === media.mediaId &&
+    sidecar.archive_path === intent.archivePath &&
+    sidecar.sha256 === intent.sha256 &&
+    sidecar.bytes === intent.source.sizeBytes &&
+    sidecar.source.etag === intent.source.etag &&
+    sidecar.source.key === intent.source.key
+  )
+}
+
+/** Writes the sidecar's temporary, durable. @returns its path */
+export async function writeSidecar(
+  { disk, policy }: Pick<Parts, 'disk' | 'policy'>,
+  item: Pick<Item, 'id' | 'epoch'> & { media: MediaRow },
+  intent: Intent,
+): Promise<string> {
+  const path = `${TEMPORARY_FOLDER}/${item.id}.${item.epoch}.json`
+  await disk.unlink(path)
+  const text = renderSidecar(buildSidecar({ media: item.media, intent, version: policy.version }))
+  let file: NewFile | null = null
+  try {
+    file = await disk.create(path)
+    await file.write(Buffer.from(text))
+    await file.seal(policy.fileMode)
+    return path
+  } catch (error) {
+    await file?.close()
+    await disk.unlink(path)
+    throw error
+  }
+}

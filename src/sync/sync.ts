@@ -1,0 +1,143 @@
+import { type AppError, toAppError } from '../errors.ts'
+import type { Item } from '../media.ts'
+import { type Claimed, claim } from './claim.ts'
+import { type Downloaded, discardPart, download } from './download.ts'
+import { settleFailure } from './failure.ts'
+import type { Parts } from './parts.ts'
+import { publish } from './publish.ts'
+import { record } from './record.ts'
+import { setAside } from './reject.ts'
+import { type ItemReport, type Outcome, reportOf, summaryOf } from './report.ts'
+import type { Space } from './space.ts'
+import type { Verdict } from './validate.ts'
+
+export interface SyncRun {
+  reports: Record<Outcome, number>
+  bytes: number
+  /** The outage that ended the run early; null when nothing more was claimable. */
+  stoppedBy: AppError | null
+}
+
+export type SyncParts = Omit<Parts, 'archives'> & {
+  space: Space
+  onItem: (report: ItemReport) => void
+}
+
+/**
+ * Archives batch after batch until nothing is claimable, an outage stops it, or `signal` asks to stop: then no more is
+ * claimed, and what is in hand is finished (`signal`) or abandoned safely (`abort`).
+ */
+export async function runSync(
+  parts: SyncParts,
+  signals: { drain: AbortSignal; abort: AbortSignal },
+): Promise<SyncRun> {
+  const run: SyncRun = {
+    reports: { archived: 0, rejected: 0, withdrawn: 0, held: 0, missing: 0, waiting: 0, left: 0 },
+    bytes: 0,
+    stoppedBy: null,
+  }
+  const tally = (report: ItemReport) => {
+    run.reports[report.outcome] += 1
+    if (report.outcome === 'archived') run.bytes += report.sizeBytes ?? 0
+    parts.onItem(report)
+  }
+  while (run.stoppedBy === null && !signals.drain.aborted) {
+    try {
+      const batch = await claim(parts, parts.policy.batchSize)
+      if (batch.length === 0) break
+      run.stoppedBy = await runBatch(parts, batch, { ...signals, tally })
+    } catch (error) {
+      run.stoppedBy = toAppError(error)
+    }
+  }
+  return run
+}
+
+/** @returns the outage that stops the run, or null */
+async function runBatch(
+  parts: SyncParts,
+  batch: Claimed[],
+  run: { drain: AbortSignal; abort: AbortSignal; tally: (report: ItemReport) => void },
+): Promise<AppError | null> {
+  const queue = [...batch]
+  let outage: AppError | null = null
+  const lane = async () => {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+      const { item, lost } = next
+      if (outage !== null || run.drain.aborted || run.abort.aborted) {
+        run.tally(await giveBack(parts, item))
+        continue
+      }
+      const settled = await settleItem(parts, item, AbortSignal.any([lost, run.abort]))
+      outage ??= settled.outage
+      run.tally(settled.report)
+    }
+  }
+  await Promise.all(Array.from({ length: parts.policy.concurrency }, lane))
+  return outage
+}
+
+/** Runs one item to an outcome; whatever goes wrong is this item's alone unless it is an outage. */
+async function settleItem(
+  parts: SyncParts,
+  item: Item,
+  signal: AbortSignal,
+): Promise<{ report: ItemReport; outage: AppError | null }> {
+  try {
+    return { report: await archiveOne(parts, item, signal), outage: null }
+  } catch (error) {
+    return settleFailure(parts, item, error)
+  } finally {
+    parts.leases.drop(item)
+  }
+}
+
+async function giveBack(parts: SyncParts, item: Item): Promise<ItemReport> {
+  parts.leases.drop(item)
+  await parts.items
+    .putBack(item, { state: 'waiting', error: null, delayMs: 0, burn: false })
+    .catch((error: unknown) => {
+      parts.log.warn(
+        { item: item.id, error: toAppError(error) },
+        'the lease could not be given back; it runs out',
+      )
+    })
+  return reportOf(item, 'left')
+}
+
+/** The order is the guarantee: a row says archived only after file and sidecar are durable; the source goes later, in release. */
+async function archiveOne(parts: SyncParts, item: Item, signal: AbortSignal): Promise<ItemReport> {
+  const downloaded = await download(parts, item, signal)
+  try {
+    await parts.reached('downloaded', item)
+    const judged = await judge(parts, { item, downloaded }, signal)
+    await parts.reached('validated', item)
+    if (!judged.valid) return await setAside(parts, item, { downloaded, ...judged })
+    signal.throwIfAborted()
+    const published = await publish(parts, item, { ...downloaded, facts: judged.facts })
+    await parts.reached('published', item)
+    const outcome = await record(parts, item, published)
+    await parts.volume.noteWrite(null)
+    return {
+      ...reportOf(item, outcome),
+      ...summaryOf(downloaded),
+      archivePath: published.intent.archivePath,
+    }
+  } finally {
+    // Gone already after publishing; a failure to remove it is the sweep's business.
+    await discardPart(parts, downloaded.part).catch(() => {})
+  }
+}
+
+function judge(
+  { validate, disk }: SyncParts,
+  { item, downloaded }: { item: Item; downloaded: Downloaded },
+  signal: AbortSignal,
+): Promise<Verdict> {
+  return validate({
+    absolutePath: `${disk.root}/${downloaded.part.path}`,
+    kind: item.media.contentType,
+    sizeBytes: downloaded.source.sizeBytes,
+    signal,
+  })
+}

@@ -1,0 +1,227 @@
+import { randomUUID } from 'node:crypto'
+import { z } from 'zod'
+import type { Archives } from '../db/archives.ts'
+import { AppError, isAppError } from '../errors.ts'
+import type { Disk } from '../storage/disk.ts'
+import type { DurableFolders } from '../storage/folders.ts'
+
+export const PRIVATE_FOLDER = '.strongroom'
+export const TEMPORARY_FOLDER = `${PRIVATE_FOLDER}/tmp`
+export const WITHDRAWN_FOLDER = `${PRIVATE_FOLDER}/withdrawn`
+export const QUARANTINE_FOLDER = `${PRIVATE_FOLDER}/quarantine`
+export const MARKER_PATH = `${PRIVATE_FOLDER}/archive.json`
+
+const markerSchema = z.object({
+  schema_version: z.literal(1),
+  id: z.uuid(),
+  created_at: z.string(),
+})
+
+/** The archive volume, known by the id in its marker file. */
+export interface Volume {
+  readonly id: string
+  /** False where the file system refuses hard links: publishing then renames. */
+  readonly canLink: boolean
+  /**
+   * Reads the marker now.
+   *
+   * @returns the device it lies on, for comparison with a stored file's
+   * @throws VOLUME_MISSING, VOLUME_FOREIGN
+   */
+  verify(): Promise<{ device: number }>
+  /**
+   * Told of every write to the archive: null when it went well. The second failure in a row is latched in the database.
+   *
+   * @throws DISK_SICK when this latched it
+   */
+  noteWrite(failure: AppError | null): Promise<void>
+}
+
+export interface VolumeParts {
+  disk: Disk
+  folders: DurableFolders
+  archives: Archives
+  /** `memory` file systems (tmpfs, overlay …) are never taken for a new archive by themselves. */
+  fileSystem: 'disk' | 'memory'
+}
+
+/**
+ * Opens the archive that the database knows, and makes one on the very first start.
+ *
+ * The database row comes first and decides between nodes that start together; the marker file follows under the row's id.
+ *
+ * @throws VOLUME_MISSING, VOLUME_FOREIGN, VOLUME_UNCLAIMED (marker without a row), VOLUME_EPHEMERAL, DISK_SICK
+ */
+export async function openVolume(parts: VolumeParts): Promise<Volume> {
+  const row = await parts.archives.find()
+  if (row?.initialised !== true) await initialise(parts, { evenInMemory: false })
+  const known = await parts.archives.find()
+  if (known === null) throw new AppError('INTERNAL', 'the archive row vanished while it was made')
+  if (known.sick !== null)
+    throw new AppError('DISK_SICK', `the archive disk failed: ${known.sick.reason}`, {
+      hint: 'check the disk, then run "strongroom accept-volume" to go on',
+    })
+  const { disk, archives } = parts
+  await verifyMarker(disk, known.id)
+  await ensurePrivateFolders(parts)
+  return {
+    id: known.id,
+    canLink: await probeLinks(disk),
+    verify: () => verifyMarker(disk, known.id),
+    noteWrite: createWriteJudge(archives),
+  }
+}
+
+/** `strongroom init-volume`: also where the file system looks like memory. @returns the archive's id */
+export async function initVolume(parts: VolumeParts): Promise<string> {
+  const row = await parts.archives.find()
+  if (row?.initialised === true) {
+    await verifyMarker(parts.disk, row.id)
+    return row.id
+  }
+  return initialise(parts, { evenInMemory: true })
+}
+
+/** `strongroom accept-volume`: the marker on the volume becomes the database's; also clears a latched disk failure. */
+export async function acceptVolume({ disk, archives }: VolumeParts): Promise<string> {
+  const marker = await readMarker(disk)
+  if (marker === null)
+    throw new AppError(
+      'VOLUME_MISSING',
+      `there is no archive to accept: ${disk.root} has no marker`,
+      {
+        hint: 'mount the archive at ARCHIVE_DIR; for a new, empty archive run "strongroom init-volume"',
+      },
+    )
+  await archives.accept(marker.id)
+  await archives.clearSick()
+  return marker.id
+}
+
+async function initialise(parts: VolumeParts, options: { evenInMemory: boolean }): Promise<string> {
+  const { disk, archives, fileSystem } = parts
+  const marker = await readMarker(disk)
+  const row = await archives.find()
+  if (marker !== null && row?.id !== marker.id)
+    throw new AppError(
+      row === null ? 'VOLUME_UNCLAIMED' : 'VOLUME_FOREIGN',
+      `${disk.root} carries archive ${marker.id}, which this database does not know`,
+      { hint: 'if this is the right archive for this database, run "strongroom accept-volume"' },
+    )
+  if (marker === null && fileSystem === 'memory' && !options.evenInMemory)
+    throw new AppError('VOLUME_EPHEMERAL', `${disk.root} looks like memory, not like a disk`, {
+      hint: 'mount the archive at ARCHIVE_DIR; if it is meant to be there, run "strongroom init-volume"',
+    })
+  await archives.insert(randomUUID())
+  const made = await archives.find()
+  if (made === null) throw new AppError('INTERNAL', 'the archive row vanished while it was made')
+  if (marker === null) await writeMarker(parts, made.id)
+  await archives.markInitialised(made.id)
+  return made.id
+}
+
+async function writeMarker({ disk, folders }: VolumeParts, id: string): Promise<void> {
+  await folders.ensure(PRIVATE_FOLDER)
+  const temporary = `${PRIVATE_FOLDER}/archive.${randomUUID()}.tmp`
+  const file = await disk.create(temporary)
+  try {
+    const marker = { schema_version: 1, id, created_at: new Date().toISOString() }
+    await file.write(Buffer.from(`${JSON.stringify(marker, null, 2)}\n`))
+    await file.seal(0o644)
+    await placeMarker(disk, temporary)
+    await disk.syncFolder(PRIVATE_FOLDER)
+  } finally {
+    await file.close()
+    await disk.unlink(temporary)
+  }
+}
+
+async function placeMarker(disk: Disk, temporary: string): Promise<void> {
+  try {
+    await disk.link(temporary, MARKER_PATH)
+  } catch (error) {
+    // Another node was faster; it wrote the same id, because the row decided.
+    if (isAppError(error, 'NAME_TAKEN')) return
+    if (!isAppError(error, 'LINK_REFUSED')) throw error
+    await disk.rename(temporary, MARKER_PATH)
+  }
+}
+
+async function ensurePrivateFolders({ folders }: VolumeParts): Promise<void> {
+  for (const folder of [TEMPORARY_FOLDER, WITHDRAWN_FOLDER, QUARANTINE_FOLDER])
+    await folders.ensure(folder)
+}
+
+async function readMarker(disk: Disk): Promise<{ id: string } | null> {
+  const text = await disk.read(MARKER_PATH, 4096)
+  if (text === null) return null
+  try {
+    return markerSchema.parse(JSON.parse(text.toString('utf8')))
+  } catch (cause) {
+    throw new AppError(
+      'VOLUME_FOREIGN',
+      `${disk.root}/${MARKER_PATH} is not a marker of an archive`,
+      {
+        cause,
+        hint: 'restore it from a backup of the archive, or mount the right volume',
+      },
+    )
+  }
+}
+
+async function verifyMarker(disk: Disk, id: string): Promise<{ device: number }> {
+  const marker = await readMarker(disk)
+  if (marker === null)
+    throw new AppError(
+      'VOLUME_MISSING',
+      `${disk.root} is not the archive: it has no marker (expected ${id})`,
+      {
+        hint: `mount the volume of archive ${id} at ARCHIVE_DIR; "strongroom doctor" shows what is there now`,
+      },
+    )
+  if (marker.id !== id)
+    throw new AppError(
+      'VOLUME_FOREIGN',
+      `${disk.root} carries archive ${marker.id}, expected ${id}`,
+      {
+        hint: `mount the volume of archive ${id} at ARCHIVE_DIR, or run "strongroom accept-volume" if this one is right`,
+      },
+    )
+  const facts = await disk.stat(MARKER_PATH)
+  if (facts === null)
+    throw new AppError('VOLUME_MISSING', `${disk.root} went away just now (expected ${id})`)
+  return { device: facts.device }
+}
+
+async function probeLinks(disk: Disk): Promise<boolean> {
+  const name = `${TEMPORARY_FOLDER}/link-probe.${randomUUID()}`
+  const file = await disk.create(name)
+  await file.close()
+  try {
+    await disk.link(name, `${name}.2`)
+    return true
+  } catch (error) {
+    if (isAppError(error, 'LINK_REFUSED')) return false
+    throw error
+  } finally {
+    await disk.unlink(name)
+    await disk.unlink(`${name}.2`)
+  }
+}
+
+function createWriteJudge(archives: Archives): Volume['noteWrite'] {
+  let failures = 0
+  return async (failure) => {
+    if (failure === null) {
+      failures = 0
+      return
+    }
+    failures += 1
+    if (failures < 2) return
+    await archives.latchSick(failure.message)
+    throw new AppError('DISK_SICK', `the archive disk failed twice in a row: ${failure.message}`, {
+      cause: failure,
+      hint: 'nothing is claimed, recorded or released until the disk is checked and "strongroom accept-volume" is run',
+    })
+  }
+}
