@@ -91,7 +91,7 @@ export function adminOf(client: S3Client, bucket: string): BucketAdmin {
     bucket,
     put: async (key, body, headers = {}) => {
       const stored = await client.send(
-        new PutObjectCommand({ Bucket: bucket, Key: key, Body: body, ...headers }),
+        new PutObjectCommand({ Bucket: bucket, Key: key, Body: Buffer.from(body), ...headers }),
       )
       return { etag: unquoted(stored.ETag) }
     },

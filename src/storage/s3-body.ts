@@ -1,0 +1,80 @@
+import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
+import { AppError } from '../errors.ts'
+
+export interface BodyRules {
+  /** What the headers promised. */
+  sizeBytes: number
+  stallMs: number
+  signal: AbortSignal | null
+  /** Begins the error's sentence: which object of which bucket. */
+  subject: string
+}
+
+/**
+ * Makes a body that cannot hang, end early or leak: no byte for `stallMs` while somebody reads ⇒ TRANSFER_STALLED,
+ * another length than promised or a broken connection ⇒ TRANSFER_BROKEN, the signal ⇒ CANCELLED; each destroys the
+ * raw socket.
+ *
+ * The SDK's own time-outs end at the headers (aws-sdk-js-v3 8098); `test/storage/s3.test.ts` has a mute peer.
+ */
+export function guardBody(source: IncomingMessage, rules: BodyRules): Readable {
+  const { sizeBytes, stallMs, signal, subject } = rules
+  let received = 0
+  let timer: NodeJS.Timeout | null = null
+
+  const fail = (code: 'TRANSFER_STALLED' | 'TRANSFER_BROKEN' | 'CANCELLED', what: string) =>
+    body.destroy(new AppError(code, `${subject} ${what}`))
+  const onStall = () => fail('TRANSFER_STALLED', `sent no byte for ${stallMs} ms`)
+  const onAbort = () => fail('CANCELLED', 'was no longer wanted')
+  const onBreak = () => {
+    // The abort destroys the request first, which looks like a broken connection from here.
+    if (signal?.aborted) onAbort()
+    else fail('TRANSFER_BROKEN', `broke off after ${received} of ${sizeBytes} bytes`)
+  }
+  /** Only a reader's wait counts: a slow disk must not look like a mute peer. */
+  const stopWaiting = () => {
+    if (timer !== null) clearTimeout(timer)
+    timer = null
+  }
+
+  const body = new Readable({
+    highWaterMark: 1 << 20,
+    read() {
+      timer ??= setTimeout(onStall, stallMs)
+      source.resume()
+    },
+    destroy(error, done) {
+      stopWaiting()
+      signal?.removeEventListener('abort', onAbort)
+      // After its end the socket may serve another request already.
+      if (!source.readableEnded) {
+        const { socket } = source
+        source.destroy()
+        socket?.destroy()
+      }
+      done(error)
+    },
+  })
+
+  source.pause()
+  source.on('data', (chunk: Buffer) => {
+    received += chunk.length
+    timer?.refresh()
+    if (body.push(chunk)) return
+    source.pause()
+    stopWaiting()
+  })
+  source.on('end', () => {
+    stopWaiting()
+    if (received === sizeBytes) body.push(null)
+    else onBreak()
+  })
+  source.on('error', onBreak)
+  source.on('close', () => {
+    if (!source.readableEnded) onBreak()
+  })
+  signal?.addEventListener('abort', onAbort, { once: true })
+  if (signal?.aborted) onAbort()
+  return body
+}

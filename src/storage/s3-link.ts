@@ -1,0 +1,146 @@
+import { Agent as HttpAgent } from 'node:http'
+import { Agent as HttpsAgent } from 'node:https'
+import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
+import { NodeHttpHandler } from '@smithy/node-http-handler'
+import type { BucketConfig } from '../config.ts'
+import { AppError } from '../errors.ts'
+import { type Asked, cancelled, judge, notS3, subject } from './s3-errors.ts'
+
+export interface S3Options {
+  /** A body that brings no byte for so long is given up. */
+  stallMs?: number
+  maxSockets?: number
+  /** From the start of a request to the end of its answer, or to its headers for a download. */
+  requestTimeoutMs?: number
+}
+
+/** One open bucket: what every request needs. */
+export interface Link {
+  client: S3Client
+  agents: readonly [HttpAgent, HttpsAgent]
+  endpoint: string
+  bucket: string
+  stallMs: number
+  requestTimeoutMs: number
+  /** False once the store refused a HEAD that asked for checksums. */
+  checksums: boolean
+}
+
+const CONNECT_TIMEOUT_MS = 10_000
+/** Shorter than any store keeps an idle connection, so that few requests meet one that is just being closed. */
+const IDLE_MS = 4_000
+const MAX_KEY_BYTES = 1024
+
+export function openLink(config: BucketConfig, options: S3Options): Link {
+  const agentOptions = { keepAlive: true, maxSockets: options.maxSockets ?? 64, timeout: IDLE_MS }
+  const agents = [new HttpAgent(agentOptions), new HttpsAgent(agentOptions)] as const
+  return {
+    client: createClient(config, agents),
+    agents,
+    endpoint: shownEndpoint(config.endpoint),
+    bucket: config.bucket,
+    stallMs: options.stallMs ?? 30_000,
+    requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
+    checksums: true,
+  }
+}
+
+/** Host and path only: somebody may have put credentials into the URL. */
+export function shownEndpoint(endpoint: string): string {
+  const { origin, pathname } = new URL(endpoint)
+  return `${origin}${pathname.replace(/\/+$/, '')}`
+}
+
+export function closeLink(link: Link): void {
+  link.client.destroy()
+  for (const agent of link.agents) agent.destroy()
+}
+
+/** Sockets that serve a request now, not those kept for the next one. */
+export function socketsInUse({ agents }: Link): number {
+  const lists = agents.flatMap((agent) => Object.values(agent.sockets))
+  return lists.reduce((sum, sockets) => sum + (sockets?.length ?? 0), 0)
+}
+
+function createClient(config: BucketConfig, agents: readonly [HttpAgent, HttpsAgent]): S3Client {
+  return new S3Client({
+    endpoint: config.endpoint,
+    region: config.region,
+    credentials: { accessKeyId: config.accessKey, secretAccessKey: config.secretKey },
+    forcePathStyle: true,
+    maxAttempts: 1,
+    // Checksums unasked for are refused by some stores and cost the main thread a pass in JavaScript.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    // Said here so that no file or variable meant for another program decides it.
+    defaultsMode: 'standard',
+    retryMode: 'standard',
+    useArnRegion: false,
+    useDualstackEndpoint: false,
+    useFipsEndpoint: false,
+    disableS3ExpressSessionAuth: true,
+    requestHandler: new NodeHttpHandler({
+      httpAgent: agents[0],
+      httpsAgent: agents[1],
+      connectionTimeout: CONNECT_TIMEOUT_MS,
+      // Ours are the deadline in `ask` and the stall timer of the body.
+      socketTimeout: 0,
+      logger: { trace() {}, debug() {}, info() {}, warn() {}, error() {} },
+    }),
+  })
+}
+
+/** A listing of one key, because unlike HEAD its refusal has a body that says why. */
+export async function check(link: Link, signal?: AbortSignal): Promise<void> {
+  const asked = askedFor(link)
+  const command = new ListObjectsV2Command({ Bucket: link.bucket, MaxKeys: 1 })
+  const output = await ask(link, { ...asked, signal }, (abort) => link.client.send(command, abort))
+  if (output.Name === undefined && output.KeyCount === undefined) {
+    throw notS3(asked, 'something that is no listing')
+  }
+}
+
+/** Sends one request under a deadline and turns whatever goes wrong into the AppError it means. */
+export async function ask<Output>(
+  link: Link,
+  asked: Asked & { signal?: AbortSignal | undefined },
+  send: (options: { abortSignal: AbortSignal }) => Promise<Output>,
+): Promise<Output> {
+  const { signal } = asked
+  if (signal?.aborted) throw cancelled(asked)
+  const controller = new AbortController()
+  const late = new DOMException('deadline', 'TimeoutError')
+  // The SDK reads an error's body to its end without any limit of its own.
+  const deadline = setTimeout(() => controller.abort(late), link.requestTimeoutMs)
+  const forward = () => controller.abort()
+  signal?.addEventListener('abort', forward, { once: true })
+  try {
+    return await send({ abortSignal: controller.signal })
+  } catch (error) {
+    if (signal?.aborted) throw cancelled(asked)
+    const verdict = judge(controller.signal.aborted ? late : error, asked)
+    // A key's 403 or 404 says nothing about the bucket; if that fails too, its error is the truth.
+    if (verdict.unsure) await check(link, signal)
+    throw verdict.error
+  } finally {
+    clearTimeout(deadline)
+    signal?.removeEventListener('abort', forward)
+  }
+}
+
+/** @throws OBJECT_MISSING for text that no store can have as a key */
+export function askedFor(link: Link, key: string | null = null): Asked {
+  const asked = { endpoint: link.endpoint, bucket: link.bucket, key }
+  if (key === null) return asked
+  const impossible = key === '' || key.includes('\0') || !key.isWellFormed()
+  if (impossible || Buffer.byteLength(key) > MAX_KEY_BYTES) {
+    throw new AppError(
+      'OBJECT_MISSING',
+      `${subject(asked)} cannot exist: no bucket has such a key`,
+      {
+        hint: 'A key is 1 to 1024 bytes of UTF-8 without NUL; mend the object key of the media row.',
+      },
+    )
+  }
+  return asked
+}
