@@ -1,0 +1,134 @@
+import { getRequestListener, type HttpBindings } from '@hono/node-server'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import { Hono } from 'hono'
+import type { TokenConfig } from '../config.ts'
+import { AppError, toAppError } from '../errors.ts'
+import { answerError } from './answer.ts'
+import { commonHeaders, neverStored } from './file-headers.ts'
+import { createFileRoute, splitTarget, type Visit } from './file-route.ts'
+import type { Health } from './health.ts'
+import { addHealthRoutes } from './health-routes.ts'
+import { createHttpServer, type HttpServer, type ServeLog } from './listen.ts'
+
+const maxUrlBytes = 8 * 1024
+
+interface AppEnv {
+  Bindings: HttpBindings
+  Variables: { visit: Visit }
+}
+
+/** The public server: files to token holders, and whether it is well. It needs the archive and nothing else. */
+export function createFileServer(options: {
+  archiveDir: string
+  tokens: TokenConfig
+  /** SERVE_PATH_PREFIX: taken off every path before it is looked up; empty for none. */
+  pathPrefix: string
+  health: Health
+  log: ServeLog
+  now?: () => Date
+}): HttpServer {
+  const { health, log } = options
+  const serveFile = createFileRoute({ ...options, now: options.now ?? (() => new Date()) })
+  return createAppServer({ health, log, details: false }, (app) => {
+    app.get('*', async (context) => {
+      await serveFile(context.var.visit)
+      return RESPONSE_ALREADY_SENT
+    })
+  })
+}
+
+/** The operator's server; never reached through the tunnel. */
+export function createAdminServer(options: { health: Health; log: ServeLog }): HttpServer {
+  return createAppServer({ ...options, details: true }, () => {})
+}
+
+/** What both servers share: the log line, health, refusals, and the listener around it all. */
+function createAppServer(
+  options: { health: Health; log: ServeLog; details: boolean },
+  addRoutes: (app: Hono<AppEnv>) => void,
+): HttpServer {
+  const { health, log, details } = options
+  let draining = false
+  const app = new Hono<AppEnv>()
+  app.use(async (context, next) => {
+    const { incoming, outgoing } = context.env
+    const visit: Visit = { incoming, outgoing, mediaId: null, bytes: 0, complete: true }
+    context.set('visit', visit)
+    const started = performance.now()
+    await next()
+    logVisit(visit, { log, started })
+  })
+  app.use(async ({ env }, next) => {
+    if ((env.incoming.url ?? '').length > maxUrlBytes) {
+      throw new AppError('URL_TOO_LONG', 'the address is too long')
+    }
+    await next()
+  })
+  addHealthRoutes(app, { health, isDraining: () => draining, details })
+  addRoutes(app)
+  app.get('*', () => {
+    throw new AppError('NOT_FOUND', 'nothing is served here')
+  })
+  app.all('*', () => {
+    throw new AppError('METHOD_NOT_ALLOWED', 'only GET and HEAD are served')
+  })
+  app.onError((error, context) => {
+    answerFailure(context.var.visit, toAppError(error), log)
+    return RESPONSE_ALREADY_SENT
+  })
+  const answer = getRequestListener((request, env) => app.fetch(request, env as HttpBindings), {
+    overrideGlobalObjects: false,
+    errorHandler: answerUnreadableRequest,
+  })
+  const onDrain = () => {
+    draining = true
+  }
+  return createHttpServer({ listener: (...exchange) => void answer(...exchange), onDrain, log })
+}
+
+function answerFailure(visit: Visit, failure: AppError, log: ServeLog): void {
+  const { incoming, outgoing } = visit
+  visit.complete = false
+  if (failure.status >= 500) {
+    log.error({ err: failure, path: loggedPath(incoming.url ?? '') }, 'a request failed')
+  }
+  // After the headers only a broken connection tells the visitor that the file is not whole.
+  if (outgoing.headersSent) outgoing.destroy()
+  else answerError(outgoing, failure)
+}
+
+/** What no URL can be made of (a Host header with a space in it …) never reaches a route. */
+function answerUnreadableRequest(): Response {
+  const body = '{"error":"REQUEST_INVALID","message":"The request is malformed."}\n'
+  const headers = {
+    ...commonHeaders,
+    ...neverStored,
+    'Content-Type': 'application/json; charset=utf-8',
+    'Content-Length': String(body.length),
+  }
+  return new Response(body, { status: 400, headers })
+}
+
+/** One line per request, without its query; probes are too many to be told of by default. */
+function logVisit(visit: Visit, { log, started }: { log: ServeLog; started: number }): void {
+  const { incoming, outgoing, mediaId, bytes, complete } = visit
+  const path = loggedPath(incoming.url ?? '')
+  const line = {
+    method: incoming.method,
+    path,
+    status: outgoing.statusCode,
+    mediaId,
+    bytes,
+    complete,
+    durationMs: Math.round(performance.now() - started),
+  }
+  if (path.startsWith('/health')) log.debug(line, 'request')
+  else log.info(line, 'request')
+}
+
+/** A visitor may paste a token into the path as well; a part that looks like one is not repeated. */
+function loggedPath(url: string): string {
+  const tokenLike = /eyJ[\w-]{5}|[\w-]{20}(?:\.|%2[Ee])[\w-]{20}/
+  const parts = splitTarget(url).path.slice(0, 1024).split('/')
+  return parts.map((part) => (tokenLike.test(part) ? '[token]' : part)).join('/')
+}

@@ -1,0 +1,86 @@
+import type { Sidecar } from '../sidecar.ts'
+
+/** What every answer of the file server carries, errors too. */
+export const commonHeaders = {
+  'X-Content-Type-Options': 'nosniff',
+  'Referrer-Policy': 'no-referrer',
+  'Content-Security-Policy': "sandbox; default-src 'none'",
+  'Cross-Origin-Resource-Policy': 'same-site',
+} as const
+
+/** Without a header of ours, shared caches keep errors and files for minutes to hours, tokens and all. */
+export const neverStored = {
+  'Cache-Control': 'no-store',
+  'Cloudflare-CDN-Cache-Control': 'no-store',
+} as const
+
+const longestCachingSeconds = 3600
+
+/** The headers of 200, 206 and 304 alike. */
+export function fileHeaders(
+  sidecar: Sidecar,
+  visit: { expiresAt: number; now: Date; inline: boolean },
+): Record<string, string> {
+  const rest = Math.floor(visit.expiresAt - visit.now.getTime() / 1000)
+  const maxAge = Math.max(0, Math.min(rest, longestCachingSeconds))
+  return {
+    ...commonHeaders,
+    'Content-Type': mediaType(sidecar.mime_type),
+    'Content-Disposition': contentDisposition(sidecar, visit.inline),
+    'Accept-Ranges': 'bytes',
+    ETag: etagOf(sidecar),
+    'Last-Modified': lastModifiedOf(sidecar).toUTCString(),
+    'Cache-Control': `private, max-age=${maxAge}, no-transform`,
+    'Cloudflare-CDN-Cache-Control': 'no-store',
+  }
+}
+
+/** Strong: equal tags mean equal bytes, on every node and after every restore. */
+export function etagOf(sidecar: Sidecar): string {
+  return `"${sidecar.sha256}"`
+}
+
+export function lastModifiedOf(sidecar: Sidecar): Date {
+  return new Date(sidecar.filed_at)
+}
+
+/**
+ * Names the file as its uploader did (RFC 6266, RFC 8187); what a browser could run is never shown in place.
+ *
+ * @param inline what the link asked for; heeded only for video, audio and raster images
+ */
+export function contentDisposition(sidecar: Sidecar, inline: boolean): string {
+  const type = mediaType(sidecar.mime_type).toLowerCase()
+  const raster = /^image\/(?:apng|avif|bmp|gif|hei[cf]|jpeg|jxl|png|tiff|webp)$/
+  const shown = inline && (/^(?:video|audio)\//.test(type) || raster.test(type))
+  const name = downloadName(sidecar)
+  const ascii = name.replace(/[^\x20-\x7e]/gu, '_').replace(/["\\%]/g, '_')
+  const disposition = `${shown ? 'inline' : 'attachment'}; filename="${ascii}"`
+  return ascii === name ? disposition : `${disposition}; filename*=UTF-8''${encode8187(name)}`
+}
+
+/** A value that is no media type would be a header of the uploader's making. */
+function mediaType(stored: string): string {
+  const type = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$/i
+  return type.test(stored) ? stored : 'application/octet-stream'
+}
+
+function downloadName(sidecar: Sidecar): string {
+  return safeName(sidecar.filename ?? '') || safeName(sidecar.archive_path) || 'download'
+}
+
+/** The last part of a path, without what controls terminals, text direction or hidden files; at most 200 characters. */
+function safeName(raw: string): string {
+  const last = raw.toWellFormed().split(/[/\\]/).at(-1) ?? ''
+  const plain = last.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '').replace(/^[.\s]+|[.\s]+$/gu, '')
+  const points = [...plain]
+  if (points.length <= 200) return plain
+  const extension = /\.[A-Za-z0-9]{1,12}$/.exec(plain)?.[0] ?? ''
+  return points.slice(0, 200 - extension.length).join('') + extension
+}
+
+/** RFC 8187's attr-char is narrower than what encodeURIComponent leaves alone. */
+function encode8187(name: string): string {
+  const percent = (char: string) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`
+  return encodeURIComponent(name).replace(/['()*]/g, percent)
+}

@@ -1,0 +1,116 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { TokenConfig } from '../config.ts'
+import { AppError } from '../errors.ts'
+import { answerError } from './answer.ts'
+import { etagOf, fileHeaders, lastModifiedOf } from './file-headers.ts'
+import type { ServeLog } from './listen.ts'
+import { archivePathOf, createLocator, type Located } from './locate.ts'
+import { judgeRequest, type Verdict } from './range.ts'
+import { sendSlice } from './send.ts'
+import { createTokenVerifier, type TokenClaims } from './token.ts'
+
+/** One request, and what became of it. */
+export interface Visit {
+  readonly incoming: IncomingMessage
+  readonly outgoing: ServerResponse
+  /** Known once the token is believed. */
+  mediaId: number | null
+  /** Bytes of the file that the socket took. */
+  bytes: number
+  /** False when the visitor left, or had to be left, before the end. */
+  complete: boolean
+}
+
+/** Splits a request target at its first question mark; what a proxy puts before the path is dropped. */
+export function splitTarget(url: string): { path: string; query: URLSearchParams } {
+  const target = url.replace(/^https?:\/\/[^/?#]*/i, '')
+  const mark = target.indexOf('?')
+  if (mark < 0) return { path: target, query: new URLSearchParams() }
+  return { path: target.slice(0, mark), query: new URLSearchParams(target.slice(mark + 1)) }
+}
+
+/**
+ * Makes the way from a request to its bytes: token, path, file, conditions, in this order, so that only a valid
+ * token ever learns whether there is a file.
+ */
+export function createFileRoute(options: {
+  archiveDir: string
+  tokens: TokenConfig
+  pathPrefix: string
+  log: ServeLog
+  now: () => Date
+}): (visit: Visit) => Promise<void> {
+  const { now, log } = options
+  const verify = createTokenVerifier(options.tokens)
+  const locate = createLocator({
+    archiveDir: options.archiveDir,
+    onInvalidSidecar: (archivePath, error) =>
+      log.warn({ archivePath, err: error }, 'a sidecar cannot be believed; its file is not served'),
+  })
+
+  return async (visit) => {
+    const { path, query } = splitTarget(visit.incoming.url ?? '')
+    const claims = await verify(onlyToken(query), now())
+    visit.mediaId = claims.mediaId
+    const archivePath = archivePathOf(path, options.pathPrefix)
+    if (archivePath === null) throw new AppError('NOT_FOUND', 'the path names no file')
+    const located = await locate(archivePath, claims.mediaId)
+    try {
+      await answer(visit, located, { claims, now: now(), inline: wantsInline(query) })
+    } finally {
+      await located.file.close()
+    }
+  }
+}
+
+async function answer(
+  visit: Visit,
+  { file, sidecar }: Located,
+  { claims, ...wish }: { claims: TokenClaims; now: Date; inline: boolean },
+): Promise<void> {
+  const { incoming, outgoing } = visit
+  const verdict = judgeRequest(incoming.method ?? '', incoming.headers, {
+    sizeBytes: sidecar.bytes,
+    etag: etagOf(sidecar),
+    lastModified: lastModifiedOf(sidecar),
+  })
+  if (verdict.status === 412) {
+    throw new AppError('PRECONDITION_FAILED', 'the file is another version')
+  }
+  if (verdict.status === 416) {
+    const failure = new AppError('RANGE_UNSATISFIABLE', 'the file has no such range')
+    return answerError(outgoing, failure, { 'Content-Range': `bytes */${sidecar.bytes}` })
+  }
+  const headers = fileHeaders(sidecar, { ...wish, expiresAt: claims.expiresAt })
+  const writeHead = () =>
+    outgoing.writeHead(verdict.status, { ...headers, ...bodyHeaders(verdict, sidecar.bytes) })
+  if (verdict.status === 304 || incoming.method === 'HEAD' || verdict.length === 0) {
+    writeHead().end()
+    return
+  }
+  const delivery = { file, ...verdict, request: incoming, response: outgoing }
+  const onBytes = (bytes: number) => {
+    visit.bytes = bytes
+  }
+  visit.complete = await sendSlice(delivery, { writeHead, onBytes })
+}
+
+function bodyHeaders(verdict: Verdict, sizeBytes: number): Record<string, string | number> {
+  if (verdict.status !== 200 && verdict.status !== 206) return {}
+  const { status, start, length } = verdict
+  const whole = { 'Content-Length': length }
+  if (status === 200) return whole
+  return { ...whole, 'Content-Range': `bytes ${start}-${start + length - 1}/${sizeBytes}` }
+}
+
+/** Two tokens would let a proxy and this server disagree on which one counts. */
+function onlyToken(query: URLSearchParams): string {
+  const [token, second] = query.getAll('token')
+  if (token !== undefined && second === undefined) return token
+  throw new AppError('TOKEN_INVALID', 'exactly one token is needed')
+}
+
+function wantsInline(query: URLSearchParams): boolean {
+  const wishes = query.getAll('disposition')
+  return wishes.length === 1 && wishes[0] === 'inline'
+}

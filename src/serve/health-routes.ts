@@ -1,0 +1,30 @@
+import type { HttpBindings } from '@hono/node-server'
+import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import type { Hono } from 'hono'
+import { answerJson } from './answer.ts'
+import type { Health } from './health.ts'
+
+/**
+ * `/health` tells whether this process takes requests, `/health/deep` whether all it needs works.
+ *
+ * @param options.details names the checks and their errors; never on a port that strangers reach
+ */
+export function addHealthRoutes<Env extends { Bindings: HttpBindings }>(
+  app: Hono<Env>,
+  options: { health: Health; isDraining: () => boolean; details: boolean },
+): void {
+  app.get('/health', (context) => {
+    const draining = options.isDraining()
+    const body = { status: draining ? 'draining' : 'ok' }
+    answerJson(context.env.outgoing, { status: draining ? 503 : 200 }, body)
+    return RESPONSE_ALREADY_SENT
+  })
+  app.get('/health/deep', async (context) => {
+    const verdict = await options.health.deep()
+    const draining = options.isDraining()
+    const status = draining ? 'draining' : verdict.ok ? 'ok' : 'failing'
+    const body = options.details ? { status, checks: verdict.checks } : { status }
+    answerJson(context.env.outgoing, { status: status === 'ok' ? 200 : 503 }, body)
+    return RESPONSE_ALREADY_SENT
+  })
+}

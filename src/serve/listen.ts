@@ -1,0 +1,124 @@
+import { createServer, type RequestListener, type Server } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import { AppError, systemCode } from '../errors.ts'
+
+/** What the servers need of a logger. */
+export interface ServeLog {
+  debug(fields: object, message: string): void
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+  error(fields: object, message: string): void
+}
+
+/** A server that was built but listens nowhere yet. */
+export interface HttpServer {
+  /** Answers one request; for tests and for other servers to mount. */
+  listener: RequestListener
+  /** @throws PORT_TAKEN */
+  listen(port: number, host?: string): Promise<Listening>
+}
+
+export interface Listening {
+  /** The real one, where 0 was asked for. */
+  port: number
+  /** From now on `/health` says 503, so that load balancers look elsewhere; all else goes on. */
+  drain(): void
+  /**
+   * Drains, takes no more connections, lets answers under way end until the deadline, then cuts them off.
+   * A later call with a nearer deadline brings it forward.
+   */
+  close(deadlineMs: number): Promise<void>
+}
+
+/** Longer than cloudflared's 90 s: the side that closes an idle connection first must be the client's. */
+const keepAliveMs = 100_000
+
+/** Puts a listener on a socket with limits that fit downloads: none on sending, tight ones on asking. */
+export function createHttpServer(options: {
+  listener: RequestListener
+  onDrain: () => void
+  log: ServeLog
+}): HttpServer {
+  const { listener, onDrain, log } = options
+  return {
+    listener,
+    async listen(port, host = '0.0.0.0') {
+      const server = createServer(
+        {
+          keepAliveTimeout: keepAliveMs,
+          headersTimeout: 10_000,
+          requestTimeout: 30_000,
+          connectionsCheckingInterval: 5_000,
+          maxHeaderSize: 16 * 1024,
+          noDelay: true,
+        },
+        listener,
+      )
+      server.on('checkExpectation', listener)
+      server.on('clientError', answerBrokenRequest)
+      // Each pipelined request watches the connection; their number is the client's choice, not a leak.
+      server.on('connection', (socket: Socket) => socket.setMaxListeners(0))
+      await bind(server, port, host)
+      server.on('error', (error) => log.error({ err: error }, 'the server had an error'))
+      return createListening(server, onDrain)
+    },
+  }
+}
+
+function bind(server: Server, port: number, host: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause) => {
+      reject(
+        new AppError('PORT_TAKEN', `cannot listen on ${host}:${port} (${systemCode(cause)})`, {
+          cause,
+          hint: 'Another program uses the port, or this user may not; choose another port.',
+        }),
+      )
+    })
+    server.listen({ port, host, backlog: 1024 }, () => {
+      server.removeAllListeners('error')
+      resolve()
+    })
+  })
+}
+
+function createListening(server: Server, onDrain: () => void): Listening {
+  let closed: Promise<void> | null = null
+  const endIdle = () => server.closeIdleConnections()
+
+  // Node ends the connections that are idle when it closes; those that become idle later are ours to end.
+  server.on('request', (_request, response) => {
+    response.once('close', () => {
+      if (closed) setImmediate(endIdle)
+    })
+  })
+
+  return {
+    port: (server.address() as AddressInfo).port,
+    drain: onDrain,
+    close(deadlineMs) {
+      onDrain()
+      setTimeout(() => server.closeAllConnections(), deadlineMs).unref()
+      closed ??= new Promise((resolve) => server.close(() => resolve()))
+      return closed
+    },
+  }
+}
+
+/** What is not HTTP, or too slow or too large to be, gets a bare answer that no cache keeps. */
+function answerBrokenRequest(error: Error, socket: Socket): void {
+  if (systemCode(error) === 'ECONNRESET' || !socket.writable) return void socket.destroy()
+  const statuses: Record<string, string> = {
+    HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+    ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+  }
+  const status = statuses[systemCode(error) ?? ''] ?? '400 Bad Request'
+  const lines = [
+    `HTTP/1.1 ${status}`,
+    'Connection: close',
+    'Cache-Control: no-store',
+    'Content-Length: 0',
+  ]
+  socket.end(`${lines.join('\r\n')}\r\n\r\n`)
+  socket.destroySoon()
+}

@@ -1,0 +1,181 @@
+import { constants } from 'node:fs'
+import { type FileHandle, open, readlink, realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import { isArchivePath } from '../archive-path.ts'
+import { AppError, type ErrorCode, systemCode } from '../errors.ts'
+import { parseSidecar, SIDECAR_MAX_BYTES, type Sidecar, sidecarPathOf } from '../sidecar.ts'
+
+/** An open file of the archive and what its sidecar says; whoever gets it closes it. */
+export interface Located {
+  file: FileHandle
+  sidecar: Sidecar
+}
+
+/**
+ * Reads the path of a link, in either form, once and strictly: what would need cleaning (empty or dot segments) is
+ * no link of ours, while every link of ours is its own cleaned form, so a proxy that cleans paths changes nothing.
+ *
+ * @param rawPath as it came over the wire, percent-encoded, without the query
+ * @returns null when it cannot name a file of the archive
+ */
+export function archivePathOf(rawPath: string, pathPrefix: string): string | null {
+  if (!rawPath.startsWith('/')) return null
+  const segments = rawPath.slice(1).split('/').map(decodeSegment)
+  if (!segments.every((segment) => segment !== null)) return null
+  const prefix = segmentsOf(pathPrefix)
+  if (!prefix.every((segment, index) => segments[index] === segment)) return null
+  const wanted = segments.slice(prefix.length)
+  if (wanted.at(-1) === '-') wanted.pop()
+  const path = wanted.join('/').normalize('NFC')
+  return isArchivePath(path) ? path : null
+}
+
+/** The path of a link; its last part has no extension, because caches that go by extension would keep it. */
+export function linkPathOf(archivePath: string, pathPrefix: string): string {
+  const segments = [...segmentsOf(pathPrefix), ...archivePath.split('/'), '-']
+  return `/${segments.map(encodeURIComponent).join('/')}`
+}
+
+/**
+ * Makes the finder of archived files: opens one only where its sidecar agrees that it is the token's.
+ *
+ * @returns a function that throws NOT_FOUND, TOKEN_FOR_ANOTHER_FILE, ARCHIVE_DAMAGED, and VOLUME_MISSING,
+ *   DISK_DENIED, DISK_SICK or ARCHIVE_UNREADABLE when the archive cannot be judged
+ */
+export function createLocator(place: {
+  archiveDir: string
+  /** Told of a sidecar that cannot be believed; the visitor only learns that there is no such file. */
+  onInvalidSidecar: (archivePath: string, error: unknown) => void
+}): (archivePath: string, mediaId: number) => Promise<Located> {
+  return async (archivePath, mediaId) => {
+    const root = await rootOf(place.archiveDir)
+    const sidecar = await readSidecar(root, archivePath).catch((error: unknown) => {
+      if (!(error instanceof AppError) || error.code !== 'SIDECAR_INVALID') throw error
+      place.onInvalidSidecar(archivePath, error)
+      return null
+    })
+    if (!sidecar) throw notFound()
+    if (sidecar.media_id !== mediaId) {
+      throw new AppError('TOKEN_FOR_ANOTHER_FILE', 'the token is for another file')
+    }
+    if (sidecar.archive_path !== archivePath) {
+      throw damaged(archivePath, 'its sidecar describes another path')
+    }
+    return { file: await openWhole(root, sidecar), sidecar }
+  }
+}
+
+/** The archive is looked up anew each time: it may be mounted, or taken away, at any moment. */
+async function rootOf(archiveDir: string): Promise<string> {
+  try {
+    return await realpath(archiveDir)
+  } catch (cause) {
+    throw new AppError('VOLUME_MISSING', 'ARCHIVE_DIR is not there or cannot be read', {
+      cause,
+      hint: 'Check that the disk is mounted and that this user may read it.',
+    })
+  }
+}
+
+async function readSidecar(root: string, archivePath: string): Promise<Sidecar | null> {
+  const opened = await openConfined(root, sidecarPathOf(archivePath))
+  if (!opened) return null
+  const { file, sizeBytes } = opened
+  try {
+    if (sizeBytes > SIDECAR_MAX_BYTES) {
+      throw new AppError('SIDECAR_INVALID', 'the sidecar is not valid: it is too large')
+    }
+    const bytes = Buffer.alloc(sizeBytes)
+    const { bytesRead } = await file.read(bytes, 0, sizeBytes, 0)
+    return parseSidecar(bytes.subarray(0, bytesRead))
+  } catch (error) {
+    throw error instanceof AppError ? error : unreadable(error)
+  } finally {
+    await file.close()
+  }
+}
+
+async function openWhole(root: string, sidecar: Sidecar): Promise<FileHandle> {
+  const opened = await openConfined(root, sidecar.archive_path)
+  if (!opened) throw notFound()
+  if (opened.sizeBytes === sidecar.bytes) return opened.file
+  await opened.file.close()
+  throw damaged(sidecar.archive_path, 'its size is not the one in its sidecar')
+}
+
+/**
+ * Opens a regular file that lies at exactly this place, whatever is renamed or linked meanwhile: not the path is
+ * checked but the descriptor, so a link in any of the folders is as good as no file.
+ */
+async function openConfined(
+  root: string,
+  path: string,
+): Promise<{ file: FileHandle; sizeBytes: number } | null> {
+  const wanted = join(root, path)
+  const file = await openWithoutFollowing(wanted)
+  if (!file) return null
+  try {
+    const facts = await file.stat()
+    const actual = await readlink(`/proc/self/fd/${file.fd}`)
+    if (facts.isFile() && actual === wanted) return { file, sizeBytes: facts.size }
+  } catch (error) {
+    await file.close()
+    throw unreadable(error)
+  }
+  await file.close()
+  return null
+}
+
+/** Non-blocking, so that a named pipe cannot hold a thread. */
+async function openWithoutFollowing(path: string): Promise<FileHandle | null> {
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, O_NOCTTY } = constants
+  try {
+    return await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
+  } catch (error) {
+    const absent = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ENXIO', 'ENODEV']
+    if (absent.includes(systemCode(error) ?? '')) return null
+    throw unreadable(error)
+  }
+}
+
+/** Translates a failed read of the archive. */
+export function unreadable(cause: unknown): AppError {
+  const codes: Record<string, ErrorCode> = {
+    EACCES: 'DISK_DENIED',
+    EPERM: 'DISK_DENIED',
+    EIO: 'DISK_SICK',
+  }
+  const code = systemCode(cause)
+  if (code === null) throw cause
+  return new AppError(
+    codes[code] ?? 'ARCHIVE_UNREADABLE',
+    `the archive could not be read (${code})`,
+    {
+      cause,
+    },
+  )
+}
+
+function decodeSegment(raw: string): string | null {
+  try {
+    const segment = decodeURIComponent(raw)
+    return segment.includes('/') ? null : segment
+  } catch {
+    // A malformed escape names no file.
+    return null
+  }
+}
+
+function segmentsOf(pathPrefix: string): string[] {
+  return pathPrefix.split('/').filter((segment) => segment !== '')
+}
+
+function notFound(): AppError {
+  return new AppError('NOT_FOUND', 'there is no such file')
+}
+
+function damaged(archivePath: string, reason: string): AppError {
+  return new AppError('ARCHIVE_DAMAGED', `${archivePath} is not served: ${reason}`, {
+    hint: 'Run `strongroom fsck` and restore the file from a backup if it is damaged.',
+  })
+}

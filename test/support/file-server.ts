@@ -1,0 +1,203 @@
+import { createHash } from 'node:crypto'
+import { EventEmitter, once } from 'node:events'
+import { mkdir, mkdtemp, open, readdir, readlink, rm, writeFile } from 'node:fs/promises'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import type { TokenConfig } from '../../src/config.ts'
+import { createFileServer } from '../../src/serve/app.ts'
+import { createHealth, type Health } from '../../src/serve/health.ts'
+import type { Listening, ServeLog } from '../../src/serve/listen.ts'
+import { mintToken } from '../../src/serve/token.ts'
+import { renderSidecar, type Sidecar, sidecarPathOf } from '../../src/sidecar.ts'
+
+export const testTokens: TokenConfig = {
+  secrets: ['the-first-secret-of-the-tests-32-bytes'],
+  audience: null,
+  issuer: null,
+}
+
+export interface LogLine {
+  level: 'debug' | 'info' | 'warn' | 'error'
+  message: string
+  fields: Record<string, unknown>
+}
+
+/** Keeps every line and tells of each as it comes. */
+export function captureLog(): ServeLog & {
+  lines: LogLine[]
+  events: EventEmitter
+  text(): string
+} {
+  const lines: LogLine[] = []
+  const events = new EventEmitter()
+  const write = (level: LogLine['level']) => (fields: object, message: string) => {
+    const line = { level, message, fields: fields as Record<string, unknown> }
+    lines.push(line)
+    events.emit('line', line)
+  }
+  const spell = (_key: string, value: unknown) =>
+    value instanceof Error
+      ? { ...value, message: value.message, stack: value.stack, cause: value.cause }
+      : value
+  return {
+    lines,
+    events,
+    text: () => JSON.stringify(lines, spell),
+    debug: write('debug'),
+    info: write('info'),
+    warn: write('warn'),
+    error: write('error'),
+  }
+}
+
+export function sidecarOf(facts: Partial<Sidecar> & { archive_path: string }): Sidecar {
+  const bytes = facts.bytes ?? 0
+  return {
+    schema_version: 1,
+    program_version: 'test',
+    media_id: 1,
+    user_id: 2,
+    title: null,
+    filename: null,
+    content_type: 'video',
+    mime_type: 'video/mp4',
+    declared: { content_type: 'video', mime_type: null, bytes: null },
+    bytes,
+    sha256: createHash('sha256').update(facts.archive_path).digest('hex'),
+    source: {
+      bucket: 'b',
+      key: 'k',
+      etag: 'e',
+      version_id: null,
+      last_modified: '2026-01-01T00:00:00.000Z',
+      bytes,
+    },
+    probe: {
+      container: 'mp4',
+      mime_type: 'video/mp4',
+      content_type: 'video',
+      duration_seconds: 1,
+      streams: [],
+    },
+    proof: { kind: 'md5', value: null },
+    approved_at: '2026-01-01T00:00:00.000Z',
+    filed_at: '2026-01-02T03:04:05.678Z',
+    ...facts,
+  }
+}
+
+export interface Answer {
+  status: number
+  headers: Record<string, string | string[] | undefined>
+  body: Buffer
+}
+
+export interface ServerScope {
+  archiveDir: string
+  listening: Listening
+  log: ReturnType<typeof captureLog>
+  /** Files `contents`, or a sparse file of so many bytes, with a sidecar beside it. */
+  file(
+    archivePath: string,
+    contents: Buffer | string | number,
+    facts?: Partial<Sidecar>,
+  ): Promise<Sidecar>
+  token(mediaId?: number, ttlSeconds?: number): Promise<string>
+  /** Sends `target` as it is, without the cleaning that URL parsers do. */
+  ask(
+    target: string,
+    options?: { method?: string; headers?: Record<string, string | string[]> },
+  ): Promise<Answer>
+}
+
+/** A server on a free port over an archive of its own; both are gone afterwards, and no descriptor is left open. */
+export async function withFileServer(
+  options: { pathPrefix?: string; tokens?: TokenConfig; health?: Health; now?: () => Date },
+  use: (scope: ServerScope) => Promise<void>,
+): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'strongroom-serve-'))
+  const archiveDir = join(folder, 'archive')
+  await mkdir(archiveDir)
+  const log = captureLog()
+  const tokens = options.tokens ?? testTokens
+  const server = createFileServer({
+    archiveDir,
+    tokens,
+    pathPrefix: options.pathPrefix ?? '',
+    health: options.health ?? createHealth({ checks: {} }),
+    log,
+    ...(options.now ? { now: options.now } : {}),
+  })
+  const listening = await server.listen(0, '127.0.0.1')
+  try {
+    await use({
+      archiveDir,
+      listening,
+      log,
+      file: (path, contents, facts = {}) => addFile(archiveDir, { path, contents, facts }),
+      token: (mediaId = 1, ttlSeconds = 600) =>
+        mintToken({
+          mediaId,
+          userId: 2,
+          ttlSeconds,
+          tokens,
+          now: options.now?.() ?? new Date(),
+        }),
+      ask: (target, how = {}) => ask(listening.port, target, how),
+    })
+  } finally {
+    await listening.close(0)
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+async function addFile(
+  archiveDir: string,
+  file: { path: string; contents: Buffer | string | number; facts: Partial<Sidecar> },
+): Promise<Sidecar> {
+  const { path, contents, facts } = file
+  const place = join(archiveDir, path)
+  await mkdir(dirname(place), { recursive: true })
+  const bytes = typeof contents === 'number' ? contents : Buffer.byteLength(contents)
+  if (typeof contents === 'number') {
+    const sparse = await open(place, 'wx')
+    await sparse.truncate(contents)
+    await sparse.close()
+  } else {
+    await writeFile(place, contents, { flag: 'wx' })
+  }
+  const sidecar = sidecarOf({ archive_path: path, bytes, ...facts })
+  await writeFile(sidecarPathOf(place), renderSidecar(sidecar), { flag: 'wx' })
+  return sidecar
+}
+
+export async function ask(
+  port: number,
+  target: string,
+  how: { method?: string; headers?: Record<string, string | string[]> } = {},
+): Promise<Answer> {
+  const sent = request({
+    port,
+    host: '127.0.0.1',
+    path: '/',
+    method: how.method ?? 'GET',
+    headers: { connection: 'close', ...how.headers },
+  })
+  // Node's own check of the path would keep hostile ones from ever being sent.
+  sent.path = target
+  sent.end()
+  const [response] = await once(sent, 'response')
+  const chunks: Buffer[] = []
+  for await (const chunk of response) chunks.push(chunk)
+  return { status: response.statusCode, headers: response.headers, body: Buffer.concat(chunks) }
+}
+
+/** The open descriptors of this process that lie in `folder`. */
+export async function openFilesIn(folder: string): Promise<string[]> {
+  const descriptors = await readdir('/proc/self/fd')
+  const places = await Promise.all(
+    descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+  )
+  return places.filter((place) => place.startsWith(`${folder}/`))
+}
