@@ -1,6 +1,6 @@
-import { backendMapping } from './config-backend.ts'
-import { checkTogether } from './config-checks.ts'
-import { type Need, type SettingName, type SettingValues, settings } from './config-settings.ts'
+import { backendMapping } from './config/backend.ts'
+import { checkTogether } from './config/checks.ts'
+import { type Need, type SettingName, type SettingValues, settings } from './config/settings.ts'
 import {
   type Environment,
   type Found,
@@ -11,7 +11,7 @@ import {
   secretTexts,
   settingNames,
   type ValueSource,
-} from './config-source.ts'
+} from './config/source.ts'
 import { AppError } from './errors.ts'
 import type { MediaKind } from './media.ts'
 

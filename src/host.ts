@@ -1,5 +1,5 @@
+import type { Environment, ReadFile } from './config/source.ts'
 import type { Config } from './config.ts'
-import type { Environment, ReadFile } from './config-source.ts'
 import type { SignalEmitter } from './lifecycle.ts'
 import type { Program } from './open.ts'
 import type { Reached } from './sync/parts.ts'

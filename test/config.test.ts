@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { settingGroups } from '../src/config/settings.ts'
 import { effectiveConfig, parseConfig, secretsOf } from '../src/config.ts'
-import { settingGroups } from '../src/config-settings.ts'
 import { isAppError } from '../src/errors.ts'
 import { complete, type Env, fileReader, parse, refusal, tunnelSecret } from './support/config.ts'
 

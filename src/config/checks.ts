@@ -1,0 +1,64 @@
+import { distinctNames } from './backend.ts'
+import { type SettingName, type SettingValues, settings } from './settings.ts'
+import type { Found, Problem } from './source.ts'
+
+/** What no setting can be judged on alone. */
+export function checkTogether(
+  values: SettingValues,
+  found: ReadonlyMap<SettingName, Found>,
+): Problem[] {
+  const name = (setting: SettingName) => found.get(setting)?.variable ?? setting
+  const problems: Problem[] = []
+  const complain = (setting: SettingName, wrong: string, example = settings[setting].example) => {
+    const same = example === found.get(setting)?.text
+    problems.push({
+      variable: name(setting),
+      wrong,
+      example: same ? null : `${setting}=${example}`,
+    })
+  }
+
+  const endpointFault = endpointProblem(values, name('R2_BUCKET'))
+  if (endpointFault !== null) complain('R2_ENDPOINT', endpointFault)
+  if (values.SERVER_PORT === values.ADMIN_PORT && values.SERVER_PORT !== 0) {
+    complain(
+      'ADMIN_PORT',
+      `must differ from ${name('SERVER_PORT')}`,
+      `${values.SERVER_PORT === 8081 ? 8082 : 8081}`,
+    )
+  }
+  if (values.ERROR_DIR === values.ARCHIVE_DIR) {
+    complain('ERROR_DIR', `must differ from ${name('ARCHIVE_DIR')}`)
+  } else if (`${values.ERROR_DIR}/`.startsWith(`${values.ARCHIVE_DIR}/.strongroom/`)) {
+    complain('ERROR_DIR', `must not lie in .strongroom inside ${name('ARCHIVE_DIR')}`)
+  }
+  for (const clash of clashes(values)) {
+    complain(clash.later, `must differ from ${name(clash.earlier)}`)
+  }
+  return problems
+}
+
+function endpointProblem(values: SettingValues, bucketVariable: string): string | null {
+  const path = values.R2_ENDPOINT?.pathname.replace(/\/+$/, '') ?? ''
+  if (path === '') return null
+  if (values.R2_BUCKET !== null && path === `/${values.R2_BUCKET}`) {
+    return `must not end with the bucket’s name; ${bucketVariable} already says it, so remove that last part`
+  }
+  return `must not have a path; the bucket’s name belongs in ${bucketVariable}`
+}
+
+interface Clash {
+  later: SettingName
+  earlier: SettingName
+}
+
+function clashes(values: SettingValues): Clash[] {
+  const seen = new Map<string, Clash>()
+  for (const group of distinctNames) {
+    for (const [index, later] of group.entries()) {
+      const earlier = group.slice(0, index).find((other) => values[other] === values[later])
+      if (earlier && values[later] !== null) seen.set(`${earlier} ${later}`, { later, earlier })
+    }
+  }
+  return [...seen.values()]
+}

@@ -1,0 +1,183 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { type Config, parseConfig } from '../../src/config.ts'
+import { isAppError } from '../../src/errors.ts'
+import {
+  complete,
+  type Env,
+  everything,
+  fileReader,
+  parse,
+  refusal,
+  tunnelSecret,
+} from '../support/config.ts'
+
+describe('accepted values', () => {
+  const accepted: [env: Env, what: (config: Config) => unknown, expected: unknown][] = [
+    [{ SYNC_INTERVAL: '1h30m' }, (c) => c.sync.schedule, { every: 5_400_000 }],
+    [{ SYNC_INTERVAL: '90s' }, (c) => c.sync.schedule, { every: 90_000 }],
+    [{ SYNC_INTERVAL: '1.5h' }, (c) => c.sync.schedule, { every: 5_400_000 }],
+    [{ SYNC_INTERVAL: '1800' }, (c) => c.sync.schedule, { every: 1_800_000 }],
+    [{ SYNC_INTERVAL: '*/5 * * * *' }, (c) => c.sync.schedule, { cron: '*/5 * * * *' }],
+    [{ SYNC_INTERVAL: '0 0 3 * * MON' }, (c) => c.sync.schedule, { cron: '0 0 3 * * MON' }],
+    [{ SYNC_INTERVAL: '* * * * * *' }, (c) => c.sync.schedule, { cron: '* * * * * *' }],
+    [{ RELEASE_GRACE: '0' }, (c) => c.releaseGraceMs, 0],
+    [{ RELEASE_GRACE: '0s' }, (c) => c.releaseGraceMs, 0],
+    [{ RELEASE_GRACE: '720h' }, (c) => c.releaseGraceMs, 2_592_000_000],
+    [{ SHUTDOWN_TIMEOUT: '1m' }, (c) => c.shutdownTimeoutMs, 60_000],
+    [{ MODE: 'dry-run' }, (c) => c.mode, 'dry-run'],
+    [{ MODE: 'LIVE' }, (c) => c.mode, 'live'],
+    [{ DB_POOLER: 'yes' }, (c) => c.database?.pooler, true],
+    [{ MIGRATE_ON_START: '0' }, (c) => c.migrateOnStart, false],
+    [{ MIGRATE_ON_START: 'No' }, (c) => c.migrateOnStart, false],
+    [{ UMASK: '0027' }, (c) => c.archive.umask, 0o027],
+    [{ ARCHIVE_DIR: '/a/b/../c/' }, (c) => c.archive.dir, '/a/c'],
+    [{ ARCHIVE_DIR: '/a', ERROR_DIR: '/a/errors' }, (c) => c.archive.errorDir, '/a/errors'],
+    [{ R2_ENDPOINT: 'http://127.0.0.1:9000/' }, (c) => c.bucket?.endpoint, 'http://127.0.0.1:9000'],
+    [{ SERVER_PORT: '0', ADMIN_PORT: '0' }, (c) => [c.serve.port, c.serve.adminPort], [0, 0]],
+    [{ SERVE_PATH_PREFIX: '/archive/' }, (c) => c.serve.pathPrefix, '/archive'],
+    [{ SERVE_PATH_PREFIX: '/' }, (c) => c.serve.pathPrefix, ''],
+    [{ PUBLIC_URL: 'https://m.example/x/' }, (c) => c.serve.publicUrl, 'https://m.example/x'],
+    [{ TZ: 'Europe/Berlin' }, (c) => c.timeZone, 'Europe/Berlin'],
+    [{ DB_HOST: '/var/run/postgresql' }, (c) => c.database?.host, '/var/run/postgresql'],
+    [{ DB_HOST: '::1' }, (c) => c.database?.host, '::1'],
+    [{ BATCH_SIZE: ' 20\r' }, (c) => c.sync.batchSize, 20],
+    [{ MEDIA_TABLE: 'app.media' }, (c) => c.backend.mediaTable, 'app.media'],
+    [{ MEDIA_COLUMN_OBJECT_KEY: 'r2_key' }, (c) => c.backend.mediaColumns.object_key, 'r2_key'],
+    [{ MEDIA_COLUMN_TITLE: 'filename' }, (c) => c.backend.mediaColumns.title, 'filename'],
+    [{ AUDIT_COLUMN_DETAILS: 'meta' }, (c) => c.backend.auditColumns.details, 'meta'],
+    [{ STATUS_REJECTED: 'invalid' }, (c) => c.backend.status.rejected, 'invalid'],
+    [{ KIND_AUDIO: 'sound' }, (c) => c.backend.kinds.audio, 'sound'],
+  ]
+  for (const [env, what, expected] of accepted) {
+    test(`${JSON.stringify(env)} means ${JSON.stringify(expected)}`, () => {
+      assert.deepEqual(what(parse(env)), expected)
+    })
+  }
+
+  test('the older names of secrets and the bucket work', () => {
+    const { DB_PASSWORD, R2_ACCESS_KEY, R2_SECRET_KEY, R2_BUCKET, ...rest } = complete
+    const older = {
+      ...rest,
+      DB_PASS: DB_PASSWORD,
+      R2_ACCESS_KEY_ID: R2_ACCESS_KEY,
+      R2_SECRET_ACCESS_KEY: R2_SECRET_KEY,
+      R2_BUCKET_NAME: R2_BUCKET,
+    }
+    const config = parseConfig(older, { needs: everything, readFile: fileReader() })
+    assert.deepEqual(config, parse())
+  })
+
+  test('a previous token secret is opened too, and the current one signs', () => {
+    const previous = 'the-previous-secret-of-the-tunnel'
+    const config = parse({ UNRAID_TUNNEL_SECRET_PREVIOUS: previous })
+    assert.deepEqual(config.serve.tokens?.secrets, [tunnelSecret, previous])
+  })
+})
+
+describe('wrong values', () => {
+  const wrong: [env: Env, says: RegExp][] = [
+    [
+      { BATCH_SIZE: '0' },
+      /^ {2}BATCH_SIZE must be a whole number from 1 to 1000; for example BATCH_SIZE=10$/m,
+    ],
+    [{ BATCH_SIZE: '1001' }, /BATCH_SIZE must/],
+    [{ BATCH_SIZE: '1e1' }, /BATCH_SIZE must/],
+    [{ BATCH_SIZE: '10; rm' }, /BATCH_SIZE must/],
+    [{ SYNC_CONCURRENCY: '65' }, /SYNC_CONCURRENCY must be a whole number from 1 to 64/],
+    [{ DB_PORT: 'tcp://10.0.0.1:5432' }, /DB_PORT must be a whole number from 1 to 65535/],
+    [{ DB_SSLMODE: 'verify-ca' }, /DB_SSLMODE must be disable, prefer, require or verify-full/],
+    [{ DB_POOLER: 'ture' }, /DB_POOLER must be true or false/],
+    [{ MIGRATE_ON_START: 'on' }, /MIGRATE_ON_START must be true or false/],
+    [{ MODE: 'dryrun' }, /MODE must be live, dry-run or shadow/],
+    [{ LOG_LEVEL: 'verbose' }, /LOG_LEVEL must be debug, info, warn or error/],
+    [{ SYNC_INTERVAL: '30' + 'x' }, /SYNC_INTERVAL must be a duration from 1s/],
+    [{ SYNC_INTERVAL: '500ms' }, /SYNC_INTERVAL must be a duration from 1s/],
+    [{ SYNC_INTERVAL: '-5m' }, /SYNC_INTERVAL must be a duration/],
+    [{ SYNC_INTERVAL: '9999h' }, /SYNC_INTERVAL must be a duration/],
+    [{ SYNC_INTERVAL: '61 * * * *' }, /SYNC_INTERVAL must be a valid cron expression/],
+    [{ SYNC_INTERVAL: '* * * *' }, /SYNC_INTERVAL must be a valid cron expression/],
+    [{ SYNC_INTERVAL: '* * * * * * *' }, /SYNC_INTERVAL must be a valid cron expression/],
+    [{ SYNC_INTERVAL: '0 0 30 2 *' }, /SYNC_INTERVAL is a cron expression that never fires/],
+    [{ RELEASE_GRACE: '1d' }, /RELEASE_GRACE must be a duration from 0/],
+    [{ SHUTDOWN_TIMEOUT: '0' }, /SHUTDOWN_TIMEOUT must be a duration from 1s to 1h/],
+    [{ ARCHIVE_DIR: 'media' }, /ARCHIVE_DIR must be an absolute path/],
+    [
+      { ARCHIVE_LAYOUT: '{file}' },
+      /ARCHIVE_LAYOUT has an unknown token(?:.|\n)*ARCHIVE_LAYOUT must contain/,
+    ],
+    [{ ARCHIVE_DIR: '/media/errors' }, /ERROR_DIR must differ from ARCHIVE_DIR/],
+    [{ ERROR_DIR: '/media/archive/.strongroom/x' }, /ERROR_DIR must not lie in \.strongroom/],
+    [{ UMASK: '777' }, /UMASK must be an octal mask/],
+    [{ UMASK: '089' }, /UMASK must be an octal mask/],
+    [{ FFPROBE_PATH: 'bin/ffprobe' }, /FFPROBE_PATH must be the name of a program/],
+    [{ FFPROBE_PATH: '-x' }, /FFPROBE_PATH must be the name of a program/],
+    [{ R2_ENDPOINT: 'account.r2.cloudflarestorage.com' }, /R2_ENDPOINT must be an http:/],
+    [{ R2_ENDPOINT: 'https://user:pass@host' }, /R2_ENDPOINT must be an http:/],
+    [{ R2_ENDPOINT: 'https://host/?x' }, /R2_ENDPOINT must be an http:/],
+    [
+      { R2_ENDPOINT: 'https://host/other' },
+      /R2_ENDPOINT must not have a path; the bucket’s name belongs/,
+    ],
+    [{ R2_ENDPOINT: 'https://host/uploads/' }, /R2_ENDPOINT must not end with the bucket’s name/],
+    [{ R2_BUCKET: 'a/b' }, /R2_BUCKET must be the bucket’s name/],
+    [{ SERVER_PORT: '65536' }, /SERVER_PORT must be a whole number from 0 to 65535/],
+    [
+      { SERVER_PORT: '8081' },
+      /ADMIN_PORT must differ from SERVER_PORT; for example ADMIN_PORT=8082/,
+    ],
+    [{ SERVE_PATH_PREFIX: 'archive' }, /SERVE_PATH_PREFIX must start with \//],
+    [{ SERVE_PATH_PREFIX: '/a/../b' }, /SERVE_PATH_PREFIX must start with \//],
+    [{ PUBLIC_URL: 'ftp://x' }, /PUBLIC_URL must be an http:/],
+    [
+      { UNRAID_TUNNEL_SECRET: 'fifteen-bytes-x' },
+      /UNRAID_TUNNEL_SECRET must have at least 16 bytes; 32 or more .*RFC 7518/,
+    ],
+    [{ TZ: 'Europe/Berln' }, /TZ must be a time zone/],
+    [{ MEDIA_TABLE: 'a.b.c' }, /MEDIA_TABLE must be a table’s name/],
+    [{ MEDIA_TABLE: 'media"; drop' }, /MEDIA_TABLE must be a table’s name/],
+    [{ MEDIA_COLUMN_ID: 'x'.repeat(64) }, /MEDIA_COLUMN_ID must be a column’s name/],
+    [{ MEDIA_COLUMN_STATUS: 'title' }, /MEDIA_COLUMN_STATUS must differ from MEDIA_COLUMN_TITLE/],
+    [
+      { AUDIT_COLUMN_ACTION: 'details' },
+      /AUDIT_COLUMN_DETAILS must differ from AUDIT_COLUMN_ACTION/,
+    ],
+    [{ STATUS_ARCHIVED: 'approved' }, /STATUS_ARCHIVED must differ from STATUS_APPROVED/],
+    [{ ACTION_SOURCE_DELETED: 'archived' }, /ACTION_SOURCE_DELETED must differ/],
+    [{ LOG_LEVEL: 'x'.repeat(10_000) }, /LOG_LEVEL is longer than 8192 characters/],
+  ]
+  for (const [env, says] of wrong) {
+    test(`${JSON.stringify(env).slice(0, 90)} is refused`, () => assert.match(refusal(env), says))
+  }
+
+  test('are all in one error that says how many there are', () => {
+    const message = refusal({ BATCH_SIZE: 'x', DB_PORT: 'y', DB_HOST: undefined })
+    assert.equal(message.split('\n').length, 4)
+    assert.match(message, /^3 settings are wrong:/)
+  })
+
+  test('are named by the variable that they came from', () => {
+    const files = { '/run/size': 'many' }
+    const message = refusal(
+      { BATCH_SIZE_FILE: '/run/size', R2_BUCKET: '', R2_BUCKET_NAME: 'a/b' },
+      files,
+    )
+    assert.match(message, /^ {2}BATCH_SIZE_FILE must be .*; for example a file that contains 10$/m)
+    assert.match(message, /^ {2}R2_BUCKET_NAME must be /m)
+  })
+
+  test('shadow mode is refused by its own code before anything else is judged', () => {
+    assert.throws(
+      () => parse({ MODE: 'shadow', DB_PORT: 'x' }),
+      (error) => {
+        assert.ok(isAppError(error, 'MODE_UNSUPPORTED'))
+        assert.equal(error.exit, 78)
+        assert.equal(
+          error.message,
+          'shadow mode is not available in this version; nothing was started',
+        )
+        return true
+      },
+    )
+  })
+})
