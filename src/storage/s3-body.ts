@@ -33,6 +33,9 @@ export function guardBody(source: IncomingMessage, rules: BodyRules): Readable {
     else fail('TRANSFER_BROKEN', `broke off after ${received} of ${sizeBytes} bytes`)
   }
   /** Only a reader's wait counts: a slow disk must not look like a mute peer. */
+  const startWaiting = () => {
+    timer ??= setTimeout(onStall, stallMs)
+  }
   const stopWaiting = () => {
     if (timer !== null) clearTimeout(timer)
     timer = null
@@ -41,7 +44,7 @@ export function guardBody(source: IncomingMessage, rules: BodyRules): Readable {
   const body = new Readable({
     highWaterMark: 1 << 20,
     read() {
-      timer ??= setTimeout(onStall, stallMs)
+      startWaiting()
       source.resume()
     },
     destroy(error, done) {
@@ -60,10 +63,12 @@ export function guardBody(source: IncomingMessage, rules: BodyRules): Readable {
   source.pause()
   source.on('data', (chunk: Buffer) => {
     received += chunk.length
-    timer?.refresh()
-    if (body.push(chunk)) return
-    source.pause()
     stopWaiting()
+    const more = body.push(chunk)
+    // A reader may have given up while it looked at this chunk.
+    if (body.destroyed) return
+    if (more) startWaiting()
+    else source.pause()
   })
   source.on('end', () => {
     stopWaiting()

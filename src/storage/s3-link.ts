@@ -1,6 +1,6 @@
 import { Agent as HttpAgent } from 'node:http'
 import { Agent as HttpsAgent } from 'node:https'
-import { ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
+import { ListObjectsV2Command, type ListObjectsV2CommandOutput, S3Client } from '@aws-sdk/client-s3'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import type { BucketConfig } from '../config.ts'
 import { AppError } from '../errors.ts'
@@ -95,6 +95,11 @@ export async function check(link: Link, signal?: AbortSignal): Promise<void> {
   const asked = askedFor(link)
   const command = new ListObjectsV2Command({ Bucket: link.bucket, MaxKeys: 1 })
   const output = await ask(link, { ...asked, signal }, (abort) => link.client.send(command, abort))
+  mustBeListing(output, asked)
+}
+
+/** A portal's page parses as a listing of nothing. */
+export function mustBeListing(output: ListObjectsV2CommandOutput, asked: Asked): void {
   if (output.Name === undefined && output.KeyCount === undefined) {
     throw notS3(asked, 'something that is no listing')
   }

@@ -19,6 +19,7 @@ import {
   check,
   closeLink,
   type Link,
+  mustBeListing,
   openLink,
   type S3Options,
   shownEndpoint,
@@ -206,8 +207,12 @@ async function remove(
   })
   try {
     const asked = askedFor(link, key)
-    await ask(link, { ...asked, signal }, (abort) => link.client.send(command, abort))
-    return 'deleted'
+    const send = (abort: { abortSignal: AbortSignal }) => link.client.send(command, abort)
+    const output = await ask(link, { ...asked, signal }, send)
+    if (output.$metadata.httpStatusCode === 204) return 'deleted'
+    // S3 says 204; a page that some portal puts in its place must not pass for a deletion.
+    if ((await head(link, key, signal)) === null) return 'deleted'
+    throw notS3(asked, `${output.$metadata.httpStatusCode} to a DELETE and still has the object`)
   } catch (error) {
     if (isAppError(error, 'OBJECT_MISSING')) return 'gone'
     if (ifMatch !== undefined && isAppError(error, 'OBJECT_CHANGED')) return 'changed'
@@ -241,6 +246,7 @@ async function list(
     ...(after !== undefined && { StartAfter: after }),
   })
   const output = await ask(link, asked, (abort) => link.client.send(command, abort))
+  mustBeListing(output, asked)
   const encoded = output.EncodingType === 'url'
   return (output.Contents ?? []).map(({ Key = '', ETag, Size }) => ({
     key: encoded ? decodeURIComponent(Key.replaceAll('+', ' ')) : Key,
