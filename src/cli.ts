@@ -1,17 +1,15 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { showConfig } from './commands/config.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
-import {
-  healthCommand,
-  migrateCommand,
-  reconcileCommand,
-  releaseCommand,
-  showConfig,
-  tokenCommand,
-  volumeCommand,
-} from './commands/small.ts'
+import { healthCommand } from './commands/health.ts'
+import { migrateCommand } from './commands/migrate.ts'
+import { reconcileCommand } from './commands/reconcile.ts'
+import { releaseCommand } from './commands/release.ts'
 import { type Role, roles, start } from './commands/start.ts'
 import { syncDryRun, syncOnce } from './commands/sync.ts'
+import { tokenCommand } from './commands/token.ts'
+import { volumeCommand } from './commands/volume.ts'
 import type { Need } from './config/settings.ts'
 import { readDuration } from './config/values.ts'
 import { type Config, parseConfig, secretsOf } from './config.ts'

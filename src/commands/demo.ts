@@ -1,10 +1,191 @@
-import type { Config } from '../config.ts'
+import { randomBytes } from 'node:crypto'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { type Config, parseConfig } from '../config.ts'
+import { openArchives } from '../db/archives.ts'
+import { createBackendTables } from '../db/backend.ts'
+import type { Database } from '../db/connect.ts'
+import { listMedia } from '../db/lookup.ts'
+import { startBucket } from '../demo/bucket.ts'
+import { startDatabase } from '../demo/database.ts'
+import { type DemoMedium, makeDemoMedia } from '../demo/media.ts'
 import type { Host, Session } from '../host.ts'
+import { type Links, migrateWithLog, openArchiveFolder, openLinks, openSync } from '../open.ts'
+import { initVolume } from '../sync/volume.ts'
+import { runOnce } from './run.ts'
+import { startServers, waitForStop } from './start.ts'
+import { sentence } from './sync.ts'
+import { linkTo } from './token.ts'
 
+type InSession = (config: Config, work: (run: Session) => Promise<void>) => Promise<void>
+
+/** One line of the demo's table. */
+interface Row {
+  file: string
+  verdict: string
+  bytes: string
+  sha256: string
+  now: string
+  asPlanted: boolean
+}
+
+/**
+ * `strongroom demo`: real media go through the whole life of an item, on an embedded database and an embedded bucket that
+ * the product reaches over the network like any other. @returns 0 when every verdict is the planted one
+ */
 export async function demo(
-  _host: Host,
-  _options: { dir: string; serve: boolean },
-  _inSession: (config: Config, work: (run: Session) => Promise<void>) => Promise<void>,
+  host: Host,
+  options: { dir: string; serve: boolean },
+  inSession: InSession,
 ): Promise<number> {
-  throw new Error('in work')
+  const dir = resolve(options.dir)
+  for (const folder of ['archive', 'errors']) await mkdir(join(dir, folder), { recursive: true })
+  const media = await makeDemoMedia(join(dir, 'media'))
+  const database = await startDatabase(join(dir, 'postgres'))
+  const keys = { accessKey: 'demo', secretKey: await keptSecret(join(dir, 'bucket-secret')) }
+  const bucket = await startBucket({ dir: join(dir, 'bucket'), port: 0, bucket: 'demo', ...keys })
+  const config = parseConfig(
+    {
+      LOG_LEVEL: 'error',
+      LOG_FORMAT: 'text',
+      SERVER_PORT: host.env.SERVER_PORT,
+      FFPROBE_PATH: host.env.FFPROBE_PATH,
+      DATABASE_URL: database.url,
+      R2_ENDPOINT: bucket.endpoint,
+      R2_BUCKET: 'demo',
+      R2_ACCESS_KEY: keys.accessKey,
+      R2_SECRET_KEY: keys.secretKey,
+      ARCHIVE_DIR: join(dir, 'archive'),
+      ERROR_DIR: join(dir, 'errors'),
+      RELEASE_GRACE: '0',
+      UNRAID_TUNNEL_SECRET: await keptSecret(join(dir, 'tunnel-secret')),
+    },
+    { needs: new Set(['database', 'bucket', 'tokens']), readFile: host.readFile },
+  )
+  let code = 1
+  try {
+    await inSession(config, async (run) => {
+      code = await show(host, media, { ...run, serve: options.serve, dir })
+    })
+  } finally {
+    await bucket.close()
+    await database.close()
+  }
+  return code
+}
+
+async function show(
+  host: Host,
+  media: DemoMedium[],
+  run: Session & { serve: boolean; dir: string },
+): Promise<number> {
+  const { config, program } = run
+  const links = openLinks(config, program)
+  await migrateWithLog(links.database, program.log)
+  await createBackendTables(links.database, config.backend)
+  await initVolume(await openArchiveFolder(config, openArchives(links.database)))
+  await uploadAndApprove(links, media)
+  const service = await openSync(config, program, links)
+  const { summary, stoppedBy } = await runOnce(service, run)
+  if (stoppedBy !== null) throw stoppedBy
+  const rows = await tableOf(links, media)
+  host.out(`\n${renderTable(rows)}\n\n${sentence(summary)}\n`)
+  const asPlanted = rows.every((row) => row.asPlanted)
+  if (!asPlanted) host.err('a verdict is not the planted one\n')
+  if (run.serve && !run.drain.aborted) {
+    const ports = await startServers(config, { ...run, roles: new Set(['serve']) })
+    await printLinks(host, links.database, { config, port: ports.get('serve') ?? 0 })
+    host.out('\nServing until Ctrl-C. "make demo-clean" removes the data.\n')
+    await waitForStop(run.drain)
+  } else host.out(`The data are in ${run.dir}; "make demo-clean" removes them.\n`)
+  return asPlanted ? 0 : 1
+}
+
+/** What a backend would have done: the objects in the bucket, approved rows in its table. Once per medium. */
+async function uploadAndApprove({ database, bucket }: Links, media: DemoMedium[]): Promise<void> {
+  for (const { name, path, kind, mimeType } of media) {
+    const key = keyOf(name)
+    const bytes = await readFile(path)
+    const known = await database.run((sql) => sql`select 1 from media where object_key = ${key}`)
+    if (known.length > 0) continue
+    await bucket.put(key, bytes)
+    await database.run(
+      (sql) => sql`
+        insert into media
+          (user_id, title, filename, content_type, mime_type, file_size, object_key, status, approved_at)
+        values (1, ${name}, ${name}, ${kind}, ${mimeType}, ${bytes.length}, ${key}, 'approved', now())`,
+    )
+  }
+}
+
+function keyOf(name: string): string {
+  return `uploads/${name}`
+}
+
+async function tableOf({ database, bucket }: Links, media: DemoMedium[]): Promise<Row[]> {
+  const items = await listMedia(database)
+  const rows: Row[] = []
+  for (const { name, valid } of media) {
+    const item = items.find((each) => each.objectKey === keyOf(name))
+    const inBucket = (await bucket.head(keyOf(name))) !== null
+    const archived = item?.state === 'released' && !inBucket
+    rows.push({
+      file: name,
+      verdict: archived ? 'archived' : `${item?.state ?? 'unknown'}: ${item?.reason ?? ''}`,
+      bytes: String(item?.sizeBytes ?? ''),
+      sha256: item?.sha256?.slice(0, 12) ?? '',
+      now: archived
+        ? `archive/${item.archivePath}`
+        : inBucket
+          ? 'still in the bucket, copy in errors/'
+          : '',
+      asPlanted: valid ? archived : item?.state === 'rejected' && inBucket,
+    })
+  }
+  return rows
+}
+
+function renderTable(rows: Row[]): string {
+  const head = {
+    file: 'FILE',
+    verdict: 'VERDICT',
+    bytes: 'BYTES',
+    sha256: 'SHA-256',
+    now: 'WHERE IT IS NOW',
+  }
+  const columns = Object.keys(head) as (keyof typeof head)[]
+  const lines = [head, ...rows]
+  const widths = columns.map((column) => Math.max(...lines.map((line) => line[column].length)))
+  return lines
+    .map((line) =>
+      columns
+        .map((column, i) => line[column].padEnd(widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
+}
+
+async function printLinks(
+  host: Host,
+  database: Database,
+  { config, port }: { config: Config; port: number },
+): Promise<void> {
+  host.out('\nLinks for one hour:\n')
+  for (const { mediaId, archivePath } of await listMedia(database))
+    if (archivePath !== null) {
+      const file = { mediaId, userId: 1, archivePath, ttlSeconds: 3_600, inline: true }
+      const link = await linkTo(config, file, port)
+      host.out(`  ${link}\n`)
+    }
+}
+
+/** A secret made once and kept with the demo's data, so that links and keys survive a restart. */
+async function keptSecret(path: string): Promise<string> {
+  try {
+    await writeFile(path, randomBytes(32).toString('hex'), { flag: 'wx', mode: 0o600 })
+  } catch {
+    // There from an earlier run.
+  }
+  return (await readFile(path, 'utf8')).trim()
 }

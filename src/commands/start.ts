@@ -5,7 +5,7 @@ import { AppError, isAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { type Links, openLinks, openSync, type Program, type SyncService } from '../open.ts'
 import { createAdminServer, createFileServer } from '../serve/app.ts'
-import { createHealth, type Health, type HealthChecks } from '../serve/health.ts'
+import { createHealth, type HealthChecks } from '../serve/health.ts'
 import type { HttpServer } from '../serve/listen.ts'
 import { pause } from '../sync/download.ts'
 import { runOnce } from './run.ts'
@@ -30,10 +30,10 @@ const RETRY_MS = 15_000
 export async function start(host: Host, config: Config, run: Run): Promise<number> {
   const links = run.roles.has('sync') ? openLinks(config, run.program) : null
   let service: SyncService | null = null
-  const health = createHealth({ checks: checksOf(config, links, () => service) })
-  await startServers(config, run, health)
+  const checks = checksOf(config, links, () => service)
+  await startServers(config, { ...run, checks })
   if (links === null) {
-    await aborted(run.drain)
+    await waitForStop(run.drain)
     return 0
   }
   if (config.mode === 'dry-run') {
@@ -74,9 +74,19 @@ function checksOf(
   }
 }
 
-async function startServers(config: Config, run: Run, health: Health): Promise<void> {
+/**
+ * Starts what the roles ask for; a health check without `checks` answers for the process alone.
+ *
+ * @returns the real port of each
+ */
+export async function startServers(
+  config: Config,
+  run: Pick<Run, 'program' | 'roles' | 'drain'> & { checks?: HealthChecks },
+): Promise<Map<Role, number>> {
   const { log, stops } = run.program
+  const health = createHealth({ checks: run.checks ?? {} })
   const { serve, archive } = config
+  const ports = new Map<Role, number>()
   const servers: [Role, HttpServer, number][] = []
   if (run.roles.has('serve') && serve.tokens !== null)
     servers.push([
@@ -94,6 +104,7 @@ async function startServers(config: Config, run: Run, health: Health): Promise<v
     servers.push(['admin', createAdminServer({ health, log }), serve.adminPort])
   for (const [role, server, port] of servers) {
     const listening = await server.listen(port)
+    ports.set(role, listening.port)
     log.info({ role, port: listening.port }, 'listening')
     run.drain.addEventListener('abort', () => listening.drain())
     stops.push(
@@ -102,6 +113,7 @@ async function startServers(config: Config, run: Run, health: Health): Promise<v
       config.shutdownTimeoutMs,
     )
   }
+  return ports
 }
 
 /** A database that cannot be reached yet is waited for; anything else that is wrong ends the start with its error. */
@@ -158,7 +170,8 @@ async function pauseUnlessStopped(ms: number, signal: AbortSignal): Promise<void
   await pause(Math.min(ms, 2_000_000_000), signal).catch(() => {})
 }
 
-function aborted(signal: AbortSignal): Promise<void> {
+/** Resolves at the first signal. */
+export function waitForStop(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve()
     else signal.addEventListener('abort', () => resolve(), { once: true })

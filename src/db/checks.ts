@@ -161,11 +161,12 @@ async function plantItem(database: Pick<Database, 'run'>, backend: Backend) {
       with picked as (
         select ${sql(mediaColumns.id)} as id, ${sql(mediaColumns.object_key)} as object_key from ${sql(mediaTable)}
         where ${sql(mediaColumns.object_key)} is not null and not exists (
-          select from strongroom.items i where i.media_id = ${sql(mediaTable)}.${sql(mediaColumns.id)}) ${
-            backend.mediaColumns.has('deleted_at')
-              ? sql`and ${sql(mediaColumns.deleted_at)} is null`
-              : sql``
-          }
+          select from strongroom.items i where i.media_id = ${sql(mediaTable)}.${sql(mediaColumns.id)}
+            and i.state in ('claimed', 'publishing', 'waiting', 'missing', 'withdrawing')) ${
+              backend.mediaColumns.has('deleted_at')
+                ? sql`and ${sql(mediaColumns.deleted_at)} is null`
+                : sql``
+            }
         limit 1 for no key update skip locked),
       approved as (
         update ${sql(mediaTable)} m set ${sql(mediaColumns.status)} = ${status.approved}

@@ -25,6 +25,15 @@ export function arrayText(numbers: readonly number[]): string {
   return `{${numbers.join(',')}}`
 }
 
+/** What is kept about bytes that are not valid media. */
+export interface Rejection {
+  reason: string
+  /** Name of the report in ERROR_DIR. */
+  report: string
+  sha256: string
+  sizeBytes: number
+}
+
 /** What the media row said, as the driver returns it: bigint as text, timestamptz as Date. */
 export interface MediaFactsRow {
   media_id: string

@@ -2,9 +2,9 @@ import { type AppError, isAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
 import { claimAbandoned, claimApproved, claimDueForRelease } from './claims.ts'
 import type { Sql } from './connect.ts'
-import { arrayText, type Held, type WorkerContext } from './item-rows.ts'
+import { arrayText, type Held, type Rejection, type WorkerContext } from './item-rows.ts'
 
-export type { Held, WorkerContext } from './item-rows.ts'
+export type { Held, Rejection, WorkerContext } from './item-rows.ts'
 
 import { markReapproved, recordArchived, recordRejected, recordReleased } from './records.ts'
 
@@ -25,7 +25,7 @@ export interface Items {
   commitIntent(item: Held, intent: Intent): Promise<'committed' | 'taken' | 'stale'>
   /** `withdrawing`: the media row is no longer the approved row that was claimed. */
   record(item: Held): Promise<'archived' | 'withdrawing' | 'stale'>
-  reject(item: Held, verdict: { reason: string; report: string }): Promise<'rejected' | 'stale'>
+  reject(item: Held, verdict: Rejection): Promise<'rejected' | 'stale'>
   /** The item leaves the worker's hands; false when it was no longer the worker's. */
   putBack(item: Held, to: PutBack): Promise<boolean>
   /** From `publishing` back to the start: nothing usable lies at the intent's path. */

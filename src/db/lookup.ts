@@ -30,3 +30,41 @@ export async function countByState(
   )
   return Object.fromEntries(rows.map((row) => [row.state, Number(row.count)]))
 }
+
+/** The newest item of every media row, for small tables such as the demo's. */
+export async function listMedia(database: Database): Promise<
+  {
+    mediaId: number
+    objectKey: string
+    state: ItemState
+    archivePath: string | null
+    sizeBytes: number | null
+    sha256: string | null
+    reason: string | null
+  }[]
+> {
+  const rows = await database.run(
+    (sql) => sql<
+      {
+        media_id: string
+        object_key: string
+        state: ItemState
+        archive_path: string | null
+        size_bytes: string | null
+        sha256: string | null
+        error_message: string | null
+      }[]
+    >`
+      select distinct on (media_id) media_id, object_key, state, archive_path, size_bytes, sha256, error_message
+      from strongroom.items order by media_id, generation desc`,
+  )
+  return rows.map((row) => ({
+    mediaId: Number(row.media_id),
+    objectKey: row.object_key,
+    state: row.state,
+    archivePath: row.archive_path,
+    sizeBytes: row.size_bytes === null ? null : Number(row.size_bytes),
+    sha256: row.sha256,
+    reason: row.error_message,
+  }))
+}

@@ -1,5 +1,5 @@
 import { auditInsert, mediaAssignments, mediaColumn, notDeleted } from './backend.ts'
-import type { Held, WorkerContext } from './item-rows.ts'
+import type { Held, Rejection, WorkerContext } from './item-rows.ts'
 
 /**
  * Records the archived file: item, media row and audit row in one statement, each part depending on the rows of the part
@@ -61,7 +61,7 @@ export async function recordArchived(
 export async function recordRejected(
   { database, backend }: WorkerContext,
   held: Held,
-  verdict: { reason: string; report: string },
+  verdict: Rejection,
 ): Promise<'rejected' | 'stale'> {
   const { mediaTable, mediaColumns, status, action } = backend.mapping
   const rows = await database.settle(
@@ -71,7 +71,8 @@ export async function recordRejected(
         where id = ${held.id} and epoch = ${held.epoch} and state = 'claimed' for no key update),
       moved as (
         update strongroom.items i set state = 'rejected', lease_owner = null, lease_until = null,
-          error_code = 'MEDIA_INVALID', error_message = ${verdict.reason}, updated_at = clock_timestamp()
+          error_code = 'MEDIA_INVALID', error_message = ${verdict.reason},
+          sha256 = ${verdict.sha256}, size_bytes = ${verdict.sizeBytes}, updated_at = clock_timestamp()
         from item where i.id = item.id returning i.*),
       media as (
         update ${sql(mediaTable)} m set ${mediaAssignments(sql, backend, {

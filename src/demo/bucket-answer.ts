@@ -49,10 +49,11 @@ export async function sendAnswer(
       res.destroy()
       return
     }
-    res.writeHead(answer.status, {
-      ...answer.headers,
-      ...(fault?.kind === 'headers' && fault.headers),
-    })
+    res.statusCode = answer.status
+    const ordered = fault?.kind === 'headers' ? fault.headers : {}
+    for (const [name, value] of Object.entries({ ...answer.headers, ...ordered })) {
+      res.setHeader(name, value) // knows names in any case, so the last one holds
+    }
     const cut = fault !== undefined && 'afterBytes' in fault ? fault : undefined
     const flipAt = fault?.kind === 'flip' ? fault.atByte : null
     if (body !== undefined) {

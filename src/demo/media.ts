@@ -120,7 +120,10 @@ async function makeWhole(path: string, make: (part: string) => Promise<void>): P
   }
 }
 
-/** The sources are filters, not inputs: FFmpeg 7 lists its lavfi input in a way that fluent-ffmpeg cannot read. */
+/**
+ * The sources are filters, not inputs: of FFmpeg 7's list of formats fluent-ffmpeg does not understand lavfi
+ * (https://github.com/fluent-ffmpeg/node-fluent-ffmpeg/issues/1282).
+ */
 function render(recipe: Recipe, part: string, ffmpegPath?: string): Promise<void> {
   const command = ffmpeg().addOptions(['-v', 'error', ...recipe.options])
   if (ffmpegPath !== undefined) command.setFfmpegPath(ffmpegPath)

@@ -1,14 +1,15 @@
-import { getRequestListener, type HttpBindings } from '@hono/node-server'
+import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
 import type { TokenConfig } from '../config.ts'
 import { AppError, toAppError } from '../errors.ts'
+import type { Log } from '../log.ts'
 import { answerError } from './answer.ts'
 import { commonHeaders, neverStored } from './file-headers.ts'
 import { createFileRoute, splitTarget, type Visit } from './file-route.ts'
 import type { Health } from './health.ts'
 import { addHealthRoutes } from './health-routes.ts'
-import { createHttpServer, type HttpServer, type ServeLog } from './listen.ts'
+import { createHttpServer, type HttpServer } from './listen.ts'
 
 const maxUrlBytes = 8 * 1024
 
@@ -24,7 +25,7 @@ export function createFileServer(options: {
   /** SERVE_PATH_PREFIX: taken off every path before it is looked up; empty for none. */
   pathPrefix: string
   health: Health
-  log: ServeLog
+  log: Log
   now?: () => Date
 }): HttpServer {
   const { health, log } = options
@@ -38,13 +39,13 @@ export function createFileServer(options: {
 }
 
 /** The operator's server; never reached through the tunnel. */
-export function createAdminServer(options: { health: Health; log: ServeLog }): HttpServer {
+export function createAdminServer(options: { health: Health; log: Log }): HttpServer {
   return createAppServer({ ...options, details: true }, () => {})
 }
 
 /** What both servers share: the log line, health, refusals, and the listener around it all. */
 function createAppServer(
-  options: { health: Health; log: ServeLog; details: boolean },
+  options: { health: Health; log: Log; details: boolean },
   addRoutes: (app: Hono<AppEnv>) => void,
 ): HttpServer {
   const { health, log, details } = options
@@ -78,7 +79,7 @@ function createAppServer(
   })
   const answer = getRequestListener((request, env) => app.fetch(request, env as HttpBindings), {
     overrideGlobalObjects: false,
-    errorHandler: answerUnreadableRequest,
+    errorHandler: (error) => answerUnreadableRequest(error, log),
   })
   const onDrain = () => {
     draining = true
@@ -86,31 +87,33 @@ function createAppServer(
   return createHttpServer({ listener: (...exchange) => void answer(...exchange), onDrain, log })
 }
 
-function answerFailure(visit: Visit, failure: AppError, log: ServeLog): void {
+function answerFailure(visit: Visit, failure: AppError, log: Log): void {
   const { incoming, outgoing } = visit
   visit.complete = false
   if (failure.status >= 500) {
-    log.error({ err: failure, path: loggedPath(incoming.url ?? '') }, 'a request failed')
+    log.error({ error: failure, path: loggedPath(incoming.url ?? '') }, 'a request failed')
   }
   // After the headers only a broken connection tells the visitor that the file is not whole.
   if (outgoing.headersSent) outgoing.destroy()
   else answerError(outgoing, failure)
 }
 
-/** What no URL can be made of (a Host header with a space in it …) never reaches a route. */
-function answerUnreadableRequest(): Response {
-  const body = '{"error":"REQUEST_INVALID","message":"The request is malformed."}\n'
+/** What no URL can be made of (no Host, or one with a space in it …) never reaches a route. */
+function answerUnreadableRequest(error: unknown, log: Log): Response {
+  const known = error instanceof RequestError
+  if (!known) log.error({ error }, 'a request failed outside its route')
+  const body = JSON.stringify({ error: known ? 'REQUEST_INVALID' : 'INTERNAL' })
   const headers = {
     ...commonHeaders,
     ...neverStored,
     'Content-Type': 'application/json; charset=utf-8',
     'Content-Length': String(body.length),
   }
-  return new Response(body, { status: 400, headers })
+  return new Response(body, { status: known ? 400 : 500, headers })
 }
 
 /** One line per request, without its query; probes are too many to be told of by default. */
-function logVisit(visit: Visit, { log, started }: { log: ServeLog; started: number }): void {
+function logVisit(visit: Visit, { log, started }: { log: Log; started: number }): void {
   const { incoming, outgoing, mediaId, bytes, complete } = visit
   const path = loggedPath(incoming.url ?? '')
   const line = {

@@ -1,9 +1,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TokenConfig } from '../config.ts'
 import { AppError } from '../errors.ts'
+import type { Log } from '../log.ts'
 import { answerError } from './answer.ts'
 import { etagOf, fileHeaders, lastModifiedOf } from './file-headers.ts'
-import type { ServeLog } from './listen.ts'
 import { archivePathOf, createLocator, type Located } from './locate.ts'
 import { judgeRequest, type Verdict } from './range.ts'
 import { sendSlice } from './send.ts'
@@ -37,7 +37,7 @@ export function createFileRoute(options: {
   archiveDir: string
   tokens: TokenConfig
   pathPrefix: string
-  log: ServeLog
+  log: Log
   now: () => Date
 }): (visit: Visit) => Promise<void> {
   const { now, log } = options
@@ -45,7 +45,7 @@ export function createFileRoute(options: {
   const locate = createLocator({
     archiveDir: options.archiveDir,
     onInvalidSidecar: (archivePath, error) =>
-      log.warn({ archivePath, err: error }, 'a sidecar cannot be believed; its file is not served'),
+      log.warn({ archivePath, error }, 'a sidecar cannot be believed; its file is not served'),
   })
 
   return async (visit) => {

@@ -1,14 +1,7 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { AppError, systemCode } from '../errors.ts'
-
-/** What the servers need of a logger. */
-export interface ServeLog {
-  debug(fields: object, message: string): void
-  info(fields: object, message: string): void
-  warn(fields: object, message: string): void
-  error(fields: object, message: string): void
-}
+import type { Log } from '../log.ts'
 
 /** A server that was built but listens nowhere yet. */
 export interface HttpServer {
@@ -37,7 +30,7 @@ const keepAliveMs = 100_000
 export function createHttpServer(options: {
   listener: RequestListener
   onDrain: () => void
-  log: ServeLog
+  log: Log
 }): HttpServer {
   const { listener, onDrain, log } = options
   return {
@@ -51,6 +44,8 @@ export function createHttpServer(options: {
           connectionsCheckingInterval: 5_000,
           maxHeaderSize: 16 * 1024,
           noDelay: true,
+          // A request without Host is answered below, with headers that keep it out of caches.
+          requireHostHeader: false,
         },
         listener,
       )
@@ -59,7 +54,7 @@ export function createHttpServer(options: {
       // Each pipelined request watches the connection; their number is the client's choice, not a leak.
       server.on('connection', (socket: Socket) => socket.setMaxListeners(0))
       await bind(server, port, host)
-      server.on('error', (error) => log.error({ err: error }, 'the server had an error'))
+      server.on('error', (error) => log.error({ error }, 'the server had an error'))
       return createListening(server, onDrain)
     },
   }

@@ -51,10 +51,11 @@ export async function setAside(
     program_version: policy.version,
   })
   await reached('set-aside', item)
-  if ((await items.reject(item, { reason, report })) === 'stale')
+  const found = summaryOf(downloaded)
+  if ((await items.reject(item, { reason, report, ...found })) === 'stale')
     throw new AppError('LEASE_LOST', `another worker took item ${item.id}`)
   log.warn({ item: item.id, media: item.media.mediaId, reason, report }, 'rejected')
-  return { ...reportOf(item, 'rejected', reason), ...summaryOf(downloaded) }
+  return { ...reportOf(item, 'rejected', reason), ...found }
 }
 
 async function writeReport(

@@ -1,5 +1,5 @@
-import { open } from 'node:fs/promises'
-import { AppError } from '../errors.ts'
+import { open, stat } from 'node:fs/promises'
+import { AppError, systemCode } from '../errors.ts'
 import { acceptedDemuxers } from '../formats.ts'
 import { clean, type RawProbe, readAnswer } from './ffprobe-answer.ts'
 import { createSlots } from './slots.ts'
@@ -27,9 +27,10 @@ export interface ProbeOptions {
   searchPath?: string
 }
 
-const MAX_OUTPUT_BYTES = 1024 * 1024
+const MAX_OUTPUT_BYTES = 1_048_576
 const VERSION_TIMEOUT_MS = 20_000
 const FIRST_PACKETS = 8
+const MIB = 1024 * 1024
 
 /** Only what is judged or kept: tags and side data of a hostile file never fill the output. */
 const FIELDS = [
@@ -70,7 +71,8 @@ export function createProbe(options: ProbeOptions): Probe {
   ): Promise<RawProbe | { refused: string }> {
     const giveBack = await slots.take(signal)
     try {
-      const tool = { ...common, args: [...PROBE_ARGS, `file:${file}`], timeoutMs }
+      const args = [...PROBE_ARGS, '-max_alloc', String(await allowance(file)), `file:${file}`]
+      const tool = { ...common, args, timeoutMs }
       const ran = await runTool(signal ? { ...tool, signal } : tool)
       const answer = await understand(ran, file, signal)
       if (!(answer instanceof AppError)) return answer
@@ -83,6 +85,20 @@ export function createProbe(options: ProbeOptions): Probe {
   }
 
   return { probe, version }
+}
+
+/**
+ * The largest block of memory that ffprobe may take. A PNG of 177 bytes that claims 16,000 × 16,000 pixels takes
+ * 2 GiB without it; an honest picture needs little more than its own size.
+ */
+async function allowance(file: string): Promise<number> {
+  try {
+    const facts = await stat(file)
+    if (facts.isFile()) return Math.min(256 * MIB + facts.size, 1024 * MIB)
+  } catch (error) {
+    throw failed(`was given a file that cannot be opened (${systemCode(error)})`, error)
+  }
+  throw failed('was given something that is not a regular file')
 }
 
 /** @returns an error when the outcome is no verdict about the file */
@@ -126,7 +142,7 @@ async function isVerdict(code: number, file: string, signal?: AbortSignal): Prom
 async function isReadable(file: string, signal?: AbortSignal): Promise<boolean> {
   try {
     await using handle = await open(file)
-    const buffer = Buffer.allocUnsafe(1024 * 1024)
+    const buffer = Buffer.allocUnsafe(MIB)
     while ((await handle.read(buffer)).bytesRead > 0) if (signal?.aborted) return false
     return true
   } catch {
@@ -145,8 +161,8 @@ function reasonIn(stderr: string, fallback: string): string {
   return clean(what) || clean(fallback) || 'ffprobe refuses it'
 }
 
-function failed(what: string): AppError {
-  return new AppError('PROBE_FAILED', `ffprobe ${what}`)
+function failed(what: string, cause?: unknown): AppError {
+  return new AppError('PROBE_FAILED', `ffprobe ${what}`, { cause })
 }
 
 function missing(path: string, ran: ToolOutcome): AppError {

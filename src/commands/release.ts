@@ -1,0 +1,35 @@
+import type { Config } from '../config.ts'
+import { openArchives } from '../db/archives.ts'
+import { countByState } from '../db/lookup.ts'
+import { AppError } from '../errors.ts'
+import type { Host } from '../host.ts'
+import { openDatabaseOnly, type Program } from '../open.ts'
+
+/** `strongroom release pause|resume|status`: holds at once on all nodes. */
+export async function releaseCommand(
+  host: Host,
+  config: Config,
+  {
+    program,
+    verb,
+    reason,
+  }: { program: Program; verb: 'pause' | 'resume' | 'status'; reason: string | null },
+): Promise<void> {
+  const database = openDatabaseOnly(config, program)
+  const archives = openArchives(database)
+  if (verb === 'pause') await archives.pauseRelease(reason)
+  if (verb === 'resume') await archives.resumeRelease()
+  const archive = await archives.find()
+  if (archive === null)
+    throw new AppError('VOLUME_UNCLAIMED', 'there is no archive in this database yet', {
+      hint: 'run "strongroom sync --once" or "strongroom init-volume" first',
+    })
+  const counts = await countByState(database)
+  const paused = archive.releasePaused
+  host.out(
+    paused === null
+      ? 'releases are running\n'
+      : `releases are paused since ${paused.at.toISOString()}${paused.reason === null ? '' : `: ${paused.reason}`}\n`,
+  )
+  for (const [state, count] of Object.entries(counts)) host.out(`  ${state}: ${count}\n`)
+}

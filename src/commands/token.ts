@@ -1,0 +1,58 @@
+import type { Config } from '../config.ts'
+import { findArchived } from '../db/lookup.ts'
+import { AppError } from '../errors.ts'
+import type { Host } from '../host.ts'
+import { openDatabaseOnly, type Program } from '../open.ts'
+import { linkPathOf } from '../serve/locate.ts'
+import { mintToken } from '../serve/token.ts'
+
+/** `strongroom token`: a link to one archived file, as the backend would mint it. */
+export async function tokenCommand(
+  host: Host,
+  config: Config,
+  {
+    program,
+    mediaId,
+    ttlSeconds,
+    userId,
+  }: {
+    program: Program
+    mediaId: number
+    ttlSeconds: number
+    userId: number | null
+  },
+): Promise<void> {
+  const found = await findArchived(openDatabaseOnly(config, program), mediaId)
+  if (found === null)
+    throw new AppError('NOT_FOUND', `media ${mediaId} is not in the archive`, {
+      hint: 'only archived media have links; see its state in strongroom.items',
+    })
+  const link = await linkTo(config, {
+    mediaId,
+    userId: userId ?? found.userId ?? 1,
+    archivePath: found.archivePath,
+    ttlSeconds,
+    inline: false,
+  })
+  host.out(`${link}\n`)
+}
+
+/** The link form without an extension, which no cache in front takes for a static file. */
+export async function linkTo(
+  { serve }: Config,
+  file: {
+    mediaId: number
+    userId: number
+    archivePath: string
+    ttlSeconds: number
+    /** Shown in the browser rather than saved, where that is safe. */
+    inline: boolean
+  },
+  port = serve.port,
+): Promise<string> {
+  if (serve.tokens === null) throw new AppError('CONFIG_INVALID', 'UNRAID_TUNNEL_SECRET is not set')
+  const { archivePath, inline, ...claims } = file
+  const token = await mintToken({ ...claims, tokens: serve.tokens, now: new Date() })
+  const base = (serve.publicUrl ?? `http://127.0.0.1:${port}`).replace(/\/$/, '')
+  return `${base}${linkPathOf(archivePath, serve.pathPrefix)}?token=${token}${inline ? '&disposition=inline' : ''}`
+}
