@@ -5,7 +5,7 @@ import { type Config, parseConfig } from '../config.ts'
 import { openArchives } from '../db/archives.ts'
 import { createBackendTables } from '../db/backend.ts'
 import type { Database } from '../db/connect.ts'
-import { listMedia } from '../db/lookup.ts'
+import { type ListedMedia, listMedia } from '../db/lookup.ts'
 import { startBucket } from '../demo/bucket.ts'
 import { startDatabase } from '../demo/database.ts'
 import { type DemoMedium, makeDemoMedia } from '../demo/media.ts'
@@ -134,15 +134,20 @@ async function tableOf({ database, bucket }: Links, media: DemoMedium[]): Promis
       verdict: archived ? 'archived' : `${item?.state ?? 'unknown'}: ${item?.reason ?? ''}`,
       bytes: String(item?.sizeBytes ?? ''),
       sha256: item?.sha256?.slice(0, 12) ?? '',
-      now: archived
-        ? `archive/${item.archivePath}`
-        : inBucket
-          ? 'still in the bucket, copy in errors/'
-          : '',
+      now: whereItIs(item, inBucket),
       asPlanted: valid ? archived : item?.state === 'rejected' && inBucket,
     })
   }
   return rows
+}
+
+function whereItIs(item: ListedMedia | undefined, inBucket: boolean): string {
+  const places = [
+    ...(item?.archivePath ? [`archive/${item.archivePath}`] : []),
+    ...(inBucket ? ['the bucket'] : []),
+    ...(item?.state === 'rejected' ? ['errors/ (a copy)'] : []),
+  ]
+  return places.join(' and ')
 }
 
 function renderTable(rows: Row[]): string {

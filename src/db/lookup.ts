@@ -31,18 +31,18 @@ export async function countByState(
   return Object.fromEntries(rows.map((row) => [row.state, Number(row.count)]))
 }
 
+export interface ListedMedia {
+  mediaId: number
+  objectKey: string
+  state: ItemState
+  archivePath: string | null
+  sizeBytes: number | null
+  sha256: string | null
+  reason: string | null
+}
+
 /** The newest item of every media row, for small tables such as the demo's. */
-export async function listMedia(database: Database): Promise<
-  {
-    mediaId: number
-    objectKey: string
-    state: ItemState
-    archivePath: string | null
-    sizeBytes: number | null
-    sha256: string | null
-    reason: string | null
-  }[]
-> {
+export async function listMedia(database: Database): Promise<ListedMedia[]> {
   const rows = await database.run(
     (sql) => sql<
       {
