@@ -5,9 +5,10 @@ import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { TokenConfig } from '../../src/config.ts'
+import type { Log } from '../../src/log.ts'
 import { createFileServer } from '../../src/serve/app.ts'
 import { createHealth, type Health } from '../../src/serve/health.ts'
-import type { Listening, ServeLog } from '../../src/serve/listen.ts'
+import type { Listening } from '../../src/serve/listen.ts'
 import { mintToken } from '../../src/serve/token.ts'
 import { renderSidecar, type Sidecar, sidecarPathOf } from '../../src/sidecar.ts'
 
@@ -23,18 +24,22 @@ export interface LogLine {
   fields: Record<string, unknown>
 }
 
-/** Keeps every line and tells of each as it comes. */
-export function captureLog(): ServeLog & {
+export interface CapturedLog extends Log {
   lines: LogLine[]
-  events: EventEmitter
+  /** Everything that was logged, errors with their causes and stacks. */
   text(): string
-} {
+  /** Waits until so many requests have come to their end, and returns their lines. */
+  requests(count: number): Promise<LogLine[]>
+}
+
+/** Keeps every line and tells of each as it comes. */
+export function captureLog(): CapturedLog {
   const lines: LogLine[] = []
   const events = new EventEmitter()
-  const write = (level: LogLine['level']) => (fields: object, message: string) => {
-    const line = { level, message, fields: fields as Record<string, unknown> }
+  const write = (level: LogLine['level']) => (fields: Record<string, unknown>, message: string) => {
+    const line = { level, message, fields }
     lines.push(line)
-    events.emit('line', line)
+    events.emit('line')
   }
   const spell = (_key: string, value: unknown) =>
     value instanceof Error
@@ -42,7 +47,13 @@ export function captureLog(): ServeLog & {
       : value
   return {
     lines,
-    events,
+    async requests(count) {
+      for (;;) {
+        const ended = lines.filter((line) => line.message === 'request')
+        if (ended.length >= count) return ended
+        await once(events, 'line')
+      }
+    },
     text: () => JSON.stringify(lines, spell),
     debug: write('debug'),
     info: write('info'),
@@ -96,7 +107,7 @@ export interface Answer {
 export interface ServerScope {
   archiveDir: string
   listening: Listening
-  log: ReturnType<typeof captureLog>
+  log: CapturedLog
   /** Files `contents`, or a sparse file of so many bytes, with a sidecar beside it. */
   file(
     archivePath: string,

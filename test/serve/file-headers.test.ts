@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { validateHeaderValue } from 'node:http'
+import { test } from 'node:test'
+import fc from 'fast-check'
+import { contentDisposition, fileHeaders } from '../../src/serve/file-headers.ts'
+import { sidecarOf } from '../support/file-server.ts'
+
+const now = new Date('2026-05-01T12:00:00.900Z')
+const visit = { expiresAt: now.getTime() / 1000 + 60, now, inline: false }
+
+function dispositionOf(filename: string | null, inline = false, mime_type = 'video/mp4'): string {
+  return contentDisposition(sidecarOf({ archive_path: 'a/filed.mp4', filename, mime_type }), inline)
+}
+
+for (const [filename, expected] of [
+  ['film.mp4', 'attachment; filename="film.mp4"'],
+  [null, 'attachment; filename="filed.mp4"'],
+  ['', 'attachment; filename="filed.mp4"'],
+  ['...', 'attachment; filename="filed.mp4"'],
+  ['../../etc/passwd', 'attachment; filename="passwd"'],
+  ['C:\\film.mp4', 'attachment; filename="film.mp4"'],
+  ['.hidden', 'attachment; filename="hidden"'],
+  ['a\r\nSet-Cookie: x.mp4', 'attachment; filename="aSet-Cookie: x.mp4"'],
+  ['a"b.mp4', `attachment; filename="a_b.mp4"; filename*=UTF-8''a%22b.mp4`],
+  ['100%.mp4', `attachment; filename="100_.mp4"; filename*=UTF-8''100%25.mp4`],
+  ['é.mp4', `attachment; filename="_.mp4"; filename*=UTF-8''%C3%A9.mp4`],
+  ["é('*).mp4", `attachment; filename="_('*).mp4"; filename*=UTF-8''%C3%A9%28%27%2A%29.mp4`],
+  ['fdp.\u202e4pm', 'attachment; filename="fdp.4pm"'],
+] as const) {
+  test(`a file called ${JSON.stringify(filename)} is offered as ${expected}`, () => {
+    assert.equal(dispositionOf(filename), expected)
+  })
+}
+
+test('a very long name is cut and keeps its extension', () => {
+  assert.equal(
+    dispositionOf(`${'n'.repeat(5000)}.mp4`),
+    `attachment; filename="${'n'.repeat(196)}.mp4"`,
+  )
+})
+
+test('whatever a file is called, its headers can be sent and name no path', () => {
+  fc.assert(
+    fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (filename, type) => {
+      const sidecar = sidecarOf({ archive_path: 'a/filed.mp4', filename, mime_type: type })
+      const headers = fileHeaders(sidecar, visit)
+      for (const [name, value] of Object.entries(headers)) validateHeaderValue(name, value)
+      const disposition = headers['Content-Disposition'] ?? ''
+      assert.match(
+        disposition,
+        /^attachment; filename="[^"\\%/]+"(; filename\*=UTF-8''[\w!#$&+.^`|~%-]+)?$/,
+      )
+      assert.ok(Buffer.byteLength(disposition) < 4096)
+    }),
+    { numRuns: 2000 },
+  )
+})
+
+test('what is no media type is sent as plain bytes', () => {
+  for (const type of ['', 'video', 'video/', '/mp4', 'a/b; c=d', 'a/b\r\nX: y', 'a b/c', 'a/b/c']) {
+    const sidecar = sidecarOf({ archive_path: 'a', mime_type: type })
+    assert.equal(fileHeaders(sidecar, visit)['Content-Type'], 'application/octet-stream')
+    assert.match(dispositionOf('a', true, type), /^attachment/)
+  }
+})
+
+test('a scalable picture is never shown in place, a photograph is', () => {
+  for (const type of ['image/svg+xml', 'IMAGE/SVG+XML', 'text/html', 'application/pdf']) {
+    assert.match(dispositionOf('a', true, type), /^attachment/)
+  }
+  for (const type of ['image/jpeg', 'image/png', 'image/heic', 'video/webm', 'audio/flac']) {
+    assert.match(dispositionOf('a', true, type), /^inline/)
+    assert.match(dispositionOf('a', false, type), /^attachment/)
+  }
+})
+
+test('the cache age never exceeds the rest of the token', () => {
+  const sidecar = sidecarOf({ archive_path: 'a' })
+  const age = (expiresAt: number) => fileHeaders(sidecar, { ...visit, expiresAt })['Cache-Control']
+  const seconds = now.getTime() / 1000
+  assert.equal(age(seconds + 59.9), 'private, max-age=59, no-transform')
+  assert.equal(age(seconds + 99_999), 'private, max-age=3600, no-transform')
+  assert.equal(age(seconds - 1), 'private, max-age=0, no-transform')
+})
