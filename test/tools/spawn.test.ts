@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict'
+import { getEventListeners } from 'node:events'
+import { watch } from 'node:fs'
+import { chmod, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, describe, test } from 'node:test'
+import { runTool, type Tool } from '../../src/tools/spawn.ts'
+import { livingProcesses, processesEnd, script } from '../support/processes.ts'
+import { hasCode, withFolder } from '../support/scopes.ts'
+
+const PATH = '/usr/bin:/bin'
+
+function tool(command: string, facts: Partial<Tool> = {}): Tool {
+  return { command, args: [], env: { PATH }, timeoutMs: 60_000, maxOutputBytes: 65_536, ...facts }
+}
+
+/** Resolves when a file of this name appears in `folder`; the file is made by the tool itself. */
+function appears(folder: string, name: string): Promise<void> {
+  return new Promise((resolve) => {
+    const watcher = watch(folder, (_, seen) => {
+      if (seen !== name) return
+      watcher.close()
+      resolve()
+    })
+  })
+}
+
+afterEach(async () => {
+  // Node closes the handle of a process that has ended in the next turns of its loop.
+  for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve))
+  const left = process.getActiveResourcesInfo().filter((name) => /Process|Timeout/.test(name))
+  assert.deepEqual(left, [], 'no child and no timer is left')
+})
+
+describe('a tool', () => {
+  test('gets its arguments as they are: no shell reads them', async () => {
+    const args = ['%s\\n', '$HOME', '`id`', '; rm -rf /', '*', "'", '\n', '--', '-x']
+    const ran = await runTool(tool('printf', { args }))
+    assert.equal(ran.kind === 'exited' && ran.stdout, `${args.slice(1).join('\n')}\n`)
+  })
+
+  test('sees the environment it is given and nothing of ours', async () => {
+    process.env.STRONGROOM_TEST_SECRET = 'secret'
+    const ran = await runTool(tool('env', { env: { PATH, GIVEN: '1' } }))
+    delete process.env.STRONGROOM_TEST_SECRET
+    assert.equal(ran.kind === 'exited' && ran.stdout, `PATH=${PATH}\nGIVEN=1\n`)
+  })
+
+  test('finds nothing on its standard input', async () => {
+    const ran = await runTool(tool('cat'))
+    assert.deepEqual(ran, { kind: 'exited', exitCode: 0, signal: null, stdout: '', stderr: '' })
+  })
+
+  test('reports exit code, output and complaints', async () => {
+    const ran = await runTool(tool('sh', { args: ['-c', 'echo out; echo bad >&2; exit 3'] }))
+    const expected = { kind: 'exited', exitCode: 3, signal: null, stdout: 'out\n', stderr: 'bad\n' }
+    assert.deepEqual(ran, expected)
+  })
+
+  test('that crashes is told apart by its signal', async () => {
+    const ran = await runTool(tool('sh', { args: ['-c', 'kill -SEGV $$'] }))
+    assert.equal(ran.kind === 'exited' && ran.signal, 'SIGSEGV')
+    assert.equal(ran.kind === 'exited' && ran.exitCode, null)
+  })
+
+  test('runs in the folder it is given', async (t) => {
+    const cwd = await withFolder(t)
+    const ran = await runTool(tool('pwd', { cwd }))
+    assert.equal(ran.kind === 'exited' && ran.stdout.trim(), cwd)
+  })
+
+  test('that does not exist, or is no program, is reported as not started', async (t) => {
+    const folder = await withFolder(t)
+    const plain = join(folder, 'plain')
+    await writeFile(plain, 'text')
+    const expected = { [join(folder, 'none')]: 'ENOENT', [plain]: 'EACCES', [folder]: 'EACCES' }
+    for (const [command, systemCode] of Object.entries(expected)) {
+      assert.deepEqual(await runTool(tool(command)), { kind: 'not-started', systemCode })
+    }
+    await chmod(plain, 0o755)
+    const ran = await runTool(tool(plain))
+    assert.ok(ran.kind === 'not-started' || (ran.kind === 'exited' && ran.exitCode !== 0))
+  })
+
+  test('with a zero byte in an argument is a bug of ours, not a missing tool', async () => {
+    await assert.rejects(runTool(tool('true', { args: ['a\0b'] })), {
+      code: 'ERR_INVALID_ARG_VALUE',
+    })
+  })
+})
+
+describe('a tool that must be stopped', () => {
+  test('is killed at its deadline even if it ignores the request to end, with its children', async (t) => {
+    const folder = await withFolder(t)
+    const body = `trap '' TERM HUP INT; ${folder}/child & ${folder}/child >/dev/null 2>&1 & wait; wait; exec sleep 1000`
+    await script(folder, 'child', `trap '' TERM HUP INT; while :; do sleep 1000; done`)
+    const command = await script(folder, 'hangs', body)
+    assert.deepEqual(await runTool(tool(command, { timeoutMs: 300 })), { kind: 'timeout' })
+    await processesEnd(folder)
+  })
+
+  test('ends at once when it heeds the request', async (t) => {
+    const folder = await withFolder(t)
+    const command = await script(
+      folder,
+      'polite',
+      `trap 'exit 0' TERM; : > ${folder}/up; while :; do :; done`,
+    )
+    const abort = new AbortController()
+    const up = appears(folder, 'up')
+    const running = runTool(tool(command, { signal: abort.signal }))
+    await up
+    abort.abort(new Error('shutting down'))
+    await assert.rejects(running, hasCode('CANCELLED'))
+    assert.deepEqual(livingProcesses(folder), [])
+    assert.deepEqual(getEventListeners(abort.signal, 'abort'), [])
+  })
+
+  test('is not even started when the signal came first', async (t) => {
+    const folder = await withFolder(t)
+    const command = await script(folder, 'starts', `: > ${folder}/started`)
+    const signal = AbortSignal.abort()
+    await assert.rejects(runTool(tool(command, { signal })), hasCode('CANCELLED'))
+    assert.deepEqual(await readdir(folder), ['starts'])
+  })
+
+  test('is killed when it prints more than the limit', async () => {
+    const ran = await runTool(tool('yes', { maxOutputBytes: 1000 }))
+    assert.deepEqual(ran, { kind: 'overflow' })
+  })
+
+  test('is not one that complains at length: the first complaints are kept, the rest is dropped', async () => {
+    const args = ['-c', 'yes bad | head -c 300000 >&2; echo done']
+    const ran = await runTool(tool('sh', { args, maxOutputBytes: 1000 }))
+    assert.equal(ran.kind === 'exited' && ran.stdout, 'done\n')
+    assert.equal(ran.kind === 'exited' && ran.stderr, 'bad\n'.repeat(250))
+  })
+
+  test('may print exactly the limit', async () => {
+    const args = ['-c', '1000', '/dev/zero']
+    const ran = await runTool(tool('head', { args, maxOutputBytes: 1000 }))
+    assert.equal(ran.kind === 'exited' && ran.stdout.length, 1000)
+  })
+})
+
+describe('what a tool leaves behind', () => {
+  test('in its group goes with it', async (t) => {
+    const folder = await withFolder(t)
+    const child = await script(folder, 'child', 'while :; do sleep 1000; done')
+    const command = await script(folder, 'forks', `${child} >/dev/null 2>&1 & echo done`)
+    const ran = await runTool(tool(command))
+    assert.equal(ran.kind === 'exited' && ran.stdout, 'done\n')
+    await processesEnd(folder)
+  })
+
+  test('outside its group cannot keep us waiting by holding its output open', async (t) => {
+    const folder = await withFolder(t)
+    const up = join(folder, 'up')
+    const child = await script(folder, 'child', `: > ${up}; exec sleep 1000`)
+    const command = await script(
+      folder,
+      'flees',
+      `setsid ${child} & while [ ! -e ${up} ]; do :; done; echo $!`,
+    )
+    const ran = await runTool(tool(command))
+    assert.ok(ran.kind === 'exited' && Number(ran.stdout) > 1)
+    process.kill(Number(ran.stdout), 'SIGKILL')
+  })
+})
