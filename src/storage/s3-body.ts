@@ -52,9 +52,7 @@ export function guardBody(source: IncomingMessage, rules: BodyRules): Readable {
       signal?.removeEventListener('abort', onAbort)
       // After its end the socket may serve another request already.
       if (!source.readableEnded) {
-        const { socket } = source
-        source.destroy()
-        socket?.destroy()
+        source.destroy() // and its socket with it
       }
       done(error)
     },

@@ -7,6 +7,7 @@ import type { AccessKey } from '../../src/demo/bucket.ts'
 import { isAppError } from '../../src/errors.ts'
 import type { Bucket } from '../../src/storage/bucket.ts'
 import { openS3, type S3Options } from '../../src/storage/s3.ts'
+import { afterwards } from '../support/afterwards.ts'
 import { closed, coded, withDemoBucket } from '../support/demo-bucket.ts'
 import { hostileKeys } from '../support/hostile-keys.ts'
 import { type BucketAdmin, withBucket } from '../support/s3.ts'
@@ -68,7 +69,7 @@ async function opened(
     buckets.push(bucket)
     return bucket
   }
-  t.after(async () => {
+  afterwards(t, async () => {
     for (const bucket of buckets) await closed(bucket)
   })
   return { ...made, bucket: open({}), with: open }

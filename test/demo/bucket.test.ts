@@ -22,6 +22,7 @@ import {
 } from '@aws-sdk/client-s3'
 import fc from 'fast-check'
 import type { Fault, VirtualObject } from '../../src/demo/bucket.ts'
+import { afterwards } from '../support/afterwards.ts'
 import { coded, openedS3, withDemoBucket } from '../support/demo-bucket.ts'
 
 const md5 = (bytes: Uint8Array | string) => createHash('md5').update(bytes).digest('hex')
@@ -238,7 +239,7 @@ test('what it does not know it says so instead of guessing', async (t) => {
 
 test('objects and open uploads survive a restart, leftovers do not', async (t) => {
   const dir = await mkdtemp(join(tmpdir(), 'strongroom-bucket-'))
-  t.after(() => rm(dir, { recursive: true }))
+  afterwards(t, () => rm(dir, { recursive: true }))
   const first = await withDemoBucket(t, { dir })
   await first.admin.put('a', TEN)
   const upload = await first.admin.client.send(new CreateMultipartUploadCommand(target))

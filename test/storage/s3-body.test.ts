@@ -4,6 +4,7 @@ import { createServer, get, type IncomingMessage, type ServerResponse } from 'no
 import type { AddressInfo } from 'node:net'
 import { type TestContext, test } from 'node:test'
 import { guardBody } from '../../src/storage/s3-body.ts'
+import { afterwards } from '../support/afterwards.ts'
 import { coded } from '../support/demo-bucket.ts'
 
 /** Both ends of one answer whose body the test writes by hand. */
@@ -12,7 +13,7 @@ async function withAnswer(
 ): Promise<{ source: IncomingMessage; sender: ServerResponse }> {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
-  t.after(async () => {
+  afterwards(t, async () => {
     server.close()
     server.closeAllConnections()
     await once(server, 'close')

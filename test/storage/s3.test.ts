@@ -8,6 +8,7 @@ import type { Fault, SeenRequest } from '../../src/demo/bucket.ts'
 import { type ErrorCode, isAppError } from '../../src/errors.ts'
 import type { Bucket } from '../../src/storage/bucket.ts'
 import { openS3, type S3Options } from '../../src/storage/s3.ts'
+import { afterwards } from '../support/afterwards.ts'
 import { coded, type DemoBucket, openedS3, withDemoBucket } from '../support/demo-bucket.ts'
 
 interface Faulty extends DemoBucket {
@@ -45,7 +46,7 @@ async function withTalker(t: TestContext, text: string): Promise<string> {
   server.on('connection', (socket) => sockets.add(socket))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  t.after(async () => {
+  afterwards(t, async () => {
     for (const socket of sockets) socket.destroy()
     server.close()
     await once(server, 'close')
@@ -238,6 +239,13 @@ test('a store that ignores If-Match does not pass another version off', async (t
   const head = `HTTP/1.1 200 OK\r\nETag: "other"\r\nContent-Length: ${body.length}\r\n\r\n`
   const bucket = openedS3(t, { ...access, endpoint: await withTalker(t, head + body) })
   await assert.rejects(bucket.get('a', { ifMatch: 'expected' }), coded('OBJECT_CHANGED'))
+})
+
+test('a download asks for its version, so that a store that can refuses another', async (t) => {
+  const { bucket, server } = await faulty(t, () => undefined)
+  await assert.rejects(bucket.get('a', { ifMatch: 'expected' }), coded('OBJECT_CHANGED'))
+  const { status, headers } = server.requests.at(-1) ?? {}
+  assert.deepEqual([status, headers?.['if-match']], [412, '"expected"'])
 })
 
 test('a download without a length is not begun', async (t) => {

@@ -8,11 +8,8 @@ import { type BucketServer, type BucketServerOptions, startBucket } from '../../
 import { type ErrorCode, isAppError } from '../../src/errors.ts'
 import type { Bucket } from '../../src/storage/bucket.ts'
 import { openS3, type S3Options } from '../../src/storage/s3.ts'
+import { afterwards, type Scope } from './afterwards.ts'
 import { adminOf, type BucketAdmin, openAdmin } from './s3.ts'
-
-interface Scope {
-  after(fn: () => Promise<void>): void
-}
 
 export interface DemoBucket {
   server: BucketServer
@@ -31,7 +28,7 @@ export async function withDemoBucket(
   const server = await startBucket({ port: 0, bucket: 'media', ...access, ...options, dir })
   const config = { endpoint: server.endpoint, region: 'auto', bucket: 'media', ...access }
   const client = openAdmin(config)
-  t.after(async () => {
+  afterwards(t, async () => {
     client.destroy()
     await server.close()
     if (options.dir === undefined) await rm(dir, { recursive: true })
@@ -42,7 +39,7 @@ export async function withDemoBucket(
 /** Opens a bucket as the product does; after the test no socket of it may be in use. */
 export function openedS3(t: Scope, config: BucketConfig, options: S3Options = {}): Bucket {
   const bucket = openS3(config, options)
-  t.after(() => closed(bucket))
+  afterwards(t, () => closed(bucket))
   return bucket
 }
 

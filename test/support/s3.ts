@@ -13,6 +13,7 @@ import {
   UploadPartCommand,
 } from '@aws-sdk/client-s3'
 import type { BucketConfig } from '../../src/config.ts'
+import { afterwards, type Scope } from './afterwards.ts'
 
 /** Where a real S3 server listens and who may use it. */
 export interface S3Coordinates {
@@ -38,11 +39,6 @@ export interface PutHeaders {
   ContentMD5?: string
   IfMatch?: string
   IfNoneMatch?: string
-}
-
-/** The part of a test context that a scope needs. */
-interface Scope {
-  after(fn: () => Promise<void>): void
 }
 
 /** A bare client of the SDK; the caller destroys it. */
@@ -77,7 +73,7 @@ export async function withBucket(
   const client = openAdmin(coordinates)
   const bucket = `t-${randomBytes(8).toString('hex')}`
   await client.send(new CreateBucketCommand({ Bucket: bucket }))
-  t.after(async () => {
+  afterwards(t, async () => {
     await empty(client, bucket)
     client.destroy()
   })
