@@ -10,7 +10,7 @@ import { type Role, roles, start } from './commands/start.ts'
 import { syncDryRun, syncOnce } from './commands/sync.ts'
 import { tokenCommand } from './commands/token.ts'
 import { volumeCommand } from './commands/volume.ts'
-import type { Need } from './config/settings.ts'
+import type { Need } from './config/setting.ts'
 import { readDuration } from './config/values.ts'
 import { type Config, parseConfig, secretsOf } from './config.ts'
 import { toAppError } from './errors.ts'
@@ -211,6 +211,7 @@ async function inSession(
   config: Config,
   { work, log: destination }: { work: (run: Session) => Promise<void>; log: 1 | 2 },
 ): Promise<void> {
+  host.setUmask(config.archive.umask)
   const log = createLog({ ...config.log, destination, secrets: secretsOf(config) })
   for (const warning of config.warnings) log.warn({}, warning)
   const stops = createStopStack({ log })

@@ -1,6 +1,7 @@
-import { backendMapping } from './config/backend.ts'
+import { type BackendMapping, backendMapping } from './config/backend.ts'
 import { checkTogether } from './config/checks.ts'
-import { type Need, type SettingName, type SettingValues, settings } from './config/settings.ts'
+import type { Need } from './config/setting.ts'
+import { type SettingName, type SettingValues, settings } from './config/settings.ts'
 import {
   type Environment,
   type Found,
@@ -13,40 +14,8 @@ import {
   type ValueSource,
 } from './config/source.ts'
 import { AppError } from './errors.ts'
-import type { MediaKind } from './media.ts'
 
-export type MediaColumn =
-  | 'id'
-  | 'user_id'
-  | 'title'
-  | 'filename'
-  | 'content_type'
-  | 'mime_type'
-  | 'file_size'
-  | 'object_key'
-  | 'status'
-  | 'approved_at'
-  | 'created_at'
-  | 'updated_at'
-  | 'deleted_at'
-  | 'archive_path'
-  | 'archived_at'
-  | 'checksum_sha256'
-export type AuditColumn = 'media_id' | 'user_id' | 'action' | 'details' | 'created_at'
-
-/** The backend's names for its own tables, columns and values. */
-export interface BackendMapping {
-  /** May be schema-qualified: `app.media`. */
-  mediaTable: string
-  auditTable: string
-  mediaColumns: Record<MediaColumn, string>
-  auditColumns: Record<AuditColumn, string>
-  /** `rejected` is null unless configured: then a rejected row's status is left alone. */
-  status: { approved: string; archived: string; rejected: string | null }
-  action: { archived: string; sourceDeleted: string; rejected: string }
-  /** The backend's values of content_type for each kind. */
-  kinds: Record<MediaKind, string>
-}
+export type { AuditColumn, BackendMapping, MediaColumn } from './config/backend.ts'
 
 export interface DatabaseConfig {
   host: string

@@ -16,6 +16,8 @@ export interface Host {
   signals: SignalEmitter
   /** Ends the process at once. */
   exit(code: number): never
+  /** Mode bits that new folders do not get. */
+  setUmask(umask: number): void
   version: string
   reached: Reached
   /** File descriptors for the synchronous log. */

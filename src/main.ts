@@ -31,6 +31,7 @@ const host: Host = {
   err: (text) => void process.stderr.write(text),
   signals: process,
   exit: (code) => process.exit(code),
+  setUmask: (umask) => void process.umask(umask),
   version,
   reached: haltAt(process.env.STRONGROOM_HALT),
   stdout: 1,

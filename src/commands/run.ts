@@ -1,8 +1,8 @@
 import { type AppError, toAppError } from '../errors.ts'
 import type { SyncService } from '../open.ts'
 import { type Reconciled, reconcile } from '../sync/reconcile.ts'
-import { type ReleaseOutcome, releaseDue } from '../sync/release.ts'
-import type { ItemReport } from '../sync/report.ts'
+import { releaseDue } from '../sync/release.ts'
+import type { ItemReport, ReleaseOutcome } from '../sync/report.ts'
 import { runSync, type SyncRun } from '../sync/sync.ts'
 
 /** What one run did; printed at its end. */

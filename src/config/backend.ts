@@ -1,5 +1,5 @@
-import type { AuditColumn, BackendMapping, MediaColumn } from '../config.ts'
-import type { Settings, SettingValues } from './settings.ts'
+import type { MediaKind } from '../media.ts'
+import type { Settings, ValuesOf } from './setting.ts'
 import { columnName, tableName, text } from './values.ts'
 
 const mediaColumns = [
@@ -19,7 +19,8 @@ const mediaColumns = [
   'archive_path',
   'archived_at',
   'checksum_sha256',
-] as const satisfies readonly MediaColumn[]
+] as const
+export type MediaColumn = (typeof mediaColumns)[number]
 
 const writtenColumns: readonly MediaColumn[] = [
   'status',
@@ -29,13 +30,22 @@ const writtenColumns: readonly MediaColumn[] = [
   'updated_at',
 ]
 
-const auditColumns = [
-  'media_id',
-  'user_id',
-  'action',
-  'details',
-  'created_at',
-] as const satisfies readonly AuditColumn[]
+const auditColumns = ['media_id', 'user_id', 'action', 'details', 'created_at'] as const
+export type AuditColumn = (typeof auditColumns)[number]
+
+/** The backend's names for its own tables, columns and values. */
+export interface BackendMapping {
+  /** May be schema-qualified: `app.media`. */
+  mediaTable: string
+  auditTable: string
+  mediaColumns: Record<MediaColumn, string>
+  auditColumns: Record<AuditColumn, string>
+  /** `rejected` is null unless configured: then a rejected row's status is left alone. */
+  status: { approved: string; archived: string; rejected: string | null }
+  action: { archived: string; sourceDeleted: string; rejected: string }
+  /** The backend's values of content_type for each kind. */
+  kinds: Record<MediaKind, string>
+}
 
 type Named<Fallback extends string> = {
   fallback: Fallback
@@ -122,7 +132,7 @@ function settingOf<Prefix extends string, Column extends string>(prefix: Prefix,
   return `${prefix}_COLUMN_${column.toUpperCase()}` as `${Prefix}_COLUMN_${Uppercase<Column>}`
 }
 
-export function backendMapping(values: SettingValues): BackendMapping {
+export function backendMapping(values: ValuesOf<typeof backendSettings>): BackendMapping {
   const media = mediaColumns.map((column) => [column, values[settingOf('MEDIA', column)]])
   const audit = auditColumns.map((column) => [column, values[settingOf('AUDIT', column)]])
   return {

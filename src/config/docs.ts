@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Setting, type Settings, settingGroups } from './settings.ts'
+import type { Setting, Settings } from './setting.ts'
+import { settingGroups } from './settings.ts'
 
 /** The settings as Markdown tables, one for each group. */
 export function settingTables(): string {

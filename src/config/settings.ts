@@ -1,24 +1,7 @@
-import type { z } from 'zod'
 import { defaultLayout } from '../archive-path.ts'
 import { backendSettings } from './backend.ts'
+import type { Settings, ValuesOf } from './setting.ts'
 import * as read from './values.ts'
-
-export type Need = 'database' | 'bucket' | 'tokens'
-
-/** One setting; from this table come parsing, `strongroom config`, `.env.example` and the table in the documentation. */
-export interface Setting {
-  /** Older names, read when the first one is not set. */
-  aliases?: readonly string[]
-  /** As one would write it; without one the setting is off until it is set. */
-  fallback?: string
-  requiredFor?: Need
-  secret?: true
-  reader: read.Reader<unknown>
-  help: string
-  /** A right value, as a shell would take it; for a secret the way to make or get one. */
-  example: string
-}
-export type Settings = Readonly<Record<string, Setting>>
 
 const hour = 3_600_000
 const tenYears = { min: 0, max: 87_600 * hour, words: 'from 0 to 87600h' }
@@ -301,9 +284,5 @@ export const settingGroups: readonly (readonly [heading: string, group: Settings
 
 export type SettingName = keyof typeof settings
 
-type ValueOf<S extends Setting> = S extends { fallback: string }
-  ? z.output<S['reader']>
-  : z.output<S['reader']> | null
-
 /** Every setting's value; null where it is not set and has no default. */
-export type SettingValues = { [N in SettingName]: ValueOf<(typeof settings)[N]> }
+export type SettingValues = ValuesOf<typeof settings>

@@ -3,8 +3,9 @@ import { AppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
 import { discardPart, fetchVersion } from './download.ts'
+import type { ReleaseParts } from './parts.ts'
 import { putFinal, quarantine } from './publish.ts'
-import type { ReleaseOutcome, ReleaseParts } from './release.ts'
+import type { ReleaseOutcome } from './report.ts'
 import { writeSidecar } from './sidecar-file.ts'
 
 /**

@@ -24,6 +24,23 @@ export interface Parts {
   log: Log
 }
 
+export type ReleaseParts = Pick<
+  Parts,
+  | 'disk'
+  | 'folders'
+  | 'bucket'
+  | 'items'
+  | 'archives'
+  | 'volume'
+  | 'leases'
+  | 'policy'
+  | 'reached'
+  | 'log'
+> & {
+  /** Monotonic milliseconds. */
+  now: () => number
+}
+
 export interface Policy {
   concurrency: number
   batchSize: number

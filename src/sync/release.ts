@@ -1,27 +1,9 @@
 import { AppError, isAppError, toAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
 import { heal } from './heal.ts'
-import type { Parts } from './parts.ts'
+import type { ReleaseParts } from './parts.ts'
 import { assertOnVolume } from './record.ts'
-
-export type ReleaseParts = Pick<
-  Parts,
-  | 'disk'
-  | 'folders'
-  | 'bucket'
-  | 'items'
-  | 'archives'
-  | 'volume'
-  | 'leases'
-  | 'policy'
-  | 'reached'
-  | 'log'
-> & {
-  /** Monotonic milliseconds. */
-  now: () => number
-}
-
-export type ReleaseOutcome = 'released' | 'kept' | 'source_differs' | 'healed' | 'lost' | 'stale'
+import type { ReleaseOutcome } from './report.ts'
 
 /** A DELETE later than this after its HEAD is not sent: what the HEAD saw may have changed. */
 const HEAD_VALID_MS = 2_000

@@ -11,6 +11,8 @@ export type Outcome =
   /** Another worker has it now, or it was given back untouched. */
   | 'left'
 
+export type ReleaseOutcome = 'released' | 'kept' | 'source_differs' | 'healed' | 'lost' | 'stale'
+
 export interface ItemReport {
   item: Item
   outcome: Outcome

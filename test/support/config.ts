@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
+import type { Need } from '../../src/config/setting.ts'
 import { parseConfig } from '../../src/config.ts'
-import type { Need } from '../../src/config/settings.ts'
 import { isAppError } from '../../src/errors.ts'
 
 export type Env = Record<string, string | undefined>
