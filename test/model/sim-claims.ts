@@ -1,0 +1,160 @@
+import type { Held } from '../../src/db/items.ts'
+import type { ItemState } from '../../src/item-states.ts'
+import type { ItemRecord, MediaRecord, SimTables } from './sim-tables.ts'
+
+/** What binds a simulated worker's statements, as `WorkerContext` does the real ones. */
+export interface SimWorker {
+  tables: SimTables
+  /** Database time in milliseconds. */
+  now: () => number
+  archiveId: string
+  owner: string
+  leaseMs: number
+  releaseGraceMs: number
+}
+
+const CLAIMABLE: readonly ItemState[] = ['claimed', 'waiting', 'missing']
+const UNFINISHED: readonly ItemState[] = ['publishing', 'withdrawing']
+const SETTLED: readonly ItemState[] = [
+  'archived',
+  'releasing',
+  'released',
+  'source_differs',
+  'kept',
+]
+
+export function claimApproved(worker: SimWorker, limit: number, held: readonly Held[]) {
+  if (!archiveIsSound(worker)) return []
+  const { tables } = worker
+  const candidates = tables.media
+    .filter((media) => media.status === 'approved' && !media.deleted && media.approvedAt !== null)
+    .filter((media) => mayClaim(worker, media, held))
+    .sort((a, b) => Number(a.approvedAt) - Number(b.approvedAt) || a.id - b.id)
+    .slice(0, limit)
+  return candidates.map((media) => claimOne(worker, media))
+}
+
+function mayClaim(worker: SimWorker, media: MediaRecord, held: readonly Held[]): boolean {
+  const item = latestItem(worker.tables, media.id)
+  if (item === null) return true
+  if (CLAIMABLE.includes(item.state))
+    return isFree(worker, item, held) && item.nextAttemptAt <= worker.now()
+  if (UNFINISHED.includes(item.state)) return false
+  return !isSameVersion(item, media)
+}
+
+function claimOne(worker: SimWorker, media: MediaRecord): ItemRecord {
+  const { tables, owner, leaseMs, now } = worker
+  const facts = {
+    userId: media.userId,
+    title: media.title,
+    filename: media.filename,
+    contentType: media.contentType,
+    mimeType: media.mimeType,
+    declaredBytes: media.fileSize || null,
+    objectKey: media.objectKey,
+    approvedAt: Number(media.approvedAt),
+    leaseOwner: owner,
+    leaseUntil: now() + leaseMs,
+    state: 'claimed' as const,
+    archivePath: null,
+  }
+  tables.lastItemId += 1
+  const latest = latestItem(tables, media.id)
+  if (latest !== null && CLAIMABLE.includes(latest.state)) {
+    const ranOut = latest.state === 'claimed' && latest.leaseOwner !== owner
+    if (ranOut && latest.leaseOwner !== null) latest.attempts += 1
+    return Object.assign(latest, facts, { epoch: latest.epoch + 1 })
+  }
+  const item: ItemRecord = {
+    ...facts,
+    id: tables.lastItemId,
+    mediaId: media.id,
+    generation: (latest?.generation ?? 0) + 1,
+    epoch: 1,
+    attempts: 0,
+    nextAttemptAt: now(),
+    intent: null,
+    errorCode: null,
+    errorMessage: null,
+    archivedAt: null,
+    releaseDue: null,
+    releasedAt: null,
+  }
+  tables.items.push(item)
+  return item
+}
+
+export function claimAbandoned(worker: SimWorker, limit: number, held: readonly Held[]) {
+  if (!archiveIsSound(worker)) return []
+  const { tables, now } = worker
+  return tables.items
+    .filter((item) => UNFINISHED.includes(item.state) && item.nextAttemptAt <= now())
+    .filter((item) => isFree(worker, item, held))
+    .sort((a, b) => a.id - b.id)
+    .slice(0, limit)
+    .map((item) => takeOver(worker, item))
+}
+
+export function claimDue(worker: SimWorker, limit: number, held: readonly Held[]) {
+  const { tables, now } = worker
+  if (!archiveIsSound(worker) || tables.archive?.releasePaused !== null) return []
+  return tables.items
+    .filter((item) => {
+      if (item.state === 'archived') return item.releaseDue !== null && item.releaseDue <= now()
+      return item.state === 'releasing' && item.nextAttemptAt <= now() && isFree(worker, item, held)
+    })
+    .filter((item) => !tables.media.some((media) => stillNeeds(tables, media, item)))
+    .sort((a, b) => Number(a.releaseDue) - Number(b.releaseDue))
+    .slice(0, limit)
+    .map((item) => Object.assign(takeOver(worker, item), { state: 'releasing' as const }))
+}
+
+/** Another live media row lives on the same object and is not archived itself. */
+function stillNeeds(tables: SimTables, media: MediaRecord, item: ItemRecord): boolean {
+  const spellings = [
+    item.objectKey,
+    item.objectKey.normalize('NFC'),
+    item.objectKey.normalize('NFD'),
+  ]
+  if (media.id === item.mediaId || media.deleted || media.status === 'archived') return false
+  if (!spellings.includes(media.objectKey)) return false
+  return !tables.items.some(
+    (other) =>
+      other.mediaId === media.id &&
+      SETTLED.includes(other.state) &&
+      other.objectKey.normalize('NFC') === item.objectKey.normalize('NFC'),
+  )
+}
+
+export function latestItem(tables: SimTables, mediaId: number): ItemRecord | null {
+  const own = tables.items.filter((item) => item.mediaId === mediaId)
+  return own.reduce<ItemRecord | null>(
+    (latest, item) => (latest === null || item.generation > latest.generation ? item : latest),
+    null,
+  )
+}
+
+export function isSameVersion(item: ItemRecord, media: MediaRecord): boolean {
+  return (
+    item.objectKey === media.objectKey &&
+    item.declaredBytes === (media.fileSize || null) &&
+    item.approvedAt === media.approvedAt
+  )
+}
+
+function isFree({ now, owner }: SimWorker, item: ItemRecord, held: readonly Held[]): boolean {
+  if (item.leaseUntil === null || item.leaseUntil < now()) return true
+  return item.leaseOwner === owner && !held.some(({ id }) => id === item.id)
+}
+
+function takeOver({ owner, leaseMs, now }: SimWorker, item: ItemRecord): ItemRecord {
+  item.epoch += 1
+  item.leaseOwner = owner
+  item.leaseUntil = now() + leaseMs
+  return item
+}
+
+function archiveIsSound({ tables, archiveId }: SimWorker): boolean {
+  return tables.archive?.id === archiveId && tables.archive.sick === null
+}

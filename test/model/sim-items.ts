@@ -1,0 +1,197 @@
+import type { Archives } from '../../src/db/archives.ts'
+import type { Held, Items, PutBack } from '../../src/db/items.ts'
+import type { ItemState } from '../../src/item-states.ts'
+import type { Intent } from '../../src/media.ts'
+import {
+  claimAbandoned,
+  claimApproved,
+  claimDue,
+  isSameVersion,
+  latestItem,
+  type SimWorker,
+} from './sim-claims.ts'
+import { recordArchived, recordRejected, recordReleased } from './sim-records.ts'
+import { type ItemRecord, type RunStatement, type SimTables, toItem } from './sim-tables.ts'
+
+/**
+ * The database's writes in memory: each takes effect at once and whole, and nothing that was committed is ever lost. That
+ * it answers like the SQL is proved by one suite over both (test/contract/items.test.ts).
+ */
+export function createSimItems(worker: SimWorker, run: RunStatement): Items {
+  const { tables, now } = worker
+  const change = (name: string, item: Held, effect: (row: ItemRecord) => boolean) =>
+    run(name, () => {
+      const row = current(tables, item)
+      return row !== null && effect(row)
+    })
+  return {
+    claim: (limit, held) => run('claim', () => claimApproved(worker, limit, held).map(toItem)),
+    claimAbandoned: (limit, held) =>
+      run('claimAbandoned', () => claimAbandoned(worker, limit, held).map(toItem)),
+    claimDue: (limit, held) => run('claimDue', () => claimDue(worker, limit, held).map(toItem)),
+    heartbeat: (held) => run('heartbeat', () => heartbeat(worker, held)),
+    commitIntent: (item, intent) => run('commitIntent', () => commitIntent(worker, item, intent)),
+    record: (item) => run('record', () => recordArchived(worker, item)),
+    reject: (item, verdict) => run('reject', () => recordRejected(worker, item, verdict)),
+    putBack: (item, to) => change('putBack', item, (row) => putBack(worker, row, to)),
+    restart: (item) =>
+      change('restart', item, (row) => {
+        if (!isIn(row, 'publishing', 'waiting')) return false
+        endLease(row)
+        Object.assign(row, { state: 'waiting', archivePath: null, nextAttemptAt: now() })
+        return true
+      }),
+    yield: (item, error, delayMs) =>
+      change('yield', item, (row) => {
+        if (!isIn(row, 'publishing', 'withdrawing', 'releasing')) return false
+        endLease(row)
+        row.nextAttemptAt = now() + delayMs
+        return explain(row, error)
+      }),
+    finishWithdrawal: (item, movedTo) =>
+      change('finishWithdrawal', item, (row) => {
+        if (!isIn(row, 'withdrawing', 'withdrawn')) return false
+        endLease(row)
+        const errorMessage = `the copy lies in ${movedTo}`
+        Object.assign(row, { state: 'withdrawn', archivePath: null, errorMessage })
+        return true
+      }),
+    released: (item, outcome) => run('released', () => recordReleased(worker, item, outcome)),
+    keepSource: (item, to) =>
+      change('keepSource', item, (row) => {
+        if (!isIn(row, 'releasing', to.state)) return false
+        endLease(row)
+        Object.assign(row, { state: to.state, releaseDue: now() + to.delayMs })
+        return explain(row, to.error)
+      }),
+    current: (ids) =>
+      run('current', () => {
+        const rows = tables.items.filter(({ id }) => ids.includes(id))
+        return new Map(
+          rows.map(({ id, epoch, leaseUntil }) => [
+            id,
+            { epoch, leased: leaseUntil !== null && leaseUntil >= now() },
+          ]),
+        )
+      }),
+    markReapproved: () => run('markReapproved', () => markReapproved(tables)),
+  }
+}
+
+export function current(tables: SimTables, { id, epoch }: Held): ItemRecord | null {
+  return tables.items.find((row) => row.id === id && row.epoch === epoch) ?? null
+}
+
+function isIn(row: ItemRecord, ...states: ItemState[]): boolean {
+  return states.includes(row.state)
+}
+
+function endLease(row: ItemRecord): void {
+  row.leaseOwner = null
+  row.leaseUntil = null
+}
+
+function explain(row: ItemRecord, error: { code: string; message: string } | null): true {
+  row.errorCode = error?.code ?? null
+  row.errorMessage = error?.message ?? null
+  return true
+}
+
+function heartbeat({ tables, now, leaseMs }: SimWorker, held: readonly Held[]) {
+  const alive = held
+    .map((item) => current(tables, item))
+    .filter((row) => row !== null && row.leaseOwner !== null)
+    .map((row) => Object.assign(row as ItemRecord, { leaseUntil: now() + leaseMs }).id)
+  return { alive: new Set(alive), databaseTimeMs: now() }
+}
+
+function commitIntent({ tables, now, leaseMs }: SimWorker, item: Held, intent: Intent) {
+  const { archivePath, ...rest } = intent
+  if (tables.items.some((row) => row.archivePath === archivePath && row.id !== item.id))
+    return 'taken'
+  const row = current(tables, item)
+  if (row === null || !isIn(row, 'claimed', 'publishing')) return 'stale'
+  const leaseUntil = now() + leaseMs
+  Object.assign(row, { state: 'publishing', archivePath, intent: rest, leaseUntil })
+  return 'committed'
+}
+
+function putBack({ now }: SimWorker, row: ItemRecord, to: PutBack): boolean {
+  if (!isIn(row, 'claimed', to.state)) return false
+  endLease(row)
+  if (to.state !== 'held' && to.burn && row.state !== to.state) row.attempts += 1
+  row.state = to.state
+  row.nextAttemptAt = now() + (to.state === 'held' ? 0 : to.delayMs)
+  return explain(row, to.error)
+}
+
+function markReapproved(tables: SimTables): number[] {
+  const again = tables.media.flatMap((media) => {
+    const item = latestItem(tables, media.id)
+    if (media.status !== 'approved' || media.deleted || item === null) return []
+    if (!isIn(item, 'archived', 'releasing', 'released') || !isSameVersion(item, media)) return []
+    return [{ media, item }]
+  })
+  for (const { media, item } of again) {
+    media.status = 'archived'
+    media.archivePath = item.archivePath
+    media.archivedAt = item.archivedAt
+    media.checksum = item.intent?.sha256 ?? null
+  }
+  return again.map(({ media }) => media.id)
+}
+
+export function createSimArchives(
+  { tables, now }: Pick<SimWorker, 'tables' | 'now'>,
+  run: RunStatement,
+): Archives {
+  return {
+    find: () =>
+      run('archives.find', () => {
+        if (tables.archive === null) return null
+        const { id, initialised, sick, releasePaused } = tables.archive
+        const at = new Date(now())
+        return {
+          id,
+          initialised,
+          sick: sick === null ? null : { at, reason: sick },
+          releasePaused: releasePaused === null ? null : { at, ...releasePaused },
+        }
+      }),
+    insert: (id) =>
+      run('archives.insert', () => {
+        tables.archive ??= { id, initialised: false, sick: null, releasePaused: null }
+      }),
+    markInitialised: (id) =>
+      run('archives.markInitialised', () => {
+        if (tables.archive?.id === id) tables.archive.initialised = true
+      }),
+    accept: (id) =>
+      run('archives.accept', () => {
+        tables.archive ??= { id, initialised: true, sick: null, releasePaused: null }
+        Object.assign(tables.archive, { id, initialised: true })
+      }),
+    latchSick: (reason) =>
+      run('archives.latchSick', () => {
+        if (tables.archive !== null) tables.archive.sick ??= reason
+      }),
+    clearSick: () =>
+      run('archives.clearSick', () => {
+        if (tables.archive !== null) tables.archive.sick = null
+      }),
+    pauseRelease: (reason) =>
+      run('archives.pauseRelease', () => {
+        if (tables.archive !== null) tables.archive.releasePaused = { reason }
+      }),
+    resumeRelease: () =>
+      run('archives.resumeRelease', () => {
+        if (tables.archive !== null) tables.archive.releasePaused = null
+      }),
+    conditionalDelete: (bucketId) =>
+      run('archives.conditionalDelete', () => tables.buckets[bucketId] ?? null),
+    rememberConditionalDelete: (bucketId, honoured) =>
+      run('archives.rememberConditionalDelete', () => {
+        tables.buckets[bucketId] = honoured
+      }),
+  }
+}
