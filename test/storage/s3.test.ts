@@ -168,6 +168,14 @@ test('a server that never answers is given up at the deadline', async (t) => {
   }
 })
 
+test('the deadline ends with the headers: a long download may take longer', async (t) => {
+  const { bucket, etag } = await faulty(t, () => undefined, { stallMs: 1_000_000 })
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const { body } = await bucket.get('a', { ifMatch: etag })
+  t.mock.timers.tick(500_000)
+  assert.equal((await buffer(body)).length, BYTES.length)
+})
+
 test('an error whose own body goes mute is given up at the deadline', async (t) => {
   const endpoint = await withTalker(t, 'HTTP/1.1 500 Oops\r\nContent-Length: 100\r\n\r\n<Err')
   const bucket = openedS3(t, { ...access, endpoint }, { requestTimeoutMs: 50 })
