@@ -184,17 +184,7 @@ const noAnswer = new Set([
 ])
 const refused = new Set(['28P01', '28000'])
 const denied = new Set(['42501', '25006'])
-const schema = new Set([
-  '42P01',
-  '42703',
-  '3F000',
-  '3D000',
-  '22P02',
-  '42704',
-  '42883',
-  '42804',
-  '23502',
-])
+const schema = new Set(['42P01', '42703', '3F000', '22P02', '42704', '42883', '42804', '23502'])
 
 function translate(error: unknown, config: DatabaseConfig): AppError {
   if (error instanceof AppError) return error
@@ -208,6 +198,11 @@ function translate(error: unknown, config: DatabaseConfig): AppError {
     return new AppError('DB_AUTH', `the database at ${where} refuses user "${config.user}"`, {
       cause: error,
       hint: 'check DB_USER and DB_PASSWORD (or DATABASE_URL)',
+    })
+  if (code === '3D000')
+    return new AppError('DB_SCHEMA', `there is no database "${config.database}" at ${where}`, {
+      cause: error,
+      hint: 'check DB_NAME (or DATABASE_URL)',
     })
   if (denied.has(code))
     return new AppError('DB_DENIED', `the database role may not do this: ${message}`, {

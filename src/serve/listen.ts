@@ -66,7 +66,7 @@ function bind(server: Server, port: number, host: string): Promise<void> {
       reject(
         new AppError('PORT_TAKEN', `cannot listen on ${host}:${port} (${systemCode(cause)})`, {
           cause,
-          hint: 'Another program uses the port, or this user may not; choose another port.',
+          hint: 'Another program uses the port, or this user may not; choose another with SERVER_PORT or ADMIN_PORT.',
         }),
       )
     })

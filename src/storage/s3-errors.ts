@@ -72,9 +72,9 @@ const OF_BUCKET: Partial<Record<ErrorCode, ErrorCode>> = {
 
 const HINTS: Partial<Record<ErrorCode, string>> = {
   BUCKET_DENIED:
-    'Check access key, secret key and region, and that the key may read this bucket. A new R2 key works after up to a minute.',
+    'Check R2_ACCESS_KEY, R2_SECRET_KEY and R2_REGION, and that the key may read this bucket. A new R2 key works after up to a minute.',
   BUCKET_MISSING:
-    'Check the bucket name and the endpoint. On R2 a bucket with a jurisdiction is only visible at its own endpoint: https://<account>.eu.r2.cloudflarestorage.com or https://<account>.fedramp.r2.cloudflarestorage.com.',
+    'Check R2_BUCKET and R2_ENDPOINT. On R2 a bucket with a jurisdiction is only visible at its own endpoint: https://<account>.eu.r2.cloudflarestorage.com or https://<account>.fedramp.r2.cloudflarestorage.com.',
   BUCKET_THROTTLED: 'The store asks for fewer requests; they are repeated later by themselves.',
   OBJECT_DENIED:
     'The bucket answers but refuses this key: look at the rights of the access key and at the bucket policy.',
@@ -85,10 +85,10 @@ const CLOCK_HINT =
   'The clock of this machine differs from the store by more than 15 minutes: synchronise it (NTP).'
 
 const NETWORK_HINTS: Record<string, string> = {
-  ENOTFOUND: 'Check the host name of the endpoint and the DNS of this machine.',
+  ENOTFOUND: 'Check the host name in R2_ENDPOINT and the DNS of this machine.',
   EAI_AGAIN: 'The DNS of this machine does not answer.',
-  ECONNREFUSED: 'Nothing listens at this endpoint: check host and port.',
-  EPROTO: 'The endpoint does not speak TLS here: check http:// against https://.',
+  ECONNREFUSED: 'Nothing listens at R2_ENDPOINT: check its host and port.',
+  EPROTO: 'R2_ENDPOINT does not speak TLS here: check http:// against https://.',
 }
 
 export interface Verdict {
@@ -129,14 +129,14 @@ function networkError(error: unknown, asked: Asked): AppError {
   if (!timedOut && (cause === null || /^ERR_(?!TLS|SSL)/.test(cause))) return toAppError(error)
   const what = timedOut ? 'did not answer in time' : `cannot be reached (${cause})`
   const hint =
-    (cause === null ? null : NETWORK_HINTS[cause]) ?? 'Check the endpoint and the way to it.'
+    (cause === null ? null : NETWORK_HINTS[cause]) ?? 'Check R2_ENDPOINT and the way to it.'
   return new AppError('BUCKET_UNAVAILABLE', `${subject(asked)} ${what}`, { cause: error, hint })
 }
 
 /** Something answered, but not as an S3 server does. */
 export function notS3(asked: Asked, what: string): AppError {
   return new AppError('BUCKET_UNAVAILABLE', `${subject(asked)} answered ${what}`, {
-    hint: 'Check that the endpoint is the S3 address and that no proxy or portal answers in its place.',
+    hint: 'Check that R2_ENDPOINT is the S3 address and that no proxy or portal answers in its place.',
   })
 }
 
