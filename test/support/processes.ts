@@ -12,7 +12,11 @@ export function livingProcesses(text: string): number[] {
 
 /** Resolves when none is left; the kernel ends a killed process a moment after the signal. */
 export async function processesEnd(text: string): Promise<void> {
-  while (livingProcesses(text).length > 0) await new Promise((resolve) => setImmediate(resolve))
+  for (let look = 0; look < 2_000; look++) {
+    if (livingProcesses(text).length === 0) return
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  throw new Error(`still running: ${livingProcesses(text).join(', ')}`)
 }
 
 /** Empty for a zombie. */

@@ -57,6 +57,12 @@ describe('a tool', () => {
     assert.deepEqual(ran, expected)
   })
 
+  test('that ends by itself leaves no listener on the signal', async () => {
+    const { signal } = new AbortController()
+    await runTool(tool('true', { signal }))
+    assert.deepEqual(getEventListeners(signal, 'abort'), [])
+  })
+
   test('that crashes is told apart by its signal', async () => {
     const ran = await runTool(tool('sh', { args: ['-c', 'kill -SEGV $$'] }))
     assert.equal(ran.kind === 'exited' && ran.signal, 'SIGSEGV')
