@@ -58,6 +58,8 @@ export function guardBody(source: IncomingMessage, rules: BodyRules): Readable {
     },
   })
 
+  // It may break before anybody reads it; the reader is told when it comes.
+  body.on('error', () => {})
   source.pause()
   source.on('data', (chunk: Buffer) => {
     received += chunk.length

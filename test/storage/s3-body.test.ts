@@ -92,3 +92,12 @@ test('a reader that gives up in the middle leaves no timer behind', async (t) =>
   await once(body, 'close')
   assert.equal(timers(), before)
 })
+
+test('a body that breaks before anybody reads it ends nothing, and its reader is told', async (t) => {
+  const { source, sender } = await withAnswer(t)
+  const body = guardBody(source, rules)
+  const closed = new Promise((resolve) => body.once('close', resolve))
+  sender.destroy()
+  await closed
+  await assert.rejects(body.toArray(), coded('TRANSFER_BROKEN'))
+})
