@@ -222,7 +222,8 @@ async function inSession(
     log,
   })
   try {
-    const program = { version: host.version, log, stops, reached: host.reached }
+    const { version, reached, env } = host
+    const program = { version, searchPath: env.PATH, log, stops, reached }
     await work({ config, program, drain: supervision.draining, abort: supervision.aborted })
   } finally {
     await stops.stopAll()

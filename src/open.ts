@@ -1,5 +1,5 @@
 import { mkdir } from 'node:fs/promises'
-import { hostname } from 'node:os'
+import { availableParallelism, hostname } from 'node:os'
 import type { BucketConfig, Config, DatabaseConfig } from './config.ts'
 import { type Archives, openArchives } from './db/archives.ts'
 import { type Backend, openBackend } from './db/backend.ts'
@@ -18,11 +18,13 @@ import type { Parts, Policy, Reached } from './sync/parts.ts'
 import { createSpace, type Space } from './sync/space.ts'
 import { validate } from './sync/validate.ts'
 import { openVolume, type VolumeParts } from './sync/volume.ts'
-import { createProbe } from './tools/ffprobe.ts'
+import { createProbe, type Probe } from './tools/ffprobe.ts'
 
 /** What every command gets from main. */
 export interface Program {
   version: string
+  /** PATH: where FFPROBE_PATH is looked up when it is a bare name. */
+  searchPath: string | undefined
   log: Log
   stops: StopStack
   reached: Reached
@@ -80,7 +82,7 @@ export async function openSync(
   })
   const leases = createLeases({ items, log, leaseMs: LEASE_MS, beatMs: BEAT_MS })
   stops.push('leases', async () => leases.stop(), 1_000)
-  const probe = createProbe({ path: config.ffprobePath })
+  const probe = openProbe(config, program)
   await probe.version()
   return {
     ...volumeParts,
@@ -97,6 +99,14 @@ export async function openSync(
     reached,
     log,
   }
+}
+
+export function openProbe(config: Config, { searchPath }: Pick<Program, 'searchPath'>): Probe {
+  return createProbe({
+    path: config.ffprobePath,
+    concurrency: availableParallelism(),
+    ...(searchPath === undefined ? {} : { searchPath }),
+  })
 }
 
 function policyOf(config: Config, version: string): Policy {

@@ -12,8 +12,7 @@ import type { Database } from '../db/connect.ts'
 import { pendingMigrations } from '../db/migrate.ts'
 import { type AppError, toAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
-import { openArchiveFolder, openLinks, type Program } from '../open.ts'
-import { createProbe } from '../tools/ffprobe.ts'
+import { openArchiveFolder, openLinks, openProbe, type Program } from '../open.ts'
 
 /** An ffprobe that starts slower than this makes start-up, not probing, the cost of small files. */
 const SLOW_PROBE_MS = 30
@@ -40,7 +39,7 @@ export async function doctor(host: Host, config: Config, program: Program): Prom
   }
   for (const warning of config.warnings) report.advise(warning, [])
   const links = openLinks(config, program)
-  await section(report, 'ffprobe', () => checkProbe(report, config))
+  await section(report, 'ffprobe', () => checkProbe(report, config, program))
   await section(report, 'bucket', async () => {
     await links.bucket.check()
     report.ok(`bucket ${links.bucket.name} answers`)
@@ -62,8 +61,8 @@ async function section(report: Report, name: string, check: () => Promise<void>)
   }
 }
 
-async function checkProbe(report: Report, config: Config): Promise<void> {
-  const { version, startMs } = await createProbe({ path: config.ffprobePath }).version()
+async function checkProbe(report: Report, config: Config, program: Program): Promise<void> {
+  const { version, startMs } = await openProbe(config, program).version()
   const rounded = Math.round(startMs)
   report.ok(`ffprobe ${version} starts in ${rounded} ms`)
   if (rounded > SLOW_PROBE_MS)
