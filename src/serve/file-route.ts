@@ -88,7 +88,7 @@ async function answer(
     writeHead().end()
     return
   }
-  const delivery = { file, ...verdict, request: incoming, response: outgoing }
+  const delivery = { file, ...verdict, response: outgoing }
   const onBytes = (bytes: number) => {
     visit.bytes = bytes
   }

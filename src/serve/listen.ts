@@ -51,8 +51,6 @@ export function createHttpServer(options: {
       )
       server.on('checkExpectation', listener)
       server.on('clientError', answerBrokenRequest)
-      // Each pipelined request watches the connection; their number is the client's choice, not a leak.
-      server.on('connection', (socket: Socket) => socket.setMaxListeners(0))
       await bind(server, port, host)
       server.on('error', (error) => log.error({ error }, 'the server had an error'))
       return createListening(server, onDrain)

@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServerResponse } from 'node:http'
 import { AppError } from '../errors.ts'
 import { unreadable } from './locate.ts'
 
@@ -10,7 +10,6 @@ export interface Delivery {
   file: FileHandle
   start: number
   length: number
-  request: IncomingMessage
   response: ServerResponse
 }
 
@@ -32,7 +31,7 @@ export async function sendSlice(
   let current = Buffer.allocUnsafeSlow(size)
   let spare = length > size ? Buffer.allocUnsafeSlow(size) : current
   let chunk = await readChunk(file, current.subarray(0, size), start)
-  const writer = createWriter(delivery)
+  const writer = createWriter(response)
   try {
     if (writer.isGone()) return false
     hooks.writeHead()
@@ -79,20 +78,15 @@ interface Writer {
   detach(): void
 }
 
-/**
- * A write callback alone is not enough: it never comes when a pipelined answer's connection ends before its turn,
- * so the connection's own end is watched too.
- */
-function createWriter({ request, response }: Delivery): Writer {
-  const { socket } = request
-  let gone = response.destroyed || socket.destroyed
+/** A write callback alone is not enough: it never comes when a pipelined answer's connection ends before its turn. */
+function createWriter(response: ServerResponse): Writer {
+  let gone = response.destroyed
   let settle: ((taken: boolean) => void) | null = null
   const leave = () => {
     gone = true
     settle?.(false)
   }
   response.on('close', leave)
-  socket.on('close', leave)
   return {
     write(chunk) {
       return new Promise((resolve) => {
@@ -102,9 +96,6 @@ function createWriter({ request, response }: Delivery): Writer {
       })
     },
     isGone: () => gone,
-    detach() {
-      response.off('close', leave)
-      socket.off('close', leave)
-    },
+    detach: () => response.off('close', leave),
   }
 }

@@ -6,6 +6,7 @@ import { get, type IncomingMessage } from 'node:http'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { setImmediate as eventLoopTurn } from 'node:timers/promises'
 import { openFilesIn, type ServerScope, withFileServer } from '../support/file-server.ts'
 
 const megabyte = 2 ** 20
@@ -146,17 +147,34 @@ test('requests sent in one go are answered in order on one connection', async ()
 })
 
 test('a connection that ends with answers still queued leaves no descriptor open', async () => {
+  await withFileServer({}, async ({ file, token, ask, listening, log, archiveDir }) => {
+    await file('large.mp4', 1024 * megabyte)
+    const target = `/large.mp4?token=${await token()}`
+    const socket = connect(listening.port, '127.0.0.1')
+    socket.write(`GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(15))
+    const opened = async () => (await openFilesIn(archiveDir)).filter((name) => /mp4$/.test(name))
+    while ((await opened()).length < 15) await eventLoopTurn()
+    // One more download, asked for later and finished, means that those before it have begun to write.
+    await ask(target, { headers: { range: 'bytes=0-999999' } })
+    socket.destroy()
+    const ended = await log.requests(16)
+    assert.equal(ended.filter(({ fields }) => fields.complete === false).length, 15)
+    assert.deepEqual(await openFilesIn(archiveDir), [])
+  })
+})
+
+test('a connection that ends before its later files are found leaves no descriptor open', async () => {
   await withFileServer({}, async ({ file, token, listening, log, archiveDir }) => {
     await file('large.mp4', 1024 * megabyte)
     const request = `GET /large.mp4?token=${await token()} HTTP/1.1\r\nHost: x\r\n\r\n`
-    const socket = connect(listening.port, '127.0.0.1')
-    socket.write(request.repeat(15))
-    await once(socket, 'data')
-    socket.destroy()
-    const ended = await log.requests(1)
-    assert.ok(ended.every(({ fields }) => fields.complete === false))
-    await listening.close(0)
-    await log.requests(15)
+    for (let visitor = 1; visitor <= 10; visitor++) {
+      const socket = connect(listening.port, '127.0.0.1')
+      socket.write(request.repeat(15))
+      await once(socket, 'data')
+      socket.destroy()
+      const ended = await log.requests(15 * visitor)
+      assert.ok(ended.every(({ fields }) => fields.complete === false))
+    }
     assert.deepEqual(await openFilesIn(archiveDir), [])
   })
 })
