@@ -156,11 +156,18 @@ async function openFolder(dir: string, setting: string): Promise<Disk> {
   try {
     return await openDisk(dir)
   } catch (error) {
-    if (!isAppError(error, 'FILE_MISSING')) throw error
-    throw new AppError('VOLUME_MISSING', `${setting} ${dir} does not exist`, {
-      cause: error,
-      hint: `mount the archive there, or create the folder for a new one (mkdir -p ${dir})`,
-    })
+    if (!isAppError(error, 'FILE_MISSING', 'PATH_UNSAFE')) throw error
+    const absent = error.code === 'FILE_MISSING'
+    throw new AppError(
+      'VOLUME_MISSING',
+      `${setting} ${dir} ${absent ? 'does not exist' : 'is not a folder'}`,
+      {
+        cause: error,
+        hint: absent
+          ? `mount the archive there, or create the folder for a new one (mkdir -p ${dir})`
+          : `set ${setting} to a folder`,
+      },
+    )
   }
 }
 
