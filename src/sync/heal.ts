@@ -64,7 +64,7 @@ async function replace(
 ): Promise<void> {
   const { disk, folders, leases } = parts
   const path = intent.archivePath
-  await quarantine(parts, item, path)
+  await quarantine(parts, item, [path, sidecarPathOf(path)])
   await folders.ensure(dirname(path))
   const sidecar = await writeSidecar(parts, item, intent)
   try {

@@ -1,4 +1,4 @@
-import { dirname } from 'node:path'
+import { basename, dirname } from 'node:path'
 import { renderArchivePath, withSuffix } from '../archive-path.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Intent, Item, ProbeFacts } from '../media.ts'
@@ -163,32 +163,33 @@ async function whatLiesAt(
   return 'this'
 }
 
-/** Moves the item's own file and sidecar out of sight, never deletes them. */
+/** Moves those of the item's own files that are there out of sight, never deletes them. */
 export async function quarantine(
   parts: Pick<Parts, 'disk' | 'folders' | 'leases'>,
   item: Pick<Item, 'id' | 'epoch'>,
-  path: string,
+  paths: readonly string[],
 ): Promise<void> {
-  await moveAside(parts, { item, path, to: `${QUARANTINE_FOLDER}/${item.id}.${item.epoch}` })
+  await moveAside(parts, { item, paths, to: `${QUARANTINE_FOLDER}/${item.id}.${item.epoch}` })
 }
 
 /**
- * Moves file and sidecar, those that are there, into the folder `to` inside the archive. May be repeated.
+ * Moves files of one folder, those that are there, into the folder `to` inside the archive. May be repeated.
  *
  * @throws LEASE_LOST before anything moved
  */
 export async function moveAside(
   { disk, folders, leases }: Pick<Parts, 'disk' | 'folders' | 'leases'>,
-  { item, path, to }: { item: Pick<Item, 'id' | 'epoch'>; path: string; to: string },
+  { item, paths, to }: { item: Pick<Item, 'id' | 'epoch'>; paths: readonly string[]; to: string },
 ): Promise<void> {
   await folders.ensure(to)
-  for (const from of [path, sidecarPathOf(path)]) {
+  for (const from of paths) {
     if ((await disk.stat(from)) === null) continue
     leases.assertAlive(item)
-    await disk.rename(from, `${to}/${from.slice(from.lastIndexOf('/') + 1)}`)
+    await disk.rename(from, `${to}/${basename(from)}`)
   }
   await disk.syncFolder(to)
-  if ((await disk.stat(dirname(path))) !== null) await disk.syncFolder(dirname(path))
+  for (const folder of new Set(paths.map(dirname)))
+    if ((await disk.stat(folder)) !== null) await disk.syncFolder(folder)
 }
 
 /** Gives a sealed temporary its final name; a link cannot clobber, and without links the name is ours alone. */

@@ -1,11 +1,11 @@
-import { dirname } from 'node:path'
 import { isAppError, toAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
+import { makeDurable } from './filed.ts'
 import type { Parts } from './parts.ts'
-import { putFinal, quarantine } from './publish.ts'
+import { quarantine } from './publish.ts'
 import { record, withdraw } from './record.ts'
-import { describesIntent, readSidecar, writeSidecar } from './sidecar-file.ts'
+import { readSidecar } from './sidecar-file.ts'
 import { TEMPORARY_FOLDER } from './volume.ts'
 
 export type ReconcileParts = Pick<
@@ -79,7 +79,7 @@ async function recoverItem(parts: ReconcileParts, item: Item): Promise<Recovery>
 }
 
 async function recover(parts: ReconcileParts, item: Item): Promise<Recovery> {
-  const { disk, folders, items } = parts
+  const { items } = parts
   const { intent } = item
   if (intent === null) throw new Error(`item ${item.id} is ${item.state} without an intent`)
   const path = intent.archivePath
@@ -88,44 +88,38 @@ async function recover(parts: ReconcileParts, item: Item): Promise<Recovery> {
     return 'withdrawn'
   }
   await parts.volume.verify()
-  const sidecar = await readSidecar(parts, path)
-  if (!(await isWhole(parts, item))) {
-    // What names another media id, or nobody, is not ours to move.
-    if (sidecar?.media_id === item.media.mediaId) await quarantine(parts, item, path)
+  const sha256 = await hashIfThere(parts, path)
+  if (sha256 !== intent.sha256) {
+    await quarantineOwn(parts, item, { path, sha256 })
     await items.restart(item)
     return 'restarted'
   }
-  await folders.ensure(dirname(path))
-  if (!describesIntent(sidecar, { media: item.media, intent })) await renewSidecar(parts, item)
-  await disk.syncFile(path)
-  await disk.syncFile(sidecarPathOf(path))
-  await disk.syncFolder(dirname(path))
+  await makeDurable(parts, item, intent)
   return (await record(parts, item, { intent })) === 'archived' ? 'recorded' : 'withdrawn'
 }
 
-async function isWhole({ disk }: ReconcileParts, { intent }: Item): Promise<boolean> {
-  if (intent === null) return false
+async function hashIfThere({ disk }: ReconcileParts, path: string): Promise<string | null> {
   try {
-    return (await disk.hash(intent.archivePath)).sha256 === intent.sha256
+    return (await disk.hash(path)).sha256
   } catch (error) {
-    if (isAppError(error, 'FILE_MISSING')) return false
+    if (isAppError(error, 'FILE_MISSING')) return null
     throw error
   }
 }
 
-/** A missing sidecar is written, a torn one replaced atomically: the item knows all that it says. */
-async function renewSidecar(parts: ReconcileParts, item: Item): Promise<void> {
-  const { disk, leases } = parts
-  if (item.intent === null) return
-  const target = sidecarPathOf(item.intent.archivePath)
-  const temporary = await writeSidecar(parts, item, item.intent)
-  try {
-    leases.assertAlive(item)
-    if ((await disk.stat(target)) === null) await putFinal(parts, temporary, target)
-    else await disk.rename(temporary, target)
-  } finally {
-    await disk.unlink(temporary)
-  }
+/**
+ * A sidecar that names this media id is ours to move, and so is the file that it describes. Any other file came from
+ * elsewhere, perhaps in the moment between our two links, and is never moved.
+ */
+async function quarantineOwn(
+  parts: ReconcileParts,
+  item: Item,
+  { path, sha256 }: { path: string; sha256: string | null },
+): Promise<void> {
+  const sidecar = await readSidecar(parts, path)
+  if (sidecar?.media_id !== item.media.mediaId) return
+  const isForeign = sha256 !== null && sha256 !== sidecar.sha256
+  await quarantine(parts, item, isForeign ? [sidecarPathOf(path)] : [path, sidecarPathOf(path)])
 }
 
 /** Removes temporaries whose epoch is over, or whose bytes have a final name too. Those of live workers stay. */

@@ -1,6 +1,7 @@
 import { basename } from 'node:path'
 import { AppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
+import { sidecarPathOf } from '../sidecar.ts'
 import type { Parts } from './parts.ts'
 import { moveAside } from './publish.ts'
 import { WITHDRAWN_FOLDER } from './volume.ts'
@@ -38,7 +39,7 @@ export async function record(
 /** Moves the copy of an item in state `withdrawing` aside, durably, before anyone may claim the row again. */
 export async function withdraw(parts: RecordParts, item: Item, archivePath: string): Promise<void> {
   const to = `${WITHDRAWN_FOLDER}/${item.id}`
-  await moveAside(parts, { item, path: archivePath, to })
+  await moveAside(parts, { item, paths: [archivePath, sidecarPathOf(archivePath)], to })
   await parts.reached('moved-aside', item)
   const mine = await parts.items.finishWithdrawal(item, `${to}/${basename(archivePath)}`)
   if (!mine) throw new AppError('LEASE_LOST', `another worker took item ${item.id}`)

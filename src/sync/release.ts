@@ -1,5 +1,6 @@
 import { AppError, isAppError, toAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
+import { makeDurable } from './filed.ts'
 import { heal } from './heal.ts'
 import type { ReleaseParts } from './parts.ts'
 import { assertOnVolume } from './record.ts'
@@ -113,6 +114,7 @@ async function releaseOne(
   const damage = await findDamage(parts, intent, signal)
   if (damage !== null)
     return heal(parts, { item, intent, damage, retryMs: DAMAGED_RETRY_MS }, signal)
+  await makeDurable(parts, item, intent)
   await reached('rehashed', item)
   const verdict = await deleteSource(parts, { item, intent }, signal)
   if (verdict === 'changed') {

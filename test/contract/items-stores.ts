@@ -95,7 +95,7 @@ export async function simulatedStore(): Promise<Store> {
   const archiveId = randomUUID()
   let nowMs = EPOCH_MS
   const now = () => nowMs
-  const run = gatedStatements(() => {})
+  const run = gatedStatements(() => undefined)
   const archives = createSimArchives({ tables, now }, run)
   await archives.insert(archiveId)
   const binding = { tables, now, archiveId, leaseMs: LEASE_MS, releaseGraceMs: GRACE_MS }

@@ -82,7 +82,7 @@ export function emptyTables(): SimTables {
 export type StatementGate = (
   statement: string,
   moment: 'before' | 'after',
-) => void | Promise<void> | Promise<'lost'> | 'lost'
+) => undefined | 'lost' | Promise<undefined | 'lost'>
 
 /**
  * How one client's statements run: gated on both sides. The gate may answer `lost` to have the statement repeated, as the

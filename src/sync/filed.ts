@@ -1,0 +1,40 @@
+import { dirname } from 'node:path'
+import type { Intent, Item } from '../media.ts'
+import { sidecarPathOf } from '../sidecar.ts'
+import type { Parts } from './parts.ts'
+import { putFinal } from './publish.ts'
+import { describesIntent, readSidecar, writeSidecar } from './sidecar-file.ts'
+
+type FiledParts = Pick<Parts, 'disk' | 'folders' | 'volume' | 'leases' | 'policy'>
+
+/**
+ * Makes a file that lies whole at its intent's path as safe as publishing does: its sidecar beside it, and contents and names
+ * durable. Whoever left it may have died before the last fsync, and what can be read need not outlive a power cut.
+ *
+ * @throws LEASE_LOST, DISK_*
+ */
+export async function makeDurable(parts: FiledParts, item: Item, intent: Intent): Promise<void> {
+  const { disk, folders } = parts
+  const path = intent.archivePath
+  await folders.ensure(dirname(path))
+  const sidecar = await readSidecar(parts, path)
+  if (!describesIntent(sidecar, { media: item.media, intent }))
+    await renewSidecar(parts, item, intent)
+  await disk.syncFile(path)
+  await disk.syncFile(sidecarPathOf(path))
+  await disk.syncFolder(dirname(path))
+}
+
+/** A missing sidecar is written, a torn one replaced atomically: the item knows all that it says. */
+async function renewSidecar(parts: FiledParts, item: Item, intent: Intent): Promise<void> {
+  const { disk, leases } = parts
+  const target = sidecarPathOf(intent.archivePath)
+  const temporary = await writeSidecar(parts, item, intent)
+  try {
+    leases.assertAlive(item)
+    if ((await disk.stat(target)) === null) await putFinal(parts, temporary, target)
+    else await disk.rename(temporary, target)
+  } finally {
+    await disk.unlink(temporary)
+  }
+}

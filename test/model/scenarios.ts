@@ -1,0 +1,156 @@
+import type { Scenario } from './explore.ts'
+import { upload } from './sim-bucket.ts'
+import { addMedia, NOT_MEDIA, newWorld, startWorker, type World } from './world.ts'
+
+/** Puts a file of somebody else into the archive, durable at once. */
+export async function plant(world: World, path: string, content: string): Promise<void> {
+  const { disk } = world
+  const folders = path.split('/').slice(0, -1)
+  for (const [depth] of folders.entries()) {
+    await disk.makeFolder(folders.slice(0, depth + 1).join('/'))
+    await disk.syncFolder(folders.slice(0, depth).join('/'))
+  }
+  const file = await disk.create(path)
+  await file.write(Buffer.from(content))
+  await file.seal(0o644)
+  await disk.syncFolder(folders.join('/'))
+  world.foreign.set(path, Buffer.from(content))
+}
+
+/** The disk spoils an archived file: the name stays, the bytes do not. */
+export async function spoil(world: World, path: string): Promise<void> {
+  const { disk } = world
+  const content = disk.tree().get(path)?.content ?? Buffer.alloc(0)
+  await disk.unlink(path)
+  const file = await disk.create(path)
+  content[0] = (content[0] ?? 0) ^ 1
+  await file.write(content)
+  await file.seal(0o644)
+  await disk.syncFolder(path.slice(0, path.lastIndexOf('/')))
+  world.damaged.add(path)
+}
+
+function withOne(options?: Parameters<typeof newWorld>[0]): World {
+  const world = newWorld(options)
+  addMedia(world, 1)
+  return world
+}
+
+const path = '2026/01/clip-1.mp4'
+
+async function archiveFirst(world: World): Promise<void> {
+  await (await startWorker(world, { owner: 'earlier' })).cycle()
+}
+
+function isReplaced({ bucket }: Pick<World, 'bucket'>): boolean {
+  return bucket.uploaded.filter(({ key }) => key === 'uploads/1.mp4').length > 1
+}
+
+const released = () => ['released']
+
+/** Every story of the model. */
+export const scenarios: readonly Scenario[] = [
+  { name: 'one item', begin: () => withOne(), ends: released },
+  {
+    name: 'one item of a bucket without conditional deletes',
+    begin: () => withOne({ honoursIfMatch: false }),
+    ends: released,
+  },
+  {
+    name: 'two items in one folder',
+    begin() {
+      const world = withOne()
+      addMedia(world, 2)
+      return world
+    },
+    concurrency: 2,
+    ends: released,
+  },
+  {
+    name: 'two items of one name',
+    begin() {
+      const world = withOne()
+      addMedia(world, 2, { filename: 'clip-1.mp4' })
+      return world
+    },
+    ends: released,
+  },
+  {
+    name: 'a file system that refuses links',
+    begin: () => withOne({ linksRefused: true }),
+    ends: released,
+  },
+  {
+    name: 'a name that a foreign file has',
+    begin: () => withOne(),
+    prepare: (world) => plant(world, path, 'foreign'),
+    ends: released,
+  },
+  {
+    name: 'a foreign file that comes just before the link',
+    begin: () => withOne(),
+    async meddle(world, { name }) {
+      if (name === 'sidecar-linked' && world.foreign.size === 0) await plant(world, path, 'foreign')
+    },
+    ends: released,
+  },
+  {
+    name: 'a foreign sidecar that comes just before the link',
+    begin: () => withOne(),
+    async meddle(world, { name }) {
+      if (name === 'sidecar-written' && world.foreign.size === 0)
+        await plant(world, `${path}.json`, '{}')
+    },
+    ends: released,
+  },
+  {
+    name: 'a row that is un-approved before it is recorded',
+    begin: () => withOne(),
+    meddle(world, { name }) {
+      const [row] = world.tables.media
+      if (name === 'file-linked' && row !== undefined) row.status = 'pending'
+    },
+    ends: ({ tables }) =>
+      tables.media[0]?.status === 'pending' ? ['withdrawn', 'claimed', 'waiting'] : ['released'],
+  },
+  {
+    name: 'a row whose key changes before it is recorded',
+    begin: () => withOne(),
+    meddle(world, { name }) {
+      const [row] = world.tables.media
+      if (name !== 'folder-synced' || row?.objectKey !== 'uploads/1.mp4') return
+      row.objectKey = 'uploads/new.mp4'
+      upload(world.bucket, row.objectKey, 'new bytes', world.clock.ms)
+    },
+    ends: () => ['withdrawn', 'released'],
+  },
+  {
+    name: 'an object that is replaced after it was archived',
+    begin: () => withOne(),
+    prepare: archiveFirst,
+    meddle(world, { name }) {
+      if (name === 'rehashed' && !isReplaced(world))
+        upload(world.bucket, 'uploads/1.mp4', 'new bytes', world.clock.ms)
+    },
+    ends: ({ bucket }) => [isReplaced({ bucket }) ? 'source_differs' : 'released'],
+  },
+  {
+    name: 'bytes that the disk spoils during the grace',
+    begin: () => withOne(),
+    async prepare(world) {
+      await archiveFirst(world)
+      await spoil(world, path)
+    },
+    ends: released,
+  },
+  {
+    name: 'an upload that is no media',
+    begin() {
+      const world = newWorld()
+      upload(world.bucket, 'uploads/1.mp4', NOT_MEDIA, world.clock.ms)
+      addMedia(world, 1)
+      return world
+    },
+    ends: () => ['rejected'],
+  },
+]

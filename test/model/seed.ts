@@ -1,0 +1,8 @@
+/** Decides what is sampled, and nothing else. */
+export const seed = Number(process.env.MODEL_SEED ?? Date.now() % 1_000_000)
+
+/** The line that repeats a test exactly. */
+export function replay({ name }: { name: string }): string {
+  const pattern = name.replace(/[^\w ,:]/g, '.')
+  return `replay: MODEL_SEED=${seed} node --test --test-name-pattern="^${pattern}$" test/model/*.test.ts`
+}

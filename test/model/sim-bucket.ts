@@ -1,0 +1,136 @@
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import { AppError } from '../../src/errors.ts'
+import type { Bucket, ObjectFacts } from '../../src/storage/bucket.ts'
+import type { Gate } from './gate.ts'
+import type { ItemRecord } from './sim-tables.ts'
+
+/** One upload; its bytes never change. */
+export interface Version {
+  key: string
+  bytes: Buffer
+  etag: string
+  versionId: string
+  lastModified: number
+}
+
+/** One DELETE that removed a version, and what the database said of it at that instant. */
+export interface Deletion {
+  key: string
+  versionId: string
+  etag: string
+  by: string
+  items: Pick<ItemRecord, 'id' | 'state' | 'leaseOwner' | 'leaseUntil'>[]
+  nowMs: number
+}
+
+/** What the store holds, and a record of every version and every deletion that nobody can rewrite. */
+export interface BucketState {
+  live: Map<string, Version>
+  uploaded: Version[]
+  deletions: Deletion[]
+  /** Mode A: a DELETE with If-Match is conditional. Mode C: the condition is ignored. */
+  honoursIfMatch: boolean
+}
+
+export function emptyBucket(honoursIfMatch: boolean): BucketState {
+  return { live: new Map(), uploaded: [], deletions: [], honoursIfMatch }
+}
+
+export function copyBucket(state: BucketState): BucketState {
+  const { live, uploaded, deletions, honoursIfMatch } = state
+  return {
+    live: new Map(live),
+    uploaded: [...uploaded],
+    deletions: [...deletions],
+    honoursIfMatch,
+  }
+}
+
+/** What the backend's users do: a new version replaces the one under its key. */
+export function upload(state: BucketState, key: string, content: string | Buffer, atMs: number) {
+  const bytes = Buffer.from(content)
+  const version: Version = {
+    key,
+    bytes,
+    etag: createHash('md5').update(bytes).digest('hex'),
+    versionId: `v${state.uploaded.length + 1}`,
+    lastModified: atMs,
+  }
+  state.uploaded.push(version)
+  state.live.set(key, version)
+  return version
+}
+
+/** Who deletes, and what the database says at that instant. */
+export interface Witness {
+  by: string
+  nowMs: () => number
+  itemsWith: (key: string) => ItemRecord[]
+}
+
+export function createSimBucket(state: BucketState, gate: Gate, witness: Witness): Bucket {
+  const run = async <T>(name: string, path: string, effect: () => T): Promise<T> => {
+    await gate({ of: 'bucket', name, path }, 'before')
+    const answer = effect()
+    await gate({ of: 'bucket', name, path }, 'after')
+    return answer
+  }
+  const remove = (version: Version) => {
+    const { key, versionId, etag } = version
+    const items = witness.itemsWith(key).map(({ id, state: itemState, leaseOwner, leaseUntil }) => {
+      return { id, state: itemState, leaseOwner, leaseUntil }
+    })
+    state.live.delete(key)
+    state.deletions.push({ key, versionId, etag, by: witness.by, items, nowMs: witness.nowMs() })
+  }
+  return {
+    name: 'uploads',
+    id: 'simulated/uploads',
+    head: (key) => run('head', key, () => factsOf(state.live.get(key))),
+    get: (key, { ifMatch }) =>
+      run('get', key, () => {
+        const version = state.live.get(key)
+        if (version === undefined) throw new AppError('OBJECT_MISSING', `no object "${key}"`)
+        const { etag, bytes } = version
+        if (etag !== ifMatch) throw new AppError('OBJECT_CHANGED', `"${key}" was replaced`)
+        const half = bytes.byteLength >> 1
+        const body = Readable.from([bytes.subarray(0, half), bytes.subarray(half)])
+        return { sizeBytes: bytes.byteLength, etag, body }
+      }),
+    partBytes: (key) => run('partBytes', key, () => null),
+    delete: (key, options) =>
+      run('delete', key, () => {
+        const version = state.live.get(key)
+        if (version === undefined) return 'gone'
+        const { ifMatch } = options ?? {}
+        if (ifMatch !== undefined && state.honoursIfMatch && ifMatch !== version.etag)
+          return 'changed'
+        remove(version)
+        return 'deleted'
+      }),
+    put: (key, body) =>
+      run('put', key, () => ({ etag: upload(state, key, Buffer.from(body), 0).etag })),
+    list: () =>
+      run('list', '', () =>
+        [...state.live.values()].map(({ key, etag, bytes }) => {
+          return { key, etag, sizeBytes: bytes.byteLength }
+        }),
+      ),
+    check: () => run('check', '', () => {}),
+    openSockets: () => 0,
+    close: () => {},
+  }
+}
+
+function factsOf(version: Version | undefined): ObjectFacts | null {
+  if (version === undefined) return null
+  const { etag, versionId, bytes, lastModified } = version
+  return {
+    etag,
+    versionId,
+    sizeBytes: bytes.byteLength,
+    lastModified: new Date(lastModified),
+    crc64nvme: null,
+  }
+}

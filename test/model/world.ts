@@ -1,0 +1,203 @@
+import { createHash } from 'node:crypto'
+import { isAppError } from '../../src/errors.ts'
+import type { Log } from '../../src/log.ts'
+import type { ProbeFacts } from '../../src/media.ts'
+import { createDurableFolders } from '../../src/storage/folders.ts'
+import { createLeases } from '../../src/sync/leases.ts'
+import type { Policy } from '../../src/sync/parts.ts'
+import { reconcile } from '../../src/sync/reconcile.ts'
+import { releaseDue } from '../../src/sync/release.ts'
+import { createSpace } from '../../src/sync/space.ts'
+import { runSync } from '../../src/sync/sync.ts'
+import { openVolume } from '../../src/sync/volume.ts'
+import { createSimDisk, type SimDisk } from '../support/sim-disk.ts'
+import { type Gate, gatedDisk, open, pointOf } from './gate.ts'
+import { type BucketState, copyBucket, createSimBucket, emptyBucket, upload } from './sim-bucket.ts'
+import { createSimArchives, createSimItems } from './sim-items.ts'
+import { emptyTables, gatedStatements, type MediaRecord, type SimTables } from './sim-tables.ts'
+
+export const LEASE_MS = 90_000
+export const GRACE_MS = 24 * 3_600_000
+const START_MS = Date.UTC(2026, 0, 15)
+
+/** All that outlives a process: the disks, the database, the bucket, and the time. */
+export interface World {
+  clock: { ms: number }
+  disk: SimDisk
+  errorDisk: SimDisk
+  tables: SimTables
+  bucket: BucketState
+  layout: string
+  /** What others put into the archive; it must stay as it is. */
+  foreign: Map<string, Buffer>
+  /** Archived paths whose bytes the disk itself has spoiled. */
+  damaged: Set<string>
+  /** Errors that no one foresaw: each is a bug. */
+  bugs: string[]
+}
+
+export function newWorld(
+  options: { honoursIfMatch?: boolean; linksRefused?: boolean } = {},
+): World {
+  const disk = createSimDisk()
+  disk.linksRefused = options.linksRefused ?? false
+  return {
+    clock: { ms: START_MS },
+    disk,
+    errorDisk: createSimDisk(),
+    tables: emptyTables(),
+    bucket: emptyBucket(options.honoursIfMatch ?? true),
+    layout: '{year}/{month}/{filename}',
+    foreign: new Map(),
+    damaged: new Set(),
+    bugs: [],
+  }
+}
+
+/** The same world on what a crash left of its disks. */
+export function crashedWorld(world: World, left: { disk: SimDisk; errorDisk: SimDisk }): World {
+  const { disk } = left
+  disk.linksRefused = world.disk.linksRefused
+  return {
+    ...world,
+    disk,
+    errorDisk: copyOf(left.errorDisk),
+    clock: { ...world.clock },
+    tables: structuredClone(world.tables),
+    bucket: copyBucket(world.bucket),
+    foreign: new Map(world.foreign),
+    damaged: new Set(world.damaged),
+  }
+}
+
+/** What is durable, and nothing else, on a disk of its own. */
+function copyOf(disk: SimDisk): SimDisk {
+  for (const copy of disk.crashStates(1)) return copy
+  return createSimDisk()
+}
+
+/** A user uploads a file, and the backend approves it. */
+export function addMedia(world: World, id: number, change: Partial<MediaRecord> = {}): MediaRecord {
+  const row: MediaRecord = {
+    id,
+    userId: 7,
+    title: `Clip ${id}`,
+    filename: `clip-${id}.mp4`,
+    contentType: 'video',
+    mimeType: 'video/mp4',
+    fileSize: null,
+    objectKey: `uploads/${id}.mp4`,
+    status: 'approved',
+    approvedAt: world.clock.ms + id,
+    deleted: false,
+    archivePath: null,
+    archivedAt: null,
+    checksum: null,
+    ...change,
+  }
+  world.tables.media.push(row)
+  if (!world.bucket.live.has(row.objectKey))
+    upload(world.bucket, row.objectKey, `bytes of clip ${id}`, world.clock.ms)
+  return row
+}
+
+export function sha256(bytes: Buffer): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+export interface Worker {
+  /** Recovery, then everything that can be archived, then what is due: one whole run. */
+  cycle(): Promise<void>
+}
+
+const facts: ProbeFacts = {
+  container: 'mp4',
+  mimeType: 'video/mp4',
+  kind: 'video',
+  durationSeconds: 1,
+  streams: [],
+}
+export const NOT_MEDIA = 'not media'
+
+/** Starts a process of the product in this world; the steps are the real ones. */
+export async function startWorker(
+  world: World,
+  { owner, gate = open, concurrency = 1 }: { owner: string; gate?: Gate; concurrency?: number },
+): Promise<Worker> {
+  const { clock, tables } = world
+  const now = () => clock.ms
+  const log = bugLog(world)
+  const run = gatedStatements((name, moment) => gate({ of: 'database', name, path: '' }, moment))
+  const disk = gatedDisk(world.disk, gate)
+  const archives = createSimArchives({ tables, now }, run)
+  const folders = createDurableFolders(disk)
+  const volume = await openVolume({ disk, folders, archives, fileSystem: 'disk' })
+  const binding = { archiveId: volume.id, owner, leaseMs: LEASE_MS, releaseGraceMs: GRACE_MS }
+  const items = createSimItems({ tables, now, ...binding }, run)
+  const parts = {
+    disk,
+    folders,
+    archives,
+    volume,
+    items,
+    log,
+    errorDisk: gatedDisk(world.errorDisk, gate),
+    bucket: createSimBucket(world.bucket, gate, {
+      by: owner,
+      nowMs: now,
+      itemsWith: (key) => tables.items.filter(({ objectKey }) => objectKey === key),
+    }),
+    leases: createLeases({ items, log, leaseMs: LEASE_MS, beatMs: 0, now }),
+    validate: async ({ absolutePath }: { absolutePath: string }) => {
+      const part = world.disk.tree().get(absolutePath.slice(disk.root.length + 1))
+      return part?.content.toString() === NOT_MEDIA
+        ? ({ valid: false, reason: 'no stream' } as const)
+        : ({ valid: true, facts } as const)
+    },
+    policy: policyOf(world, concurrency),
+    space: createSpace(disk),
+    reached: async (point: Parameters<typeof pointOf>[0]) => {
+      await gate(pointOf(point), 'before')
+    },
+    onItem: () => {},
+    now,
+  }
+  const never = new AbortController().signal
+  return {
+    async cycle() {
+      try {
+        await reconcile(parts, never)
+        const { stoppedBy } = await runSync(parts, { drain: never, abort: never })
+        if (stoppedBy !== null) throw stoppedBy
+        await releaseDue(parts, never)
+      } catch (error) {
+        noteBug(world, error)
+      }
+    },
+  }
+}
+
+function policyOf({ layout }: World, concurrency: number): Policy {
+  return {
+    concurrency,
+    batchSize: 10,
+    changedAfterApproval: 'hold',
+    sizeMismatch: 'warn',
+    layout,
+    fileMode: 0o644,
+    version: '0.0.0-model',
+  }
+}
+
+/** An outage ends a cycle and is nothing special; what no adapter foresaw is a bug. */
+function noteBug(world: World, error: unknown): void {
+  if (isAppError(error) && error.code !== 'INTERNAL') return
+  world.bugs.push(error instanceof Error ? String(error.stack) : String(error))
+}
+
+function bugLog(world: World): Log {
+  const look = (fields: Record<string, unknown>) => {
+    if ('error' in fields) noteBug(world, fields.error)
+  }
+  return { debug: look, info: look, warn: look, error: look }
+}
