@@ -1,0 +1,32 @@
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+MAKEFLAGS += --no-print-directory
+
+.PHONY: help setup check test demo demo-clean bench-memory ci
+
+help: ## what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: ## install what is missing for the tests (Debian packages as root, npm packages)
+	@scripts/setup
+
+check: ## types, lint and format
+	@scripts/setup npm
+	@tsc --noEmit
+	@biome check --error-on-warnings .
+
+test: setup ## the whole suite, or a part: make test ONLY=test/sync
+	@node test/run.ts $(ONLY)
+
+demo: ## show the whole life of an item; DEMO_SERVE=0 stops after the table
+	@scripts/setup demo
+	@bin/strongroom demo
+
+demo-clean: ## remove what the demo left
+	@rm -rf demo-data
+
+bench-memory: ## measure how much memory a sync takes
+	@scripts/setup
+	@node bench/memory.ts
+
+ci: ## what CI runs
+	@.ci/run
