@@ -1,4 +1,4 @@
-import { basename, dirname } from 'node:path'
+import { dirname } from 'node:path'
 import { renderArchivePath, withSuffix } from '../archive-path.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Intent, Item, ProbeFacts } from '../media.ts'
@@ -6,7 +6,6 @@ import { sidecarPathOf } from '../sidecar.ts'
 import type { Downloaded } from './download.ts'
 import type { Parts } from './parts.ts'
 import { describesIntent, readSidecar, writeSidecar } from './sidecar-file.ts'
-import { QUARANTINE_FOLDER } from './volume.ts'
 
 export type PublishParts = Pick<
   Parts,
@@ -161,35 +160,6 @@ async function whatLiesAt(
   await disk.syncFile(path)
   await disk.syncFile(sidecarPathOf(path))
   return 'this'
-}
-
-/** Moves those of the item's own files that are there out of sight, never deletes them. */
-export async function quarantine(
-  parts: Pick<Parts, 'disk' | 'folders' | 'leases'>,
-  item: Pick<Item, 'id' | 'epoch'>,
-  paths: readonly string[],
-): Promise<void> {
-  await moveAside(parts, { item, paths, to: `${QUARANTINE_FOLDER}/${item.id}.${item.epoch}` })
-}
-
-/**
- * Moves files of one folder, those that are there, into the folder `to` inside the archive. May be repeated.
- *
- * @throws LEASE_LOST before anything moved
- */
-export async function moveAside(
-  { disk, folders, leases }: Pick<Parts, 'disk' | 'folders' | 'leases'>,
-  { item, paths, to }: { item: Pick<Item, 'id' | 'epoch'>; paths: readonly string[]; to: string },
-): Promise<void> {
-  await folders.ensure(to)
-  for (const from of paths) {
-    if ((await disk.stat(from)) === null) continue
-    leases.assertAlive(item)
-    await disk.rename(from, `${to}/${basename(from)}`)
-  }
-  await disk.syncFolder(to)
-  for (const folder of new Set(paths.map(dirname)))
-    if ((await disk.stat(folder)) !== null) await disk.syncFolder(folder)
 }
 
 /** Gives a sealed temporary its final name; a link cannot clobber, and without links the name is ours alone. */

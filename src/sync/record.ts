@@ -2,8 +2,8 @@ import { basename } from 'node:path'
 import { AppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
+import { moveAside } from './aside.ts'
 import type { Parts } from './parts.ts'
-import { moveAside } from './publish.ts'
 import { WITHDRAWN_FOLDER } from './volume.ts'
 
 export type RecordParts = Pick<

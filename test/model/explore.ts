@@ -102,7 +102,13 @@ export async function recover(world: World, scenario: Scenario, where: string): 
   await finish(world, { scenario, where, worker })
 }
 
-async function finish(
+/** What is believed at the end must outlive a power cut too. */
+function judgeDurable(world: World, where: string): void {
+  for (const left of crashStates(world, 2, 1))
+    judge({ ...world, ...left }, `${where}, then a power cut`)
+}
+
+export async function finish(
   world: World,
   { scenario, where, worker }: { scenario: Scenario; where: string; worker: Worker },
 ): Promise<void> {
@@ -116,6 +122,7 @@ async function finish(
   // Whatever was spoiled has been fetched again by now, or is told to be lost.
   world.damaged.clear()
   judge(world, `${where}, at the end`)
+  judgeDurable(world, `${where}, at the end`)
   const found = unsettled(world, scenario.ends(world))
   if (found.length > 0) throw new Violation(found, where)
 }
@@ -159,7 +166,7 @@ interface Budget {
 }
 
 /** True from the first operation of recovery on, when the process has started. */
-function createStarted(): (operation: Operation) => boolean {
+export function createStarted(): (operation: Operation) => boolean {
   let started = false
   return ({ name }) => {
     started ||= name === 'claimAbandoned'

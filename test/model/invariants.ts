@@ -168,7 +168,8 @@ export function isFinal(path: string): boolean {
   return !path.startsWith('.strongroom')
 }
 
-function isProbe(key: string): boolean {
+/** Made by the product itself, to see what the bucket honours. */
+export function isProbe(key: string): boolean {
   return key.startsWith('.strongroom-probe-')
 }
 

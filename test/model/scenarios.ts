@@ -154,3 +154,9 @@ export const scenarios: readonly Scenario[] = [
     ends: () => ['rejected'],
   },
 ]
+
+export function scenarioNamed(name: string): Scenario {
+  const found = scenarios.find((scenario) => scenario.name === name)
+  if (found === undefined) throw new Error(`there is no story "${name}"`)
+  return found
+}

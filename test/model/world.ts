@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { isAppError } from '../../src/errors.ts'
 import type { Log } from '../../src/log.ts'
 import type { ProbeFacts } from '../../src/media.ts'
+import type { Disk } from '../../src/storage/disk.ts'
 import { createDurableFolders } from '../../src/storage/folders.ts'
 import { createLeases } from '../../src/sync/leases.ts'
 import type { Policy } from '../../src/sync/parts.ts'
@@ -32,6 +33,8 @@ export interface World {
   foreign: Map<string, Buffer>
   /** Archived paths whose bytes the disk itself has spoiled. */
   damaged: Set<string>
+  /** Final names lie on another file system than the marker. */
+  onAnotherDevice: boolean
   /** Errors that no one foresaw: each is a bug. */
   bugs: string[]
 }
@@ -50,6 +53,7 @@ export function newWorld(
     layout: '{year}/{month}/{filename}',
     foreign: new Map(),
     damaged: new Set(),
+    onAnotherDevice: false,
     bugs: [],
   }
 }
@@ -128,7 +132,7 @@ export async function startWorker(
   const now = () => clock.ms
   const log = bugLog(world)
   const run = gatedStatements((name, moment) => gate({ of: 'database', name, path: '' }, moment))
-  const disk = gatedDisk(world.disk, gate)
+  const disk = withDevices(world, gatedDisk(world.disk, gate))
   const archives = createSimArchives({ tables, now }, run)
   const folders = createDurableFolders(disk)
   const volume = await openVolume({ disk, folders, archives, fileSystem: 'disk' })
@@ -173,6 +177,17 @@ export async function startWorker(
       } catch (error) {
         noteBug(world, error)
       }
+    },
+  }
+}
+
+function withDevices(world: World, disk: Disk): Disk {
+  return {
+    ...disk,
+    async stat(path) {
+      const found = await disk.stat(path)
+      const elsewhere = world.onAnotherDevice && !path.startsWith('.strongroom')
+      return found !== null && elsewhere ? { ...found, device: found.device + 1 } : found
     },
   }
 }
