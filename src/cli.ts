@@ -107,10 +107,14 @@ function addService(host: Host, command: AddCommand, done: (code: number) => voi
 
   command('demo', 'a whole archive on embedded parts, in ./demo-data; nothing else is needed')
     .option('--dir <folder>', 'where its data live', 'demo-data')
-    .option('--no-serve', 'stop after the table; exit 0 only if every verdict is the planted one')
+    .option(
+      '--no-serve',
+      'stop after the table, as DEMO_SERVE=0; exit 0 only if every verdict is the planted one',
+    )
     .action(async (options: { dir: string; serve: boolean }) => {
+      const serve = options.serve && host.env.DEMO_SERVE !== '0'
       done(
-        await demo(host, options, (config, work) =>
+        await demo(host, { ...options, serve }, (config, work) =>
           inSession(host, config, { work, log: host.stderr }),
         ),
       )
