@@ -153,7 +153,7 @@ describe('no volume, no verdict', { concurrency: 2, skip: mountsRefused() }, () 
       STRONGROOM_HALT: 'published:SIGSTOP',
       SYNC_CONCURRENCY: '1',
     })
-    await running.said('halted at published')
+    await running.stoppedAt('published')
     await volume.pull()
     running.kill('SIGCONT')
     const ended = await running.ended
@@ -171,7 +171,7 @@ describe('no volume, no verdict', { concurrency: 2, skip: mountsRefused() }, () 
     const { service, volume, bucketLog } = scene
     await service.approve(3)
     const running = service.start(ONCE, { STRONGROOM_HALT: 'release-claimed:SIGSTOP' })
-    await running.said('halted at release-claimed')
+    await running.stoppedAt('release-claimed')
     await volume.pull()
     running.kill('SIGCONT')
     const ended = await running.ended

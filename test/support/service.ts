@@ -2,14 +2,17 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import type { RunSummary } from '../../src/commands/run.ts'
 import type { BucketConfig, DatabaseConfig } from '../../src/config.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { mediaKinds } from '../../src/media.ts'
+import type { Point } from '../../src/sync/parts.ts'
 import type { Scene, Upload } from './checker.ts'
 import { uniqueMedia, uniqueMediaTypes } from './media-files.ts'
 import {
@@ -47,6 +50,10 @@ export interface Running {
   ended: Promise<Ended>
   /** Resolves once standard error holds `text`; rejects when the process ends without it. */
   said(text: string): Promise<void>
+  /** Resolves once the process stands still at the point where STRONGROOM_HALT stops it. */
+  stoppedAt(point: Point): Promise<void>
+  /** The same as `said` for standard output. */
+  printed(text: string): Promise<void>
   kill(signal: NodeJS.Signals): void
 }
 
@@ -170,22 +177,35 @@ function startProgram(
     children.delete(child)
     return { code, signal, ...text }
   })
+  const holds = (name: keyof typeof text, wanted: string): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const look = () => {
+        if (!text[name].includes(wanted)) return
+        heard.delete(look)
+        resolve()
+      }
+      heard.add(look)
+      look()
+      ended.then((how) => reject(new Error(`never said "${wanted}": ${story(how)}`)), reject)
+    })
   return {
     pid: child.pid ?? 0,
     ended,
     kill: (signal) => void child.kill(signal),
-    said: (wanted) =>
-      new Promise((resolve, reject) => {
-        const look = () => {
-          if (!text.stderr.includes(wanted)) return
-          heard.delete(look)
-          resolve()
-        }
-        heard.add(look)
-        look()
-        ended.then((how) => reject(new Error(`never said "${wanted}": ${story(how)}`)), reject)
-      }),
+    said: (wanted) => holds('stderr', wanted),
+    async stoppedAt(point) {
+      await holds('stderr', `halted at ${point}`)
+      // It says so a moment before it stops; a SIGCONT that came earlier would be lost.
+      while (stateOf(child.pid ?? 0) !== 'T') await setImmediate()
+    },
+    printed: (wanted) => holds('stdout', wanted),
   }
+}
+
+/** The kernel's letter for what a process is doing: T is stopped. */
+function stateOf(pid: number): string {
+  const text = readFileSync(`/proc/${pid}/stat`, 'latin1')
+  return text.charAt(text.lastIndexOf(')') + 2)
 }
 
 async function killAll(children: Set<ChildProcess>): Promise<void> {
