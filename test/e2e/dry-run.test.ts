@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { describe, type TestContext, test } from 'node:test'
+import { promisify } from 'node:util'
+import { photograph } from '../support/checker.ts'
+import { withDemoBucket } from '../support/demo-bucket.ts'
+import { type Env, type Service, story, withService } from '../support/service.ts'
+
+const DRY = ['sync', '--once', '--dry-run', '--json']
+
+/** A role that may do nothing but look at the backend's tables, and the settings to log in as it. */
+async function withReader(t: TestContext, { sql, database }: Service): Promise<Env> {
+  const name = `reader_${randomBytes(8).toString('hex')}`
+  const password = randomBytes(16).toString('hex')
+  await sql.unsafe(`
+    create role ${name} login password '${password}';
+    grant select on media, audit_logs to ${name};
+    alter role ${name} set default_transaction_read_only = on`)
+  t.after(async () => {
+    // The database is gone by now, and with it what was granted there.
+    await psql({ ...database, database: 'postgres' }, `drop role ${name}`)
+  })
+  return { DB_USER: name, DB_PASSWORD: password }
+}
+
+/** Everything in the database as SQL text. */
+async function dump(database: Service['database']): Promise<string> {
+  const { stdout } = await promisify(execFile)('pg_dump', connectionOf(database), {
+    env: { PATH: process.env.PATH, PGPASSWORD: database.password ?? '' },
+    maxBuffer: 64 * 1024 * 1024,
+  })
+  // Newer versions frame each dump with a random word.
+  return stdout.replace(/^\\(un)?restrict .*$/gm, '')
+}
+
+async function psql(database: Service['database'], statement: string): Promise<void> {
+  await promisify(execFile)('psql', [...connectionOf(database), '-qc', statement], {
+    env: { PATH: process.env.PATH, PGPASSWORD: database.password ?? '' },
+  })
+}
+
+function connectionOf({ host, port, user, database }: Service['database']): string[] {
+  return ['-h', host, '-p', String(port), '-U', user, '-d', database]
+}
+
+interface Line {
+  media_id?: number
+  would?: string
+  dry_run?: boolean
+}
+
+function linesOf(stdout: string): Line[] {
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Line)
+}
+
+describe('a dry run writes nothing anywhere', { concurrency: 2 }, () => {
+  test('it needs no more than to read the media table and to ask the bucket', async (t) => {
+    const readOnlyKey = { accessKey: 'reader', secretKey: 'reader-secret' }
+    const demo = await withDemoBucket(t, { readOnlyKey })
+    const service = await withService(t, { bucket: demo })
+    const reader = await withReader(t, service)
+    await service.approve(4, (n) => (n === 2 ? 'no object' : undefined))
+    const before = { ...(await photograph(service)), dump: await dump(service.database) }
+    const sent = demo.server.requests.length
+
+    const ended = await service.run(DRY, {
+      ...reader,
+      R2_ACCESS_KEY: readOnlyKey.accessKey,
+      R2_SECRET_KEY: readOnlyKey.secretKey,
+    })
+    assert.equal(ended.code, 0, story(ended))
+    const lines = linesOf(ended.stdout)
+    assert.deepEqual(
+      lines.slice(0, -1).map(({ media_id, would }) => [media_id, would]),
+      [
+        [1, 'archive'],
+        [2, 'archive'],
+        [3, 'report-missing'],
+        [4, 'archive'],
+      ],
+    )
+    assert.deepEqual(lines.at(-1), { dry_run: true, archive: 3, 'report-missing': 1 })
+    const operations = new Set(demo.server.requests.slice(sent).map(({ operation }) => operation))
+    assert.deepEqual([...operations], ['HeadObject', 'ListObjectsV2'], 'not one object was read')
+    const after = { ...(await photograph(service)), dump: await dump(service.database) }
+    assert.deepEqual(after, before)
+    assert.doesNotMatch(after.dump, /create schema/i, 'our schema was not made')
+  })
+
+  test('it says of each row of a half-done sync what is left to do, and changes no byte', async (t) => {
+    const service = await withService(t)
+    await service.approve(2)
+    const first = await service.run(['sync', '--once'])
+    assert.equal(first.code, 0, story(first))
+    await service.approve(3, (n) => (n === 1 ? { bytes: Buffer.from('no media') } : undefined))
+    const killed = await service.run(['sync', '--once'], {
+      STRONGROOM_HALT: 'published:SIGKILL',
+      SYNC_CONCURRENCY: '1',
+    })
+    assert.equal(killed.signal, 'SIGKILL', story(killed))
+    const before = { ...(await photograph(service)), dump: await dump(service.database) }
+
+    for (const [args, env] of [
+      [DRY, {}],
+      [['sync', '--once', '--json'], { MODE: 'dry-run' }],
+    ] as const) {
+      const ended = await service.run(args, env)
+      assert.equal(ended.code, 0, story(ended))
+      assert.deepEqual(linesOf(ended.stdout).at(-1), { dry_run: true, leave: 1, archive: 2 })
+    }
+    const after = { ...(await photograph(service)), dump: await dump(service.database) }
+    assert.deepEqual(after, before)
+  })
+
+  test('it works while there is no archive at ARCHIVE_DIR, and makes none', async (t) => {
+    const service = await withService(t)
+    await service.approve(1)
+    const before = await photograph(service)
+    const ARCHIVE_DIR = `${service.archiveDir}/not/there`
+    const ended = await service.run(DRY, { ARCHIVE_DIR, ERROR_DIR: `${service.archiveDir}/nor` })
+    assert.equal(ended.code, 0, story(ended))
+    assert.deepEqual(linesOf(ended.stdout).at(-1), { dry_run: true, archive: 1 })
+    assert.deepEqual(await photograph(service), before)
+  })
+})
