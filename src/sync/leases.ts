@@ -18,6 +18,12 @@ export interface Leases {
   stop(): void
 }
 
+interface Entry {
+  held: Held
+  renewedAt: number
+  controller: AbortController
+}
+
 /** Node clocks are never compared with the database's; only their speeds are. */
 const CLOCK_TOLERANCE_MS = 60_000
 
@@ -35,15 +41,13 @@ export function createLeases(options: {
 }): Leases {
   const { items, log, leaseMs, beatMs } = options
   const now = options.now ?? (() => performance.now())
-  const entries = new Map<number, { held: Held; renewedAt: number; controller: AbortController }>()
+  const entries = new Map<number, Entry>()
   let firstOffset: number | null = null
   let steady = true
   let beating: Promise<void> | null = null
 
-  const lose = (id: number, why: string) => {
-    const entry = entries.get(id)
-    if (entry === undefined) return
-    entry.controller.abort(new AppError('LEASE_LOST', `the lease of item ${id} is lost: ${why}`))
+  const lose = ({ held, controller }: Entry, why: string) => {
+    controller.abort(new AppError('LEASE_LOST', `the lease of item ${held.id} is lost: ${why}`))
   }
 
   const beatOnce = async () => {
@@ -54,7 +58,7 @@ export function createLeases(options: {
       const { alive, databaseTimeMs } = await items.heartbeat(asked.map((entry) => entry.held))
       for (const entry of asked) {
         if (alive.has(entry.held.id)) entry.renewedAt = sentAt
-        else lose(entry.held.id, 'another worker holds it')
+        else lose(entry, 'another worker holds it')
       }
       const offset = databaseTimeMs - now()
       firstOffset ??= offset
@@ -63,8 +67,7 @@ export function createLeases(options: {
       log.warn({ error: toAppError(error) }, 'heartbeat failed')
     }
     for (const entry of asked)
-      if (now() - entry.renewedAt > (leaseMs * 2) / 3)
-        lose(entry.held.id, 'no heartbeat got through')
+      if (now() - entry.renewedAt > (leaseMs * 2) / 3) lose(entry, 'no heartbeat got through')
   }
 
   const beat = () => {
@@ -93,7 +96,7 @@ export function createLeases(options: {
       const entry = entries.get(item.id)
       if (entry === undefined || entry.held.epoch !== item.epoch)
         throw new AppError('LEASE_LOST', `item ${item.id} is not held`)
-      if (now() - entry.renewedAt > (leaseMs * 2) / 3) lose(item.id, 'no heartbeat got through')
+      if (now() - entry.renewedAt > (leaseMs * 2) / 3) lose(entry, 'no heartbeat got through')
       entry.controller.signal.throwIfAborted()
     },
     clockIsSteady: () => steady,
