@@ -13,6 +13,7 @@ import type { Bucket } from './storage/bucket.ts'
 import { type Disk, fileSystemKind, openDisk } from './storage/disk.ts'
 import { createDurableFolders } from './storage/folders.ts'
 import { openS3 } from './storage/s3.ts'
+import { guardSyncs } from './sync/guard.ts'
 import { createLeases } from './sync/leases.ts'
 import type { Parts, Policy, Reached } from './sync/parts.ts'
 import { createSpace, type Space } from './sync/space.ts'
@@ -131,7 +132,7 @@ export async function migrateWithLog(database: Database, log: Log): Promise<stri
 /** The archive's folder as it is; it must exist, because a folder made here would hide a missing mount. */
 export async function openArchiveFolder(config: Config, archives: Archives): Promise<VolumeParts> {
   const { dir } = config.archive
-  const disk = await openFolder(dir, 'ARCHIVE_DIR')
+  const disk = guardSyncs(await openFolder(dir, 'ARCHIVE_DIR'), archives)
   return {
     disk,
     folders: createDurableFolders(disk),

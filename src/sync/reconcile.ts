@@ -49,16 +49,33 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
     const abandoned = await parts.items.claimAbandoned(BATCH, parts.leases.held())
     if (abandoned.length === 0) break
     for (const item of abandoned) parts.leases.hold(item)
-    for (const item of abandoned) {
-      if (signal.aborted) break
-      found[await recoverItem(parts, item)] += 1
-      parts.leases.drop(item)
+    try {
+      for (const item of abandoned) {
+        if (signal.aborted) break
+        found[await recoverItem(parts, item)] += 1
+        parts.leases.drop(item)
+      }
+    } finally {
+      await giveBack(parts, abandoned)
     }
-    for (const item of abandoned) parts.leases.drop(item)
   }
   found.reapproved = (await parts.items.markReapproved()).length
   found.temporariesRemoved = await sweepTemporaries(parts)
   return found
+}
+
+/** Those that this pass did not come to are free for the next one at once. */
+async function giveBack({ items, leases, log }: ReconcileParts, abandoned: Item[]): Promise<void> {
+  for (const item of abandoned) {
+    if (!leases.held().some((held) => held.id === item.id && held.epoch === item.epoch)) continue
+    leases.drop(item)
+    await items.yield(item, null, 0).catch((error: unknown) => {
+      log.warn(
+        { item: item.id, error: toAppError(error) },
+        'the lease could not be given back; it runs out',
+      )
+    })
+  }
 }
 
 type Recovery = 'recorded' | 'restarted' | 'withdrawn' | 'failed'

@@ -120,7 +120,8 @@ export async function finish(
   world.clock.ms += GRACE_MS + 1_000
   await worker.cycle()
   // Whatever was spoiled has been fetched again by now, or is told to be lost.
-  world.damaged.clear()
+  for (const { archivePath, state } of world.tables.items)
+    if (state !== 'lost') world.damaged.delete(archivePath ?? '')
   judge(world, `${where}, at the end`)
   judgeDurable(world, `${where}, at the end`)
   const found = unsettled(world, scenario.ends(world))

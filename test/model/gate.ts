@@ -3,7 +3,7 @@ import type { Point } from '../../src/sync/parts.ts'
 
 /** One thing that a worker does to the outside, or one point that it reaches between two steps. */
 export interface Operation {
-  of: 'disk' | 'database' | 'bucket' | 'point'
+  of: 'disk' | 'errors' | 'database' | 'bucket' | 'point'
   name: string
   path: string
 }
@@ -44,10 +44,10 @@ export function changesSomething({ of, name }: Operation): boolean {
   return of !== 'point' && !READS.has(name)
 }
 
-/** The same disk, as one worker sees it: through its own gate. */
-export function gatedDisk(disk: Disk, gate: Gate): Disk {
+/** The same disk (`errors`: the one of ERROR_DIR), as one worker sees it: through its own gate. */
+export function gatedDisk(disk: Disk, gate: Gate, of: 'disk' | 'errors' = 'disk'): Disk {
   const at = async <T>(name: string, path: string, call: () => T | Promise<T>): Promise<T> => {
-    await gate({ of: 'disk', name, path }, 'before')
+    await gate({ of, name, path }, 'before')
     return call()
   }
   return {

@@ -30,6 +30,22 @@ export async function spoil(world: World, path: string): Promise<void> {
   world.damaged.add(path)
 }
 
+/** Another volume comes in the archive's place, or goes again: the same tree under another marker. */
+export async function spoilMarker({ disk }: World): Promise<void> {
+  const marker = '.strongroom/archive.json'
+  const text = disk.tree().get(marker)?.content.toString() ?? ''
+  const [, id = ''] = /"id": "(.{36})"/.exec(text) ?? []
+  const other = [...id]
+    .reverse()
+    .join('')
+    .replace(/^(.{8})(.{4})(.*)$/, '$1$2$3')
+  await disk.unlink(marker)
+  const file = await disk.create(marker)
+  await file.write(Buffer.from(text.replace(id, other)))
+  await file.seal(0o644)
+  await disk.syncFolder('.strongroom')
+}
+
 function withOne(options?: Parameters<typeof newWorld>[0]): World {
   const world = newWorld(options)
   addMedia(world, 1)

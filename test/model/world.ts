@@ -4,6 +4,7 @@ import type { Log } from '../../src/log.ts'
 import type { ProbeFacts } from '../../src/media.ts'
 import type { Disk } from '../../src/storage/disk.ts'
 import { createDurableFolders } from '../../src/storage/folders.ts'
+import { guardSyncs } from '../../src/sync/guard.ts'
 import { createLeases } from '../../src/sync/leases.ts'
 import type { Policy } from '../../src/sync/parts.ts'
 import { reconcile } from '../../src/sync/reconcile.ts'
@@ -132,8 +133,8 @@ export async function startWorker(
   const now = () => clock.ms
   const log = bugLog(world)
   const run = gatedStatements((name, moment) => gate({ of: 'database', name, path: '' }, moment))
-  const disk = withDevices(world, gatedDisk(world.disk, gate))
   const archives = createSimArchives({ tables, now }, run)
+  const disk = guardSyncs(withDevices(world, gatedDisk(world.disk, gate)), archives)
   const folders = createDurableFolders(disk)
   const volume = await openVolume({ disk, folders, archives, fileSystem: 'disk' })
   const binding = { archiveId: volume.id, owner, leaseMs: LEASE_MS, releaseGraceMs: GRACE_MS }
@@ -145,7 +146,7 @@ export async function startWorker(
     volume,
     items,
     log,
-    errorDisk: gatedDisk(world.errorDisk, gate),
+    errorDisk: gatedDisk(world.errorDisk, gate, 'errors'),
     bucket: createSimBucket(world.bucket, gate, {
       by: owner,
       nowMs: now,

@@ -1,0 +1,24 @@
+import { test } from 'node:test'
+import { everyFault, faults } from './faults.ts'
+import { scenarioNamed } from './scenarios.ts'
+
+const stories = [
+  'one item',
+  'two items of one name',
+  'a file system that refuses links',
+  'a row that is un-approved before it is recorded',
+  'bytes that the disk spoils during the grace',
+  'an upload that is no media',
+].map(scenarioNamed)
+
+for (const fault of faults) {
+  for (const scenario of stories) {
+    test(`one fault breaks no promise: ${fault.name}, in ${scenario.name}`, async (t) => {
+      // The waits between tries are skipped.
+      t.mock.timers.enable({ apis: ['setTimeout'] })
+      const ticking = setInterval(() => t.mock.timers.tick(10_000), 1)
+      t.after(() => clearInterval(ticking))
+      t.diagnostic(JSON.stringify(await everyFault(scenario, fault)))
+    })
+  }
+}

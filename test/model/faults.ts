@@ -1,0 +1,203 @@
+import { AppError } from '../../src/errors.ts'
+import {
+  beginStory,
+  crashStates,
+  createStarted,
+  type Explored,
+  judge,
+  live,
+  recover,
+  type Scenario,
+  Violation,
+  withMeddling,
+} from './explore.ts'
+import { changesSomething, describe, type Gate, type Operation } from './gate.ts'
+import { spoilMarker } from './scenarios.ts'
+import { upload } from './sim-bucket.ts'
+import { answerLost } from './sim-tables.ts'
+import { crashedWorld, type World } from './world.ts'
+
+/** One thing that goes wrong once, at one operation. */
+export interface Fault {
+  name: string
+  /** The operations that it can hit. */
+  hits(operation: Operation): boolean
+  before?(world: World, operation: Operation): void | Promise<void>
+  after?(world: World, operation: Operation): undefined | 'lost'
+  /** Called when the story is over. */
+  mend?(world: World): void | Promise<void>
+  /** While it lasts, nothing may be recorded, released or given up. */
+  freezes?: boolean
+  /** States in which items may end, beside the story's own. */
+  ends?: readonly string[]
+}
+
+const isOn = (of: Operation['of'], operation: Operation) => operation.of === of
+const SYNCS = ['seal', 'syncFile', 'syncFolder']
+/** From these on, the marker has been looked at for the last time. */
+const TOO_LATE = ['rehashed', 'source-seen', 'source-deleted', 'recorded', 'released']
+const isInTime = ({ of, name }: Operation) => of === 'point' && !TOO_LATE.includes(name)
+
+function diskFault(
+  name: string,
+  code: 'DISK_SICK' | 'DISK_FULL' | 'DISK_DENIED',
+  names: readonly string[],
+): Fault {
+  return {
+    name,
+    hits: ({ of, name: operation }) =>
+      (of === 'disk' || of === 'errors') && names.includes(operation),
+    before(world, { of, name: operation }) {
+      const disk = of === 'disk' ? world.disk : world.errorDisk
+      disk.failNext(operation as Parameters<typeof disk.failNext>[0], code)
+    },
+  }
+}
+
+function throwing(name: string, of: Operation['of'], error: () => AppError): Fault[] {
+  const fail = () => {
+    throw error()
+  }
+  return [
+    { name: `${name} before it is asked`, hits: (one) => isOn(of, one), before: fail },
+    { name: `${name} before it answers`, hits: (one) => isOn(of, one), after: fail },
+  ]
+}
+
+const changes = { hits: changesSomething }
+
+export const faults: readonly Fault[] = [
+  {
+    ...diskFault('a sync fails, later ones seem to succeed', 'DISK_SICK', SYNCS),
+    /** A person is told, mounts the disk anew, and finds there what was durable. */
+    mend(world) {
+      if (world.tables.archive?.sick === null) return
+      const [left] = crashStates(world, 2, 1)
+      Object.assign(world, crashedWorld(world, left ?? world))
+      if (world.tables.archive !== null) world.tables.archive.sick = null
+    },
+  },
+  diskFault('a write fails', 'DISK_SICK', ['write', 'create', 'link', 'rename', 'makeFolder']),
+  diskFault('the disk is full', 'DISK_FULL', ['write', 'create', 'link']),
+  diskFault('a name is refused', 'DISK_DENIED', ['create', 'link', 'rename', 'unlink']),
+  diskFault('a read fails', 'DISK_SICK', ['stat', 'read', 'hash', 'list']),
+  {
+    name: 'an answer of the database is lost, and asked for again',
+    hits: (operation) => isOn('database', operation),
+    after: () => 'lost',
+  },
+  ...throwing('the database goes away', 'database', () => answerLost('statement')),
+  ...throwing('the bucket goes away', 'bucket', () => {
+    return new AppError('BUCKET_UNAVAILABLE', 'the bucket is down')
+  }),
+  {
+    name: 'the row is un-approved',
+    ...changes,
+    before({ tables }) {
+      const [row] = tables.media
+      if (row?.status === 'approved') row.status = 'pending'
+    },
+    ends: ['withdrawn', 'claimed', 'waiting', 'held', 'missing'],
+  },
+  {
+    name: 'the row gets another key',
+    ...changes,
+    before({ tables, bucket, clock }) {
+      const [row] = tables.media
+      if (row?.status !== 'approved') return
+      row.objectKey = 'uploads/new.mp4'
+      upload(bucket, row.objectKey, 'new bytes', clock.ms)
+    },
+    ends: ['withdrawn', 'released', 'held'],
+  },
+  {
+    name: 'the object is replaced',
+    hits: () => true,
+    before({ bucket, clock, tables }) {
+      const [row] = tables.media
+      if (row !== undefined) upload(bucket, row.objectKey, 'new bytes', clock.ms)
+    },
+    ends: ['source_differs', 'held', 'lost', 'released'],
+  },
+  {
+    name: 'the archive is not mounted',
+    hits: isInTime,
+    before: ({ disk }) => disk.unmount(),
+    mend: ({ disk }) => disk.remount(),
+    freezes: true,
+  },
+  {
+    name: 'another archive is mounted',
+    hits: isInTime,
+    before: (world) => spoilMarker(world),
+    mend: (world) => spoilMarker(world),
+    freezes: true,
+  },
+  {
+    name: 'the folder lies on another file system than the marker',
+    hits: isInTime,
+    before(world) {
+      world.onAnotherDevice = true
+    },
+    mend(world) {
+      world.onAnotherDevice = false
+    },
+    freezes: true,
+  },
+]
+
+/** Lets the fault hit once at every operation of the story that it can hit, mends it, and recovers. */
+export async function everyFault(scenario: Scenario, fault: Fault): Promise<Explored> {
+  const explored: Explored = { moments: 0, states: 0, recoveries: 0 }
+  for (let at = 0; ; at += 1) {
+    const world = await beginStory(scenario)
+    const { gate, hit } = hitAt(world, fault, at)
+    await live(world, scenario, withMeddling(world, scenario, gate)).catch(noteStart)
+    const { where, frozen } = hit()
+    if (where === null) return explored
+    explored.moments += 1
+    if (fault.freezes === true && frozen !== verdicts(world))
+      throw new Violation(['I10: a verdict without the archive'], where)
+    await fault.mend?.(world)
+    judge(world, where)
+    const ends = [...scenario.ends(world), ...(fault.ends ?? [])]
+    await recover(world, { ...scenario, ends: () => ends }, where)
+    explored.recoveries += 1
+  }
+}
+
+/** A process that cannot start ends; the next one is tried. */
+function noteStart(error: unknown): void {
+  if (!(error instanceof AppError)) throw error
+}
+
+function hitAt(world: World, fault: Fault, at: number) {
+  const started = createStarted()
+  let count = 0
+  let where: string | null = null
+  let frozen = ''
+  let isHit = false
+  const gate: Gate = async (operation, moment) => {
+    if (moment === 'after') {
+      const hitNow = isHit
+      isHit = false
+      return hitNow ? fault.after?.(world, operation) : undefined
+    }
+    if (!started(operation) || !fault.hits(operation)) return undefined
+    count += 1
+    if (count !== at + 1) return undefined
+    where = `${fault.name} at ${count}: ${describe(operation)}`
+    isHit = fault.after !== undefined
+    frozen = verdicts(world)
+    await fault.before?.(world, operation)
+    return undefined
+  }
+  return { gate, hit: () => ({ where, frozen }) }
+}
+
+/** Everything that must wait while the archive is not there. */
+function verdicts({ tables, bucket }: World): string {
+  const given = tables.items.filter(({ state }) => ['missing', 'lost'].includes(state))
+  const told = tables.audit.filter(({ action }) => action !== 'rejected')
+  return JSON.stringify([told, bucket.deletions, given.map(({ id }) => id)])
+}
