@@ -88,7 +88,9 @@ async function checkDatabase(report: Report, config: Config, database: Database)
 }
 
 function tell(report: Report, finding: Finding, error: AppError | null = null): void {
-  if (!finding.ok) report.fail(finding.what, finding.sql, error?.exit ?? 78)
+  // A rule or trigger of the backend that says no is a matter of set-up like a missing column.
+  const exit = error === null || error.code === 'INTERNAL' ? 78 : error.exit
+  if (!finding.ok) report.fail(finding.what, finding.sql, exit)
   else if (finding.sql.length > 0) report.advise(finding.what, finding.sql)
   else report.ok(finding.what)
 }

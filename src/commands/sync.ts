@@ -19,9 +19,14 @@ export async function syncOnce(
   const { summary, stoppedBy } = await runOnce(service, run)
   host.out(run.json ? `${JSON.stringify(summary)}\n` : `${sentence(summary)}\n`)
   if (stoppedBy !== null) return stoppedBy.exit
-  const { held, missing, waiting } = summary.items
   if (run.drain.aborted) return 1
-  return held + missing + waiting > 0 ? EXIT_UNFINISHED : 0
+  return isUnfinished(summary) ? EXIT_UNFINISHED : 0
+}
+
+function isUnfinished({ reconciled, items, released }: RunSummary): boolean {
+  const { held, missing, waiting } = items
+  const unreleased = (released?.kept ?? 0) + (released?.source_differs ?? 0) + (released?.lost ?? 0)
+  return held + missing + waiting + (reconciled?.failed ?? 0) + unreleased > 0
 }
 
 /** The summary as one line for a person; what did not happen is not mentioned. */
