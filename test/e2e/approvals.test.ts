@@ -12,6 +12,7 @@ import {
   sourceOf,
   statesOf,
 } from '../support/media-rows.ts'
+import { isStopped } from '../support/program.ts'
 import {
   type Service,
   type ServiceOptions,
@@ -49,6 +50,7 @@ describe('an approval that changes', { concurrency: 2 }, () => {
       const medium = await approveMedium(service)
       const running = service.start(once, { STRONGROOM_HALT: 'published:SIGSTOP' })
       await running.said('halted at published')
+      await isStopped(running.pid)
       await service.sql.unsafe(`update media set ${change} where id = ${medium.mediaId}`)
       running.kill('SIGCONT')
       const ended = await running.ended

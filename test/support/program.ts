@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Scope } from './scopes.ts'
 import { type Ended, type Env, story } from './service.ts'
@@ -61,6 +62,15 @@ export function startTalking(t: Scope, args: readonly string[], env: Env): Talki
       child.kill(signal)
       return ended
     },
+  }
+}
+
+/** Resolves when a process that was told to stop itself has done so; its last words come a moment before. */
+export async function isStopped(pid: number): Promise<void> {
+  for (;;) {
+    const [, state] = /\) (\w) /.exec(await readFile(`/proc/${pid}/stat`, 'utf8')) ?? []
+    if (state === 'T') return
+    await new Promise((resolve) => setImmediate(resolve))
   }
 }
 
