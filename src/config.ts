@@ -55,6 +55,8 @@ export interface Config {
   }
   archive: { dir: string; errorDir: string; layout: string; umask: number }
   releaseGraceMs: number
+  /** Sources that may be released in any 24 hours; null for any number. */
+  releaseDailyMax: number | null
   ffprobePath: string
   shutdownTimeoutMs: number
   serve: {
@@ -243,6 +245,7 @@ function assemble(values: SettingValues, warnings: string[]): Config {
       umask: values.UMASK,
     },
     releaseGraceMs: values.RELEASE_GRACE,
+    releaseDailyMax: values.RELEASE_DAILY_MAX,
     ffprobePath: values.FFPROBE_PATH,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
     serve: {

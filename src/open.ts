@@ -80,6 +80,7 @@ export async function openSync(
     owner,
     leaseMs: LEASE_MS,
     releaseGraceMs: config.releaseGraceMs,
+    releaseDailyMax: config.releaseDailyMax,
   })
   const leases = createLeases({ items, log, leaseMs: LEASE_MS, beatMs: BEAT_MS })
   stops.push('leases', async () => leases.stop(), 1_000)

@@ -30,6 +30,7 @@ describe('defaults', () => {
         umask: 0o022,
       },
       releaseGraceMs: 86_400_000,
+      releaseDailyMax: null,
       ffprobePath: 'ffprobe',
       shutdownTimeoutMs: 30_000,
       serve: {

@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts'
 import { openArchives } from '../db/archives.ts'
-import { countByState } from '../db/lookup.ts'
+import { countByState, releasesToday } from '../db/lookup.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
@@ -25,11 +25,19 @@ export async function releaseCommand(
       hint: 'run "strongroom sync --once" or "strongroom init-volume" first',
     })
   const counts = await countByState(database)
+  const today = await releasesToday(database)
   const paused = archive.releasePaused
   host.out(
     paused === null
       ? 'releases are running\n'
       : `releases are paused since ${paused.at.toISOString()}${paused.reason === null ? '' : `: ${paused.reason}`}\n`,
   )
+  host.out(`${capSentence(today, config.releaseDailyMax)}\n`)
   for (const [state, count] of Object.entries(counts)) host.out(`  ${state}: ${count}\n`)
+}
+
+function capSentence(today: { released: number; releasing: number }, cap: number | null): string {
+  const { released, releasing } = today
+  const most = cap === null ? 'RELEASE_DAILY_MAX sets no limit' : `RELEASE_DAILY_MAX allows ${cap}`
+  return `in the last 24 hours: ${released} released, ${releasing} being released (${most})`
 }

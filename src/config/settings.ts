@@ -140,6 +140,11 @@ const syncSettings = {
     help: 'How long a source is kept after its copy was archived. 0 deletes it at once; the copy is then read back from memory, which proves little about the disk.',
     example: '72h',
   },
+  RELEASE_DAILY_MAX: {
+    reader: read.wholeNumber(0, 999_999_999),
+    help: 'How many sources may be released in any 24 hours, by all nodes together (set the same on each); 0 releases nothing, not set means any number.',
+    example: '500',
+  },
   FFPROBE_PATH: {
     fallback: 'ffprobe',
     reader: read.program,

@@ -134,6 +134,7 @@ export async function rehearseRecord(
         owner: 'doctor',
         leaseMs: 1000,
         releaseGraceMs: 0,
+        releaseDailyMax: null,
       }
       const outcome = await recordArchived(context, held ?? { id: 0, epoch: 0 })
       return held === null ? 'as far as an empty media table allows' : outcome

@@ -18,6 +18,8 @@ export interface WorkerContext {
   owner: string
   leaseMs: number
   releaseGraceMs: number
+  /** Sources that may be released in any 24 hours, by all workers together; null for any number. */
+  releaseDailyMax: number | null
 }
 
 /** A PostgreSQL array literal of whole numbers. */

@@ -1,6 +1,7 @@
 import { type AppError, isAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
-import { claimAbandoned, claimApproved, claimDueForRelease } from './claims.ts'
+import { claimDueForRelease } from './claim-due.ts'
+import { claimAbandoned, claimApproved } from './claims.ts'
 import type { Sql } from './connect.ts'
 import { arrayText, type Held, type Rejection, type WorkerContext } from './item-rows.ts'
 
@@ -17,7 +18,10 @@ export interface Items {
   claim(limit: number, held: readonly Held[]): Promise<Item[]>
   /** Items that a dead worker left in `publishing` or `withdrawing`. */
   claimAbandoned(limit: number, held: readonly Held[]): Promise<Item[]>
-  /** Archived items whose grace is over, as `releasing`; nothing while releases are paused or the disk is sick. */
+  /**
+   * Archived items whose grace is over, as `releasing`; nothing while releases are paused or the disk is sick, and no more
+   * than RELEASE_DAILY_MAX leaves room for.
+   */
   claimDue(limit: number, held: readonly Held[]): Promise<Item[]>
   /** Extends the leases. @returns the ids still held, and the database's clock */
   heartbeat(held: readonly Held[]): Promise<{ alive: Set<number>; databaseTimeMs: number }>

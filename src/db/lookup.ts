@@ -31,6 +31,20 @@ export async function countByState(
   return Object.fromEntries(rows.map((row) => [row.state, Number(row.count)]))
 }
 
+/** What counts towards RELEASE_DAILY_MAX now. */
+export async function releasesToday(
+  database: Database,
+): Promise<{ released: number; releasing: number }> {
+  const [row] = await database.run(
+    (sql) => sql<{ released: string; releasing: string }[]>`
+      select
+        (select count(*) from strongroom.items
+          where released_at > clock_timestamp() - interval '24 hours') as released,
+        (select count(*) from strongroom.items where state = 'releasing') as releasing`,
+  )
+  return { released: Number(row?.released), releasing: Number(row?.releasing) }
+}
+
 export interface ListedMedia {
   mediaId: number
   objectKey: string

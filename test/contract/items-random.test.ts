@@ -5,6 +5,7 @@ import type { Items } from '../../src/db/items.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
 import {
+  DAY_MS,
   EPOCH_MS,
   intentFor,
   type MediaChange,
@@ -52,7 +53,13 @@ const changes: readonly MediaChange[] = [
 ]
 
 type Command =
-  | { of: 'claims'; how: 'claim' | 'claimAbandoned' | 'claimDue'; owner: string; keep: boolean }
+  | {
+      of: 'claims'
+      how: 'claim' | 'claimAbandoned' | 'claimDue'
+      owner: string
+      keep: boolean
+      cap: number | null
+    }
   | { of: 'request'; number: number; owner: string; item: number }
   | { of: 'change'; number: number; media: number }
   | { of: 'elapse'; ms: number }
@@ -68,6 +75,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       how: fc.constantFrom('claim', 'claim', 'claimAbandoned', 'claimDue'),
       owner,
       keep: fc.boolean(),
+      cap: fc.constantFrom(null, null, 0, 1, 2),
     }),
   },
   {
@@ -91,7 +99,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       of: fc.constant('elapse' as const),
-      ms: fc.constantFrom(31_000, 61_000, 601_000),
+      ms: fc.constantFrom(31_000, 61_000, 601_000, 601_000, DAY_MS),
     }),
   },
   fc.record({
@@ -119,7 +127,7 @@ async function runCommand(store: Store, step: Command, known: Item[]): Promise<u
   switch (step.of) {
     case 'claims': {
       const held = step.keep ? known : []
-      const found = await store.worker(step.owner)[step.how](2, held)
+      const found = await store.worker(step.owner, step.cap)[step.how](2, held)
       // An UPDATE returns its rows in no promised order.
       found.sort((a, b) => a.id - b.id)
       known.unshift(...found)

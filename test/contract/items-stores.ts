@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { type Archives, openArchives } from '../../src/db/archives.ts'
 import { openBackend } from '../../src/db/backend.ts'
-import { openDatabase } from '../../src/db/connect.ts'
+import { type Database, openDatabase } from '../../src/db/connect.ts'
 import { type Items, openItems } from '../../src/db/items.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import type { Intent, Item } from '../../src/media.ts'
@@ -13,6 +13,7 @@ import type { Scope } from '../support/scopes.ts'
 
 export const LEASE_MS = 60_000
 export const GRACE_MS = 600_000
+export const DAY_MS = 86_400_000
 export const EPOCH_MS = Date.UTC(2026, 0, 15)
 
 /** What a suite sees of the tables; times only as what they mean now. */
@@ -45,7 +46,7 @@ export type MediaChange = Partial<
 export interface Store {
   archives: Archives
   archiveId: string
-  worker(owner: string): Items
+  worker(owner: string, releaseDailyMax?: number | null): Items
   /** @param id from 1 up, in order */
   addMedia(id: number, media?: MediaChange): Promise<void>
   changeMedia(id: number, change: MediaChange): Promise<void>
@@ -102,7 +103,8 @@ export async function simulatedStore(): Promise<Store> {
   return {
     archives,
     archiveId,
-    worker: (owner) => createSimItems({ ...binding, owner }, run),
+    worker: (owner, releaseDailyMax = null) =>
+      createSimItems({ ...binding, owner, releaseDailyMax }, run),
     async addMedia(id, media) {
       const rest = {
         userId: 7,
@@ -152,7 +154,10 @@ export async function simulatedStore(): Promise<Store> {
   }
 }
 
-export async function postgresStore(t: Scope): Promise<Store> {
+/** The store on PostgreSQL, with its own ways in. */
+export type PostgresStore = Store & { sql: TestSql; database: Database }
+
+export async function postgresStore(t: Scope): Promise<PostgresStore> {
   const { config, sql } = await withDatabase(t)
   await createBackendTables(sql)
   const database = openDatabase(config)
@@ -166,9 +171,11 @@ export async function postgresStore(t: Scope): Promise<Store> {
   await archives.insert(archiveId)
   const binding = { database, backend, archiveId, leaseMs: LEASE_MS, releaseGraceMs: GRACE_MS }
   return {
+    sql,
+    database,
     archives,
     archiveId,
-    worker: (owner) => openItems({ ...binding, owner }),
+    worker: (owner, releaseDailyMax = null) => openItems({ ...binding, owner, releaseDailyMax }),
     async addMedia(id, media) {
       await sql`insert into media (id, user_id, title, content_type, mime_type, object_key)
         values (${id}, 7, 'Title', 'video', 'video/mp4', '')`
@@ -178,7 +185,8 @@ export async function postgresStore(t: Scope): Promise<Store> {
     async elapse(ms) {
       const back = sql`${ms} * interval '1 ms'`
       await sql`update strongroom.items set lease_until = lease_until - ${back},
-        next_attempt_at = next_attempt_at - ${back}, release_due = release_due - ${back}`
+        next_attempt_at = next_attempt_at - ${back}, release_due = release_due - ${back},
+        released_at = released_at - ${back}`
     },
     seen: () => seenIn(sql),
     async clear() {

@@ -11,8 +11,10 @@ export interface SimWorker {
   owner: string
   leaseMs: number
   releaseGraceMs: number
+  releaseDailyMax: number | null
 }
 
+const DAY_MS = 86_400_000
 const CLAIMABLE: readonly ItemState[] = ['claimed', 'waiting', 'missing']
 const UNFINISHED: readonly ItemState[] = ['publishing', 'withdrawing']
 const SETTLED: readonly ItemState[] = [
@@ -99,15 +101,34 @@ export function claimAbandoned(worker: SimWorker, limit: number, held: readonly 
 export function claimDue(worker: SimWorker, limit: number, held: readonly Held[]) {
   const { tables, now } = worker
   if (!archiveIsSound(worker) || tables.archive?.releasePaused !== null) return []
-  return tables.items
-    .filter((item) => {
-      if (item.state === 'archived') return item.releaseDue !== null && item.releaseDue <= now()
-      return item.state === 'releasing' && item.nextAttemptAt <= now() && isFree(worker, item, held)
-    })
+  const room = roomUnderCap(worker, held)
+  const inOrder = tables.items
     .filter((item) => !tables.media.some((media) => stillNeeds(tables, media, item)))
     .sort((a, b) => Number(a.releaseDue) - Number(b.releaseDue))
-    .slice(0, limit)
-    .map((item) => Object.assign(takeOver(worker, item), { state: 'releasing' as const }))
+  const leftOver = inOrder
+    .filter(({ state, nextAttemptAt }) => state === 'releasing' && nextAttemptAt <= now())
+    .filter((item) => isFree(worker, item, held))
+    .slice(0, Math.min(limit, room.leftOver))
+  const due = inOrder
+    .filter(({ state, releaseDue }) => state === 'archived' && Number(releaseDue) <= now())
+    .slice(0, Math.min(limit - leftOver.length, room.due))
+  return [...leftOver, ...due].map((item) =>
+    Object.assign(takeOver(worker, item), { state: 'releasing' as const }),
+  )
+}
+
+function roomUnderCap(worker: SimWorker, held: readonly Held[]) {
+  const { tables, now, releaseDailyMax } = worker
+  const cap = releaseDailyMax ?? Number.POSITIVE_INFINITY
+  const released = tables.items.filter(
+    ({ releasedAt }) => releasedAt !== null && releasedAt > now() - DAY_MS,
+  )
+  const releasing = tables.items.filter(({ state }) => state === 'releasing')
+  const live = releasing.filter((item) => !isFree(worker, item, held))
+  return {
+    leftOver: Math.max(0, cap - released.length - live.length),
+    due: Math.max(0, cap - released.length - releasing.length),
+  }
 }
 
 /** Another live media row lives on the same object and is not archived itself. */

@@ -137,7 +137,8 @@ export async function startWorker(
   const disk = guardSyncs(withDevices(world, gatedDisk(world.disk, gate)), archives)
   const folders = createDurableFolders(disk)
   const volume = await openVolume({ disk, folders, archives, fileSystem: 'disk' })
-  const binding = { archiveId: volume.id, owner, leaseMs: LEASE_MS, releaseGraceMs: GRACE_MS }
+  const limits = { leaseMs: LEASE_MS, releaseGraceMs: GRACE_MS, releaseDailyMax: null }
+  const binding = { archiveId: volume.id, owner, ...limits }
   const items = createSimItems({ tables, now, ...binding }, run)
   const parts = {
     disk,

@@ -112,6 +112,7 @@ export async function openWorker(
     owner: crypto.randomUUID(),
     leaseMs: LEASE_MS,
     releaseGraceMs: options.releaseGraceMs ?? 0,
+    releaseDailyMax: null,
   })
   const probe = createProbe({ path: 'ffprobe' })
   const reports: ItemReport[] = []

@@ -1,0 +1,106 @@
+import type { Item } from '../media.ts'
+import { notDeleted } from './backend.ts'
+import type { Fragment, Sql } from './connect.ts'
+import { arrayText, type Held, type ItemRow, toItem, type WorkerContext } from './item-rows.ts'
+
+/** Each lost turn is another worker's claim that went through. */
+const TURNS = 10
+
+/** A claim's row, or one row without an id that tells whether it was this claim's turn. */
+type Answer = (ItemRow | { id: null }) & { my_turn: boolean }
+
+/**
+ * Claims items whose source is due to go, after those whose release a dead worker left: both take the same way, which
+ * starts with reading the archived file again.
+ *
+ * Under RELEASE_DAILY_MAX a claim never makes what was released in the last 24 hours plus what is being released exceed
+ * the cap, whoever claims at the same time: the statement counts, and raises the archive's number of claims only if it
+ * is still the one it saw when it counted.
+ */
+export async function claimDueForRelease(
+  context: WorkerContext,
+  limit: number,
+  held: readonly Held[],
+): Promise<Item[]> {
+  for (let turn = 1; turn <= TURNS; turn++) {
+    const rows = await context.database.settle((sql) => statement(sql, context, { limit, held }))
+    if (rows.some((row) => row.my_turn))
+      return rows.flatMap((row) => (row.id === null ? [] : [toItem(row)]))
+  }
+  return []
+}
+
+function statement(
+  sql: Sql,
+  context: WorkerContext,
+  { limit, held }: { limit: number; held: readonly Held[] },
+) {
+  const { owner, leaseMs } = context
+  const free = sql`(i.lease_until is null or i.lease_until < clock_timestamp()
+    or (i.lease_owner = ${owner} and not i.id = any(${arrayText(held.map((item) => item.id))}::bigint[])))`
+  const may = mayBeReleased(sql, context)
+  // The inner limits are known to the planner, which then walks the due items in order instead of sorting them all.
+  return sql<Answer[]>`
+    with ${roomUnderCap(sql, context, free)},
+      left_over as (
+        select id from (
+          select i.id from strongroom.items i
+          where i.state = 'releasing' and i.next_attempt_at <= clock_timestamp() and ${free} and ${may}
+          order by i.release_due limit ${limit} for no key update of i skip locked) l
+        limit (select left_over from room)),
+      due as (
+        select id from (
+          select i.id from strongroom.items i
+          where i.state = 'archived' and i.release_due <= clock_timestamp() and ${may}
+          order by i.release_due limit ${limit} for no key update of i skip locked) d
+        limit (select least(due, ${limit} - (select count(*) from left_over)) from room)),
+      claimed as (
+        update strongroom.items i set state = 'releasing', epoch = i.epoch + 1, lease_owner = ${owner},
+          lease_until = clock_timestamp() + ${leaseMs} * interval '1 ms', updated_at = clock_timestamp()
+        from (select id from left_over union all select id from due) chosen where i.id = chosen.id returning i.*)
+      select exists (select from turn) as my_turn, claimed.* from (select) one left join claimed on true`
+}
+
+/**
+ * `turn`: a row if this claim may go through; `room`: how many of each sort it may take. What another worker is releasing
+ * takes room from all, what a dead one left takes it from what would be new.
+ */
+function roomUnderCap(sql: Sql, context: WorkerContext, free: Fragment): Fragment {
+  const { releaseDailyMax: cap, archiveId } = context
+  if (cap === null)
+    return sql`turn as (select), room as (select null::bigint as left_over, null::bigint as due)`
+  return sql`
+    turn as (
+      update strongroom.archives a set release_claims = a.release_claims + 1
+      where a.id = ${archiveId}
+        and a.release_claims = (select seen.release_claims from strongroom.archives seen where seen.id = ${archiveId})
+      returning a.id),
+    room as (
+      select greatest(0, ${cap}::bigint - released.count - releasing.live) as left_over,
+        greatest(0, ${cap}::bigint - released.count - releasing.count) as due
+      from (select count(*) from strongroom.items
+          where released_at > clock_timestamp() - interval '24 hours') released,
+        (select count(*), count(*) filter (where not ${free}) as live from strongroom.items i
+          where i.state = 'releasing') releasing)`
+}
+
+/**
+ * Nothing goes while releases are paused or the disk is sick, and a source stays while another live media row with the
+ * same key is not archived. R2 treats keys that are equal in NFC as one object, hence the three spellings.
+ */
+function mayBeReleased(sql: Sql, { archiveId, backend }: WorkerContext): Fragment {
+  const { mediaTable, mediaColumns, status } = backend.mapping
+  return sql`exists (select from turn)
+    and exists (select from strongroom.archives
+      where id = ${archiveId} and sick_at is null and release_paused_at is null)
+    and not exists (
+      select from ${sql(mediaTable)} m
+      where m.${sql(mediaColumns.object_key)} in
+          (i.object_key, normalize(i.object_key, nfc), normalize(i.object_key, nfd))
+        and m.${sql(mediaColumns.id)} <> i.media_id and ${notDeleted(sql, backend)}
+        and m.${sql(mediaColumns.status)} <> ${status.archived}
+        and not exists (select from strongroom.items other
+          where other.media_id = m.${sql(mediaColumns.id)}
+            and other.state in ('archived', 'releasing', 'released', 'source_differs', 'kept')
+            and normalize(other.object_key, nfc) = normalize(i.object_key, nfc)))`
+}
