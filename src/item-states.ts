@@ -15,7 +15,7 @@ interface StateMeaning {
 export const ITEM_STATES = {
   claimed: {
     sentence: 'A worker is fetching and checking it.',
-    next: ['publishing', 'waiting', 'missing', 'held', 'rejected'],
+    next: ['publishing', 'waiting', 'missing', 'held', 'rejected', 'withdrawn'],
     open: true,
     machine: true,
   },
@@ -27,14 +27,14 @@ export const ITEM_STATES = {
   },
   waiting: {
     sentence: 'Something failed for now; it is tried again by itself at the time shown.',
-    next: ['claimed', 'held'],
+    next: ['claimed', 'held', 'withdrawn'],
     open: true,
     machine: true,
   },
   missing: {
     sentence:
       'The bucket has no object under this key. It is asked again from time to time; upload it again or close the row.',
-    next: ['claimed'],
+    next: ['claimed', 'withdrawn'],
     open: true,
     machine: false,
   },
@@ -60,7 +60,7 @@ export const ITEM_STATES = {
   },
   withdrawn: {
     sentence:
-      'The media row changed while it was being archived; the copy lies in .strongroom/withdrawn and the source was not touched.',
+      'The media row was no longer approved when it was to be archived. A copy, if one was made, lies in .strongroom/withdrawn; the source was not touched. Approved again, it is archived afresh.',
     next: [],
     open: false,
     machine: false,

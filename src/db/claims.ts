@@ -9,7 +9,8 @@ import { arrayText, type Held, type ItemRow, toItem, type WorkerContext } from '
  * Claims approved rows. The upsert's own WHERE decides between claimers: SKIP LOCKED on the media row would not, because
  * that row does not change while an item is worked on.
  *
- * A row that has no open item opens its next generation if key, size or approval time differ from the latest one's.
+ * A row that has no open item opens its next generation if key, size or approval time differ from the latest one's, or
+ * if that one was withdrawn: the approval is back.
  * An open item is taken over when it is due and its lease is over — or is our own from a claim whose answer was lost.
  */
 export async function claimApproved(
@@ -62,6 +63,7 @@ function claimStatement(
           when i.id is null then true
           when i.state in ('claimed', 'waiting', 'missing') then ${free} and i.next_attempt_at <= clock_timestamp()
           when i.state in ('publishing', 'withdrawing') then false
+          when i.state = 'withdrawn' then true
           else (i.object_key, i.declared_bytes, i.approved_at) is distinct from
             (${column('object_key')}::text, nullif(${column('file_size', 'bigint')}, 0)::bigint, ${column('approved_at')}::timestamptz)
         end

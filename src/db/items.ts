@@ -7,7 +7,13 @@ import { arrayText, type Held, type Rejection, type WorkerContext } from './item
 
 export type { Held, Rejection, WorkerContext } from './item-rows.ts'
 
-import { markReapproved, recordArchived, recordRejected, recordReleased } from './records.ts'
+import {
+  closeUnapproved,
+  markReapproved,
+  recordArchived,
+  recordRejected,
+  recordReleased,
+} from './records.ts'
 
 /**
  * The protocol's writes, one statement each. All of them may be repeated: they name the item's epoch and tell what
@@ -45,6 +51,8 @@ export interface Items {
   ): Promise<boolean>
   /** Current epochs, and whether somebody's lease is running, for the sweep of temporary files. */
   current(ids: readonly number[]): Promise<Map<number, { epoch: number; leased: boolean }>>
+  /** Open items that nobody works on and whose media row is no longer approved become `withdrawn`. */
+  closeUnapproved(): Promise<number[]>
   /** Sets media rows that were approved again although exactly this version is archived back to archived. */
   markReapproved(): Promise<number[]>
 }
@@ -97,6 +105,7 @@ export function openItems(context: WorkerContext): Items {
       return rows.length === 1
     },
     current: (ids) => current(context, ids),
+    closeUnapproved: () => closeUnapproved(context),
     markReapproved: () => markReapproved(context),
   }
 }

@@ -123,6 +123,28 @@ export async function recordReleased(
 }
 
 /**
+ * A row that lost its approval before anything of it was published is never claimed again: its item would stay open for
+ * ever. The epoch fences a worker that sleeps over the end of its lease. @returns the media ids
+ */
+export async function closeUnapproved({ database, backend }: WorkerContext): Promise<number[]> {
+  const { mediaTable, mediaColumns, status } = backend.mapping
+  const rows = await database.settle(
+    (sql) => sql<{ media_id: string }[]>`
+      update strongroom.items i set state = 'withdrawn', epoch = i.epoch + 1, archive_path = null,
+        lease_owner = null, lease_until = null, error_code = null,
+        error_message = 'the media row is no longer approved', updated_at = clock_timestamp()
+      where i.state in ('claimed', 'waiting', 'missing')
+        and (i.lease_until is null or i.lease_until < clock_timestamp())
+        and not exists (
+          select from ${sql(mediaTable)} m
+          where m.${sql(mediaColumns.id)} = i.media_id and m.${sql(mediaColumns.status)} = ${status.approved}
+            and ${notDeleted(sql, backend)})
+      returning i.media_id`,
+  )
+  return rows.map((row) => Number(row.media_id))
+}
+
+/**
  * A media row that was approved again while exactly this version (key, size, approval time) is archived needs no
  * download: its status is set back to archived.
  */

@@ -47,7 +47,7 @@ async function planRow(
     archivePath: null,
     sizeBytes: null,
   })
-  if (state !== null && !['claimed', 'waiting', 'missing'].includes(state))
+  if (state !== null && !['claimed', 'waiting', 'missing', 'withdrawn'].includes(state))
     return entry('leave', `its item is ${state}`)
   try {
     const facts = await parts.bucket.head(media.objectKey, parts.signal)

@@ -59,6 +59,7 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
       await giveBack(parts, abandoned)
     }
   }
+  found.withdrawn += (await parts.items.closeUnapproved()).length
   found.reapproved = (await parts.items.markReapproved()).length
   found.temporariesRemoved = await sweepTemporaries(parts)
   return found

@@ -64,7 +64,7 @@ type Command =
   | { of: 'change'; number: number; media: number }
   | { of: 'elapse'; ms: number }
   | { of: 'archives'; how: 'latchSick' | 'clearSick' | 'pauseRelease' | 'resumeRelease' }
-  | { of: 'markReapproved' }
+  | { of: 'markReapproved' | 'closeUnapproved' }
 
 const owner = fc.constantFrom('a', 'b')
 const command: fc.Arbitrary<Command> = fc.oneof(
@@ -106,7 +106,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     of: fc.constant('archives' as const),
     how: fc.constantFrom('latchSick', 'clearSick', 'pauseRelease', 'resumeRelease'),
   }),
-  fc.record({ of: fc.constant('markReapproved' as const) }),
+  fc.record({ of: fc.constantFrom('markReapproved', 'closeUnapproved') }),
 )
 
 /** Runs the commands on one store and notes every answer and every row after it. */
@@ -144,7 +144,8 @@ async function runCommand(store: Store, step: Command, known: Item[]): Promise<u
     case 'archives':
       return store.archives[step.how]('by hand')
     case 'markReapproved':
-      return (await store.worker('a').markReapproved()).sort()
+    case 'closeUnapproved':
+      return (await store.worker('a')[step.of]()).sort()
   }
 }
 

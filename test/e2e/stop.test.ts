@@ -124,4 +124,26 @@ describe('a signal', { concurrency: 2 }, () => {
     assert.deepEqual({ archived, left }, { archived: 1, left: 2 })
     await assertTakenOver(service)
   })
+
+  test('SIGTERM during recovery gives back what was not recovered yet', async (t) => {
+    const service = await withService(t)
+    await service.approve(4)
+    const first = await service.run(ONCE)
+    assert.equal(first.code, 0, story(first))
+    // As if their workers had died between publishing and recording.
+    await service.sql`
+      update media set status = 'approved', archive_path = null, archived_at = null, checksum_sha256 = null`
+    await service.sql`delete from audit_logs`
+    await service.sql`update strongroom.items set state = 'publishing', archived_at = null, release_due = null`
+    await service.expireLeases()
+    const running = service.start(ONCE, { STRONGROOM_HALT: 'recorded:SIGSTOP' })
+    await running.stoppedAt('recorded')
+    running.kill('SIGTERM')
+    running.kill('SIGCONT')
+    const ended = await running.ended
+    assert.equal(ended.code, 1, story(ended))
+    const recorded = summaryOf(ended).reconciled?.recorded ?? 0
+    assert.ok(recorded > 0 && recorded < 4, story(ended))
+    await assertTakenOver(service)
+  })
 })

@@ -42,6 +42,7 @@ function mayClaim(worker: SimWorker, media: MediaRecord, held: readonly Held[]):
   if (CLAIMABLE.includes(item.state))
     return isFree(worker, item, held) && item.nextAttemptAt <= worker.now()
   if (UNFINISHED.includes(item.state)) return false
+  if (item.state === 'withdrawn') return true
   return !isSameVersion(item, media)
 }
 

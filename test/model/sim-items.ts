@@ -74,6 +74,7 @@ export function createSimItems(worker: SimWorker, run: RunStatement): Items {
           ]),
         )
       }),
+    closeUnapproved: () => run('closeUnapproved', () => closeUnapproved(worker)),
     markReapproved: () => run('markReapproved', () => markReapproved(tables)),
   }
 }
@@ -123,6 +124,26 @@ function putBack({ now }: SimWorker, row: ItemRecord, to: PutBack): boolean {
   row.state = to.state
   row.nextAttemptAt = now() + (to.state === 'held' ? 0 : to.delayMs)
   return explain(row, to.error)
+}
+
+function closeUnapproved({ tables, now }: SimWorker): number[] {
+  const isApproved = (mediaId: number) =>
+    tables.media.some(
+      ({ id, status, deleted }) => id === mediaId && status === 'approved' && !deleted,
+    )
+  const closed = tables.items.filter(
+    (row) =>
+      isIn(row, 'claimed', 'waiting', 'missing') &&
+      (row.leaseUntil === null || row.leaseUntil < now()) &&
+      !isApproved(row.mediaId),
+  )
+  for (const row of closed) {
+    endLease(row)
+    Object.assign(row, { state: 'withdrawn', epoch: row.epoch + 1, archivePath: null })
+    row.errorCode = null
+    row.errorMessage = 'the media row is no longer approved'
+  }
+  return closed.map(({ mediaId }) => mediaId)
 }
 
 function markReapproved(tables: SimTables): number[] {
