@@ -21,6 +21,7 @@ interface Run {
   abort: AbortSignal
 }
 
+const FIRST_RETRY_MS = 1_000
 const RETRY_MS = 15_000
 
 /**
@@ -122,13 +123,13 @@ async function openWhenReachable(
   run: Run,
   links: Links,
 ): Promise<SyncService | null> {
-  while (!run.drain.aborted) {
+  for (let wait = FIRST_RETRY_MS; !run.drain.aborted; wait = Math.min(wait * 2, RETRY_MS)) {
     try {
       return await openSync(config, run.program, links)
     } catch (error) {
       if (!isAppError(error, 'DB_UNAVAILABLE', 'DB_UNKNOWN')) throw error
       run.program.log.error({ error }, 'waiting for the database')
-      await pauseUnlessStopped(RETRY_MS, run.drain)
+      await pauseUnlessStopped(wait, run.drain)
     }
   }
   return null

@@ -22,7 +22,7 @@ export interface PostgresCoordinates {
 
 export interface RunningPostgres extends PostgresCoordinates {
   /** `immediate` is what a crash of the server is to its clients; both keep what was committed. */
-  restart(how: 'immediate' | 'fast'): Promise<void>
+  restart(how: 'immediate' | 'fast', whileDown?: () => Promise<void>): Promise<void>
   stop(): Promise<void>
 }
 
@@ -65,8 +65,9 @@ function running(cluster: Cluster, first: ChildProcess, password: string): Runni
     port: cluster.port,
     user: 'strongroom',
     password,
-    async restart(how) {
+    async restart(how, whileDown = async () => {}) {
       await end(server, how === 'immediate' ? 'SIGQUIT' : 'SIGINT')
+      await whileDown()
       server = await startServer(cluster)
     },
     async stop() {
