@@ -35,6 +35,9 @@ export async function moveAside(
     const target = `${to}/${basename(from)}`
     await disk.rename(from, target)
     await undoIfLate(parts, item, { from, target, inode: meant.inode })
+    // A crash during an earlier try may have kept both names, and renaming one file to itself does nothing (POSIX).
+    const left = await disk.stat(from)
+    if (left?.inode === meant.inode) await disk.unlink(from)
   }
   await disk.syncFolder(to)
   for (const folder of new Set(paths.map(dirname)))

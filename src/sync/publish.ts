@@ -136,7 +136,10 @@ async function takeBack(
   const mine = await disk.stat(sidecar)
   const there = await disk.stat(target)
   leases.assertAlive(item)
-  if (mine !== null && mine.inode === there?.inode) await disk.unlink(target)
+  if (mine === null || mine.inode !== there?.inode) return
+  await disk.unlink(target)
+  // Before the next intent forgets this name: a power cut must not bring the sidecar back.
+  await disk.syncFolder(dirname(target))
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { SimDisk } from '../support/sim-disk.ts'
 import { changesSomething, describe, type Gate, type Operation } from './gate.ts'
-import { type Evidence, violations } from './invariants.ts'
+import { type Evidence, orphans, undescribedFiles, violations } from './invariants.ts'
 import { latestItem } from './sim-claims.ts'
 import type { ItemRecord, SimTables } from './sim-tables.ts'
 import { crashedWorld, GRACE_MS, LEASE_MS, startWorker, type Worker, type World } from './world.ts'
@@ -104,8 +104,12 @@ export async function recover(world: World, scenario: Scenario, where: string): 
 
 /** What is believed at the end must outlive a power cut too. */
 function judgeDurable(world: World, where: string): void {
-  for (const left of crashStates(world, 2, 1))
-    judge({ ...world, ...left }, `${where}, then a power cut`)
+  for (const left of crashStates(world, 2, 1)) {
+    const after = { ...world, ...left }
+    judge(after, `${where}, then a power cut`)
+    const found = [...orphans(evidenceOf(after))]
+    if (found.length > 0) throw new Violation(found, `${where}, then a power cut`)
+  }
 }
 
 export async function finish(
@@ -119,12 +123,9 @@ export async function finish(
   }
   world.clock.ms += GRACE_MS + 1_000
   await worker.cycle()
-  // Whatever was spoiled has been fetched again by now, or is told to be lost.
-  for (const { archivePath, state } of world.tables.items)
-    if (state !== 'lost') world.damaged.delete(archivePath ?? '')
   judge(world, `${where}, at the end`)
   judgeDurable(world, `${where}, at the end`)
-  const found = unsettled(world, scenario.ends(world))
+  const found = [...unsettled(world, scenario.ends(world)), ...orphans(evidenceOf(world))]
   if (found.length > 0) throw new Violation(found, where)
 }
 
@@ -280,6 +281,8 @@ export async function everyKill(scenario: Scenario, budget: Budget): Promise<Exp
     const where = `killed before operation ${at}: ${describe(killed)}`
     explored.moments += 1
     judge(world, where)
+    const undescribed = [...undescribedFiles(evidenceOf(world))]
+    if (undescribed.length > 0) throw new Violation(undescribed, where)
     await recoverWithPowerCuts(world, scenario, { ...budget, explored, where })
   }
 }

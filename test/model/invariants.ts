@@ -10,7 +10,8 @@ export interface Evidence {
   tables: SimTables
   bucket: BucketState
   foreign: Map<string, Buffer>
-  damaged: Set<string>
+  /** Files that the disk itself has spoiled: their archived paths and inodes. */
+  damaged: Map<string, number>
 }
 
 const RECORDED = ['archived', 'releasing', 'released', 'source_differs']
@@ -42,8 +43,9 @@ function* sourcesGoneWithoutCopy({ bucket, tree }: Evidence): Iterable<string> {
 function* falselyArchived({ tables, tree, bucket, damaged }: Evidence): Iterable<string> {
   for (const item of tables.items.filter(({ state }) => RECORDED.includes(state))) {
     const path = item.archivePath ?? '(none)'
-    if (damaged.has(path)) continue
     const file = tree.get(path)
+    if (isDamaged(damaged, path, file) || (damaged.has(path) && item.state === 'releasing'))
+      continue
     const version = bucket.uploaded.find(({ etag }) => etag === item.intent?.source.etag)
     const who = `item ${item.id} is ${item.state}`
     if (file === undefined) yield `I2: ${who}, but ${path} is not there`
@@ -61,6 +63,14 @@ function* falselyArchived({ tables, tree, bucket, damaged }: Evidence): Iterable
     else if (media.checksum !== item.intent?.sha256)
       yield `I2: media row ${media.id} has another hash`
   }
+}
+
+function isDamaged(
+  damaged: Evidence['damaged'],
+  path: string,
+  file: SimEntry | undefined,
+): boolean {
+  return file !== undefined && damaged.get(path) === file.inode
 }
 
 function sidecarFault(file: SimEntry | undefined, item: ItemRecord): string | null {
@@ -134,7 +144,7 @@ function* badFinalNames({ tree, bucket, foreign, damaged }: Evidence): Iterable<
     if (file.kind === 'folder' || !isFinal(path) || foreign.has(path)) continue
     if (path.endsWith('.json')) {
       if (parseSealed(file.content) === null) yield `I4: the sidecar ${path} is torn`
-    } else if (!damaged.has(path) && !whole.has(hash(file.content)))
+    } else if (!isDamaged(damaged, path, file) && !whole.has(hash(file.content)))
       yield `I4: ${path} shows partial bytes`
   }
 }
@@ -160,6 +170,23 @@ function* falselyRejected({ tables, errors, bucket }: Evidence): Iterable<string
     const versions = bucket.uploaded.filter(({ key }) => key === item.objectKey)
     if (!told || !copy || !versions.some(({ bytes }) => bytes.equals(copy.content)))
       yield `I7: item ${item.id} is rejected without a whole copy and a report`
+  }
+}
+
+/** @returns what readers would see of a file that has no description, in a world that is not torn by a power cut */
+export function* undescribedFiles({ tree, foreign }: Evidence): Iterable<string> {
+  for (const [path, { kind }] of tree) {
+    if (kind === 'folder' || !isFinal(path) || path.endsWith('.json') || foreign.has(path)) continue
+    if (!tree.has(`${path}.json`)) yield `I2: ${path} is seen without its sidecar`
+  }
+}
+
+/** @returns final names that no item owns, in a world where all work is done */
+export function* orphans({ tree, foreign, tables }: Evidence): Iterable<string> {
+  const owned = new Set(tables.items.map(({ archivePath }) => archivePath))
+  for (const [path, { kind }] of tree) {
+    if (kind === 'folder' || !isFinal(path) || foreign.has(path)) continue
+    if (!owned.has(path.replace(/\.json$/, ''))) yield `I9: ${path} belongs to no item`
   }
 }
 

@@ -27,7 +27,7 @@ export async function spoil(world: World, path: string): Promise<void> {
   await file.write(content)
   await file.seal(0o644)
   await disk.syncFolder(path.slice(0, path.lastIndexOf('/')))
-  world.damaged.add(path)
+  world.damaged.set(path, disk.tree().get(path)?.inode ?? 0)
 }
 
 /** Another volume comes in the archive's place, or goes again: the same tree under another marker. */

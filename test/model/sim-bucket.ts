@@ -31,24 +31,32 @@ export interface BucketState {
   deletions: Deletion[]
   /** Mode A: a DELETE with If-Match is conditional. Mode C: the condition is ignored. */
   honoursIfMatch: boolean
+  /** What the way to the store does to the next downloads, each once. */
+  flaws: ('cut' | 'flip')[]
 }
 
 export function emptyBucket(honoursIfMatch: boolean): BucketState {
-  return { live: new Map(), uploaded: [], deletions: [], honoursIfMatch }
+  return { live: new Map(), uploaded: [], deletions: [], honoursIfMatch, flaws: [] }
 }
 
 export function copyBucket(state: BucketState): BucketState {
-  const { live, uploaded, deletions, honoursIfMatch } = state
+  const { live, uploaded, deletions, honoursIfMatch, flaws } = state
   return {
     live: new Map(live),
     uploaded: [...uploaded],
     deletions: [...deletions],
     honoursIfMatch,
+    flaws: [...flaws],
   }
 }
 
 /** What the backend's users do: a new version replaces the one under its key. */
-export function upload(state: BucketState, key: string, content: string | Buffer, atMs: number) {
+export function upload(
+  state: BucketState,
+  key: string,
+  content: string | Buffer,
+  atMs: number,
+): Version {
   const bytes = Buffer.from(content)
   const version: Version = {
     key,
@@ -92,11 +100,13 @@ export function createSimBucket(state: BucketState, gate: Gate, witness: Witness
       run('get', key, () => {
         const version = state.live.get(key)
         if (version === undefined) throw new AppError('OBJECT_MISSING', `no object "${key}"`)
-        const { etag, bytes } = version
-        if (etag !== ifMatch) throw new AppError('OBJECT_CHANGED', `"${key}" was replaced`)
+        const { etag } = version
+        const bytes = flawed(version.bytes, state.flaws.shift())
+        if (ifMatch !== undefined && etag !== ifMatch)
+          throw new AppError('OBJECT_CHANGED', `"${key}" was replaced`)
         const half = bytes.byteLength >> 1
         const body = Readable.from([bytes.subarray(0, half), bytes.subarray(half)])
-        return { sizeBytes: bytes.byteLength, etag, body }
+        return { sizeBytes: version.bytes.byteLength, etag, body }
       }),
     partBytes: (key) => run('partBytes', key, () => null),
     delete: (key, options) =>
@@ -121,6 +131,14 @@ export function createSimBucket(state: BucketState, gate: Gate, witness: Witness
     openSockets: () => 0,
     close: () => {},
   }
+}
+
+function flawed(bytes: Buffer, flaw: 'cut' | 'flip' | undefined): Buffer {
+  if (flaw === undefined) return bytes
+  if (flaw === 'cut') return bytes.subarray(0, bytes.byteLength - 1)
+  const flipped = Buffer.from(bytes)
+  flipped[0] = (flipped[0] ?? 0) ^ 1
+  return flipped
 }
 
 function factsOf(version: Version | undefined): ObjectFacts | null {

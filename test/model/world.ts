@@ -32,8 +32,8 @@ export interface World {
   layout: string
   /** What others put into the archive; it must stay as it is. */
   foreign: Map<string, Buffer>
-  /** Archived paths whose bytes the disk itself has spoiled. */
-  damaged: Set<string>
+  /** Archived paths whose bytes the disk itself has spoiled, and their inodes then. */
+  damaged: Map<string, number>
   /** Final names lie on another file system than the marker. */
   onAnotherDevice: boolean
   /** Errors that no one foresaw: each is a bug. */
@@ -53,7 +53,7 @@ export function newWorld(
     bucket: emptyBucket(options.honoursIfMatch ?? true),
     layout: '{year}/{month}/{filename}',
     foreign: new Map(),
-    damaged: new Set(),
+    damaged: new Map(),
     onAnotherDevice: false,
     bugs: [],
   }
@@ -71,7 +71,7 @@ export function crashedWorld(world: World, left: { disk: SimDisk; errorDisk: Sim
     tables: structuredClone(world.tables),
     bucket: copyBucket(world.bucket),
     foreign: new Map(world.foreign),
-    damaged: new Set(world.damaged),
+    damaged: new Map(world.damaged),
   }
 }
 
