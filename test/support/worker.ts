@@ -11,6 +11,7 @@ import { createLog, type Log } from '../../src/log.ts'
 import type { Bucket } from '../../src/storage/bucket.ts'
 import { type Disk, openDisk } from '../../src/storage/disk.ts'
 import { createDurableFolders } from '../../src/storage/folders.ts'
+import { guardSyncs } from '../../src/sync/guard.ts'
 import { createLeases } from '../../src/sync/leases.ts'
 import type { Parts, Policy, Reached } from '../../src/sync/parts.ts'
 import { type Reconciled, reconcile } from '../../src/sync/reconcile.ts'
@@ -101,9 +102,9 @@ export async function openWorker(
   options: WorkerOptions = {},
 ): Promise<Worker> {
   const { log, lines } = listeningLog()
-  const disk = (options.disk ?? same)(await openDisk(site.archiveDir))
-  const folders = createDurableFolders(disk)
   const { database, archives } = site
+  const disk = guardSyncs((options.disk ?? same)(await openDisk(site.archiveDir)), archives)
+  const folders = createDurableFolders(disk)
   const volume = await openVolume({ disk, folders, archives, fileSystem: 'disk' })
   const items = openItems({
     database,
