@@ -39,7 +39,8 @@ function statement(
   const free = sql`(i.lease_until is null or i.lease_until < clock_timestamp()
     or (i.lease_owner = ${owner} and not i.id = any(${arrayText(held.map((item) => item.id))}::bigint[])))`
   const may = mayBeReleased(sql, context)
-  // The inner limits are known to the planner, which then walks the due items in order instead of sorting them all.
+  // An index can be searched for now(), but not for clock_timestamp(); here both are the same, for the transaction is this
+  // statement. The inner limits are known to the planner, which then walks the due items in order instead of sorting them.
   return sql<Answer[]>`
     with ${roomUnderCap(sql, context, free)},
       left_over as (
@@ -51,7 +52,7 @@ function statement(
       due as (
         select id from (
           select i.id from strongroom.items i
-          where i.state = 'archived' and i.release_due <= clock_timestamp() and ${may}
+          where i.state = 'archived' and i.release_due <= now() and ${may}
           order by i.release_due limit ${limit} for no key update of i skip locked) d
         limit (select least(due, ${limit} - (select count(*) from left_over)) from room)),
       claimed as (
@@ -79,7 +80,7 @@ function roomUnderCap(sql: Sql, context: WorkerContext, free: Fragment): Fragmen
       select greatest(0, ${cap}::bigint - released.count - releasing.live) as left_over,
         greatest(0, ${cap}::bigint - released.count - releasing.count) as due
       from (select count(*) from strongroom.items
-          where released_at > clock_timestamp() - interval '24 hours') released,
+          where released_at > now() - interval '24 hours') released,
         (select count(*), count(*) filter (where not ${free}) as live from strongroom.items i
           where i.state = 'releasing') releasing)`
 }

@@ -39,7 +39,7 @@ export async function releasesToday(
     (sql) => sql<{ released: string; releasing: string }[]>`
       select
         (select count(*) from strongroom.items
-          where released_at > clock_timestamp() - interval '24 hours') as released,
+          where released_at > now() - interval '24 hours') as released,
         (select count(*) from strongroom.items where state = 'releasing') as releasing`,
   )
   return { released: Number(row?.released), releasing: Number(row?.releasing) }
