@@ -15,7 +15,12 @@ describe('workers side by side', { concurrency: 2 }, () => {
     const service = await withService(t, { env: { BATCH_SIZE: '10', RELEASE_GRACE: '0' } })
     await service.migrate()
     await service.approve(200)
-    const both = await Promise.all([service.run(ONCE), service.run(ONCE)])
+    const halted = { STRONGROOM_HALT: 'claimed:SIGSTOP' }
+    const workers = [service.start(ONCE, halted), service.start(ONCE, halted)]
+    // A busy machine may start one of them seconds after the other.
+    for (const worker of workers) await worker.stoppedAt('claimed')
+    for (const worker of workers) worker.kill('SIGCONT')
+    const both = await Promise.all(workers.map(({ ended }) => ended))
     for (const ended of both) {
       assert.equal(ended.code, 0, story(ended))
       const { archived } = summaryOf(ended).items

@@ -32,6 +32,11 @@ afterEach(async () => {
   assert.deepEqual(left, [], 'no child and no timer is left')
 })
 
+/** Node adds this variable to every child of a process whose coverage is measured. */
+function isOfTheTool(line: string): boolean {
+  return !line.startsWith('NODE_V8_COVERAGE=')
+}
+
 describe('a tool', () => {
   test('gets its arguments as they are: no shell reads them', async () => {
     const args = ['%s\\n', '$HOME', '`id`', '; rm -rf /', '*', "'", '\n', '--', '-x']
@@ -43,7 +48,8 @@ describe('a tool', () => {
     process.env.STRONGROOM_TEST_SECRET = 'secret'
     const ran = await runTool(tool('env', { env: { PATH, GIVEN: '1' } }))
     delete process.env.STRONGROOM_TEST_SECRET
-    assert.equal(ran.kind === 'exited' && ran.stdout, `PATH=${PATH}\nGIVEN=1\n`)
+    const seen = ran.kind === 'exited' ? ran.stdout.split('\n').filter(isOfTheTool) : []
+    assert.deepEqual(seen, [`PATH=${PATH}`, 'GIVEN=1', ''])
   })
 
   test('finds nothing on its standard input', async () => {
