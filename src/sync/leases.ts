@@ -1,6 +1,7 @@
 import type { Held, Items } from '../db/items.ts'
 import { AppError, toAppError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import type { Item } from '../media.ts'
 
 /** The leases that this process holds, waiting items' too, kept alive by one heartbeat for all of them. */
 export interface Leases {
@@ -104,5 +105,20 @@ export function createLeases(options: {
     stop() {
       if (timer !== null) clearInterval(timer)
     },
+  }
+}
+
+/** Those items that are still held become free for the next pass at once, in the state they are in. Never throws. */
+export async function giveBack(
+  { items, leases, log }: { items: Pick<Items, 'yield'>; leases: Leases; log: Log },
+  taken: readonly Item[],
+): Promise<void> {
+  for (const item of taken) {
+    if (!leases.held().some(({ id, epoch }) => id === item.id && epoch === item.epoch)) continue
+    leases.drop(item)
+    await items.yield(item, null, 0).catch((error: unknown) => {
+      const told = { item: item.id, error: toAppError(error) }
+      log.warn(told, 'the lease could not be given back; it runs out')
+    })
   }
 }

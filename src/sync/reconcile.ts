@@ -1,8 +1,10 @@
+import { dirname } from 'node:path'
 import { isAppError, toAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
 import { quarantine } from './aside.ts'
 import { makeDurable } from './filed.ts'
+import { giveBack } from './leases.ts'
 import type { Parts } from './parts.ts'
 import { record, withdraw } from './record.ts'
 import { readSidecar } from './sidecar-file.ts'
@@ -65,20 +67,6 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
   return found
 }
 
-/** Those that this pass did not come to are free for the next one at once. */
-async function giveBack({ items, leases, log }: ReconcileParts, abandoned: Item[]): Promise<void> {
-  for (const item of abandoned) {
-    if (!leases.held().some((held) => held.id === item.id && held.epoch === item.epoch)) continue
-    leases.drop(item)
-    await items.yield(item, null, 0).catch((error: unknown) => {
-      log.warn(
-        { item: item.id, error: toAppError(error) },
-        'the lease could not be given back; it runs out',
-      )
-    })
-  }
-}
-
 type Recovery = 'recorded' | 'restarted' | 'withdrawn' | 'failed'
 
 async function recoverItem(parts: ReconcileParts, item: Item): Promise<Recovery> {
@@ -109,6 +97,7 @@ async function recover(parts: ReconcileParts, item: Item): Promise<Recovery> {
   const sha256 = await hashIfThere(parts, path)
   if (sha256 !== intent.sha256) {
     await quarantineOwn(parts, item, { path, sha256 })
+    await syncIfThere(parts, dirname(path))
     await items.restart(item)
     return 'restarted'
   }
@@ -123,6 +112,14 @@ async function hashIfThere({ disk }: ReconcileParts, path: string): Promise<stri
     if (isAppError(error, 'FILE_MISSING')) return null
     throw error
   }
+}
+
+/**
+ * The worker that crashed may have taken names away here. After `restart` nobody looks for them any more, so they must not
+ * come back with a power cut.
+ */
+async function syncIfThere({ disk }: ReconcileParts, folder: string): Promise<void> {
+  if ((await disk.stat(folder)) !== null) await disk.syncFolder(folder)
 }
 
 /**
