@@ -10,8 +10,9 @@ import type { ReleaseOutcome } from './report.ts'
 import { writeSidecar } from './sidecar-file.ts'
 
 /**
- * The archived copy is damaged or gone. If the bucket still has the archived version, it is fetched again and put in its
- * place, and what was there goes to quarantine; otherwise the item is `lost`, loudly. The source is never deleted here.
+ * The archived copy is damaged, unreadable or gone. If the bucket still has the archived version, it is fetched again and
+ * put in its place, and what was there goes to quarantine; otherwise the item is `lost`, loudly, unless the disk only
+ * fails to read it. The source is never deleted here.
  */
 export async function heal(
   parts: ReleaseParts,
@@ -30,6 +31,15 @@ export async function heal(
   )
   const facts = await bucket.head(intent.source.key, signal)
   if (facts === null || facts.etag !== intent.source.etag) {
+    // What cannot be read today may be read once the disk is well; only what was read and is wrong is known to be lost.
+    if (damage.code === 'DISK_SICK') {
+      const mine = await items.keepSource(item, {
+        state: 'archived',
+        error: damage,
+        delayMs: retryMs,
+      })
+      return mine ? 'kept' : 'stale'
+    }
     const error = new AppError(
       'FILE_MISSING',
       `${damage.message}, and the bucket no longer has the version`,

@@ -2,6 +2,7 @@ import { AppError, isAppError, toAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
 import { makeDurable } from './filed.ts'
 import { heal } from './heal.ts'
+import { giveBack } from './leases.ts'
 import type { ReleaseParts } from './parts.ts'
 import { assertOnVolume } from './record.ts'
 import type { ReleaseOutcome } from './report.ts'
@@ -43,6 +44,7 @@ export async function releaseDue(
         assertNoMassChange(tally)
       }
     } finally {
+      // Those that this pass did not finish stay `releasing` without a lease: the next pass takes them first.
       await giveBack(parts, due)
     }
   }
@@ -59,20 +61,6 @@ function assertNoMassChange(tally: Record<ReleaseOutcome, number>): void {
         hint: 'nothing more is released; check the archive disk and the bucket, then run the sync again',
       },
     )
-}
-
-/** Those that this pass did not finish stay `releasing` without a lease: the next pass takes them first. */
-async function giveBack({ items, leases, log }: ReleaseParts, due: Item[]): Promise<void> {
-  for (const item of due) {
-    if (!leases.held().some((held) => held.id === item.id && held.epoch === item.epoch)) continue
-    leases.drop(item)
-    await items.yield(item, null, 0).catch((error: unknown) => {
-      log.warn(
-        { item: item.id, error: toAppError(error) },
-        'the lease could not be given back; it runs out',
-      )
-    })
-  }
 }
 
 async function releaseItem(
@@ -150,7 +138,8 @@ async function findDamage(
       `${intent.archivePath} no longer has the bytes that were archived`,
     )
   } catch (error) {
-    if (isAppError(error, 'FILE_MISSING')) return error
+    // A file that cannot be read is damaged too: one bad sector must not hold up all other releases.
+    if (isAppError(error, 'FILE_MISSING', 'DISK_SICK')) return error
     throw error
   }
 }

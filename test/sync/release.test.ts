@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { AppError } from '../../src/errors.ts'
+import type { Disk } from '../../src/storage/disk.ts'
+import {
+  approveMedium,
+  assertArchived,
+  itemOf,
+  type Medium,
+  sourceOf,
+} from '../support/media-rows.ts'
+import type { Scope } from '../support/scopes.ts'
+import { openWorker, withSite } from '../support/worker.ts'
+
+describe('an archived file that the disk cannot read', { concurrency: 2 }, () => {
+  test('is fetched again, and holds up no other release', async (t) => {
+    const { site, bad, good, unreadable } = await withBadSector(t)
+    const worker = await openWorker(t, site, { disk: unreadable })
+    const tally = await worker.release()
+    assert.deepEqual([tally.healed, tally.released], [1, 1])
+    await assertArchived(site, bad)
+    assert.deepEqual(await sourceOf(site, bad.key), bad.bytes)
+    assert.equal(await sourceOf(site, good.key), null)
+    const item = await itemOf(site, bad.mediaId)
+    assert.deepEqual([item.state, item.error_code], ['archived', 'DISK_SICK'])
+  })
+
+  test('is not called lost although its source is gone: the disk may get well', async (t) => {
+    const { site, bad, unreadable } = await withBadSector(t)
+    await site.admin.delete(bad.key)
+    const sick = await openWorker(t, site, { disk: unreadable })
+    const tally = await sick.release()
+    assert.deepEqual([tally.kept, tally.lost], [1, 0])
+    assert.equal((await itemOf(site, bad.mediaId)).state, 'archived')
+
+    await site.sql`update strongroom.items set release_due = now() where state = 'archived'`
+    const well = await openWorker(t, site)
+    assert.equal((await well.release()).released, 1)
+    await assertArchived(site, bad)
+  })
+})
+
+/** Two archived media, due for release, and a disk that cannot read the first one's file. */
+async function withBadSector(t: Scope) {
+  const site = await withSite(t)
+  const worker = await openWorker(t, site)
+  const bad: Medium = await approveMedium(site)
+  const good = await approveMedium(site)
+  await worker.sync()
+  const [row] = await site.sql<{ archive_path: string }[]>`
+    select archive_path from strongroom.items where media_id = ${bad.mediaId}`
+  const path = row?.archive_path
+  assert.ok(path)
+  const inode = (await worker.parts.disk.stat(path))?.inode
+  const unreadable = (disk: Disk): Disk => ({
+    ...disk,
+    async hash(asked, signal) {
+      // Another file under the same name lies on other sectors.
+      if (asked === path && (await disk.stat(path))?.inode === inode)
+        throw new AppError('DISK_SICK', `cannot read ${path}: input/output error`)
+      return disk.hash(asked, signal)
+    },
+  })
+  return { site, bad, good, unreadable }
+}
