@@ -1,5 +1,5 @@
-/** Decides what is sampled, and nothing else. */
-export const seed = Number(process.env.MODEL_SEED ?? Date.now() % 1_000_000)
+/** Decides what is sampled, and nothing else. Another seed looks at other moments of the same stories. */
+export const seed = Number(process.env.MODEL_SEED ?? 1)
 
 /** The line that repeats a test exactly. */
 export function replay({ name }: { name: string }): string {
