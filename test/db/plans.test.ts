@@ -1,0 +1,325 @@
+import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
+import { type TestContext, test } from 'node:test'
+import { openArchives } from '../../src/db/archives.ts'
+import { openBackend } from '../../src/db/backend.ts'
+import { type Database, openDatabase } from '../../src/db/connect.ts'
+import { type Items, openItems } from '../../src/db/items.ts'
+import { countByState, findArchived, releasesToday } from '../../src/db/lookup.ts'
+import { migrate } from '../../src/db/migrate.ts'
+import { AppError } from '../../src/errors.ts'
+import type { Item } from '../../src/media.ts'
+import { intentFor } from '../contract/items-stores.ts'
+import { parse } from '../support/config.ts'
+import { fillTables, MANY } from '../support/many-rows.ts'
+import { type Explained, withWatchedDatabase } from '../support/plans.ts'
+import { createBackendTables, type TestSql, withDatabase } from '../support/postgres.ts'
+
+/** A prepared statement is planned five times with its values; from then on PostgreSQL may keep one plan for all values. */
+const TIMES = 7
+const LIMIT = 5
+
+const error = new AppError('TRANSFER_BROKEN', 'it broke')
+const verdict = { reason: 'r', report: 'p', sha256: 'ef'.repeat(32), sizeBytes: 5 }
+
+/** How many rows a statement may have to look at. */
+interface Looked {
+  media: number
+  items: number
+}
+
+/** How many rows there are of what grows with other things than the age of the service. */
+interface There {
+  approved: number
+  /** Approved rows that have an item: those held or rejected stay so for ever. */
+  settled: number
+  /** Open items. */
+  open: number
+  /** Items under a lease, or left by one. */
+  inWork: number
+  releasedToday: number
+}
+
+interface Rig {
+  sql: TestSql
+  database: Database
+  /** Its statements are judged. */
+  items: Items
+  /** The same under RELEASE_DAILY_MAX. */
+  capped: Items
+  /** The same with a status for rejected media. */
+  rejecting: Items
+  /** The same worker, unobserved. */
+  prepare: Items
+  /** What it has in hand, for tests to use up. */
+  claimed: Item[]
+  releasing: Item[]
+  explained(): Explained[]
+}
+
+interface Statement {
+  name: string
+  most(there: There): Looked
+  run(rig: Rig, n: number): Promise<unknown>
+}
+
+const oneItem = () => ({ media: 0, items: 1 })
+
+const claims: Statement[] = [
+  {
+    name: 'claim passes each row that stays approved once, and stops at its limit',
+    most: ({ settled }) => ({ media: settled + 2 * LIMIT, items: settled + 2 * LIMIT }),
+    async run({ items, claimed }) {
+      const found = await items.claim(LIMIT, claimed)
+      assert.equal(found.length, LIMIT)
+      claimed.push(...found)
+    },
+  },
+  {
+    name: 'claimAbandoned looks at what is in work, and at what it takes',
+    most: ({ inWork }) => ({ media: 0, items: inWork + LIMIT }),
+    run: ({ items }) => items.claimAbandoned(LIMIT, []),
+  },
+  {
+    name: 'claimDue looks at what is being released, and at what it takes with the rows that share its key',
+    most: ({ inWork }) => ({ media: 3 * LIMIT, items: inWork + 3 * LIMIT }),
+    run: async ({ items, releasing }) =>
+      releasing.push(...(await items.claimDue(LIMIT, releasing))),
+  },
+  {
+    name: 'claimDue under a daily cap counts what was released today and is being released as well',
+    most: ({ inWork, releasedToday }) => ({
+      media: 3 * LIMIT,
+      items: 2 * inWork + releasedToday + 3 * LIMIT,
+    }),
+    run: async ({ capped, releasing }) =>
+      releasing.push(...(await capped.claimDue(LIMIT, releasing))),
+  },
+]
+
+const writes: Statement[] = [
+  {
+    name: 'heartbeat reads the items in hand',
+    most: () => ({ media: 0, items: LIMIT }),
+    run: ({ items, claimed }) => items.heartbeat(claimed.slice(0, LIMIT)),
+  },
+  {
+    name: 'commitIntent reads its item, and whose the path is',
+    most: () => ({ media: 0, items: 2 }),
+    run: ({ items, claimed }, n) => {
+      const item = next(claimed)
+      return items.commitIntent(item, intentFor(item, `2027/${n}`))
+    },
+  },
+  {
+    name: 'record reads its item and its media row',
+    most: () => ({ media: 1, items: 3 }),
+    async run({ items, prepare, claimed }, n) {
+      const item = next(claimed)
+      await prepare.commitIntent(item, intentFor(item, `2028/${n}`))
+      assert.equal(await items.record(item), 'archived')
+    },
+  },
+  {
+    name: 'reject reads its item',
+    most: () => ({ media: 0, items: 2 }),
+    run: ({ items, claimed }) => items.reject(next(claimed), verdict),
+  },
+  {
+    name: 'reject that changes the media row reads that too',
+    most: () => ({ media: 1, items: 2 }),
+    run: ({ rejecting, claimed }) => rejecting.reject(next(claimed), verdict),
+  },
+  {
+    name: 'putBack reads its item',
+    most: oneItem,
+    run: ({ items, claimed }) =>
+      items.putBack(next(claimed), { state: 'waiting', error, delayMs: 60_000, burn: true }),
+  },
+  {
+    name: 'restart reads its item',
+    most: oneItem,
+    async run({ items, prepare, claimed }, n) {
+      const item = next(claimed)
+      await prepare.commitIntent(item, intentFor(item, `2029/${n}`))
+      assert.equal(await items.restart(item), true)
+    },
+  },
+  {
+    name: 'yield reads its item',
+    most: oneItem,
+    run: ({ items, releasing }) => items.yield(next(releasing), null, 60_000),
+  },
+  {
+    name: 'finishWithdrawal reads its item',
+    most: oneItem,
+    async run({ items, sql }) {
+      const [row] = await sql<{ id: number; epoch: number }[]>`
+        select id, epoch from strongroom.items where state = 'withdrawing' limit 1`
+      assert.ok(row)
+      assert.equal(await items.finishWithdrawal(row, 'aside'), true)
+    },
+  },
+  {
+    name: 'released reads its item',
+    most: oneItem,
+    run: ({ items, releasing }) => items.released(next(releasing), 'deleted'),
+  },
+  {
+    name: 'keepSource reads its item',
+    most: oneItem,
+    run: ({ items, releasing }) =>
+      items.keepSource(next(releasing), { state: 'archived', error, delayMs: 60_000 }),
+  },
+]
+
+const sweeps: Statement[] = [
+  {
+    name: 'current reads the items asked for',
+    most: () => ({ media: 0, items: LIMIT }),
+    run: ({ items, claimed }) => items.current(claimed.slice(0, LIMIT).map(({ id }) => id)),
+  },
+  {
+    name: 'closeUnapproved reads the open items and their media rows',
+    most: ({ open }) => ({ media: open, items: 2 * open }),
+    async run({ items, sql }) {
+      await sql`update media set status = 'pending'
+        where id = (select min(media_id) from strongroom.items where state = 'waiting')`
+      assert.equal((await items.closeUnapproved()).length, 1)
+    },
+  },
+  {
+    name: 'markReapproved reads the approved rows with their newest items',
+    most: ({ approved }) => ({ media: approved + 2, items: approved + 1 }),
+    async run({ items, sql }, n) {
+      await sql`update media set status = 'approved' where id = ${n + 1}`
+      assert.deepEqual(await items.markReapproved(), [n + 1])
+    },
+  },
+]
+
+const lookups: Statement[] = [
+  {
+    name: 'findArchived reads the generations of one media row',
+    most: () => ({ media: 0, items: 2 }),
+    run: ({ database }, n) => findArchived(database, 70_000 + n),
+  },
+  {
+    name: 'releasesToday reads what was released today and what is being released',
+    most: ({ inWork, releasedToday }) => ({ media: 0, items: releasedToday + inWork }),
+    run: ({ database }) => releasesToday(database),
+  },
+]
+
+test(`on tables of ${MANY} rows`, async (t) => {
+  const rig = await openRig(t)
+  for (const { name, most, run } of [...claims, ...writes, ...sweeps, ...lookups]) {
+    await t.test(name, async () => {
+      for (let n = 0; n < TIMES; n++) {
+        const there = await whatIsThere(rig.sql)
+        await run(rig, n)
+        judge(rig.explained(), most(there))
+      }
+    })
+  }
+
+  await t.test('nothing is read for a claim while the disk is sick or releases pause', async () => {
+    const archives = openArchives(rig.database)
+    await archives.latchSick('it broke')
+    await archives.pauseRelease('by hand')
+    rig.explained()
+    for (const claim of ['claim', 'claimAbandoned', 'claimDue'] as const) {
+      assert.deepEqual(await rig.items[claim](LIMIT, []), [])
+      judge(rig.explained(), { media: 0, items: 0 })
+    }
+    await archives.clearSick()
+    await archives.resumeRelease()
+  })
+
+  await t.test('only the count of items per state reads all of them', async () => {
+    rig.explained()
+    await countByState(rig.database)
+    const [count] = rig.explained()
+    assert.deepEqual(
+      count?.readings.map(({ how, table }) => [how, table]),
+      [['Seq Scan', 'items']],
+    )
+  })
+})
+
+function next(items: Item[]): Item {
+  const item = items.pop()
+  assert.ok(item)
+  return item
+}
+
+/** One statement, no scan over a whole table, and no more rows than that. */
+function judge(explained: Explained[], most: Looked): void {
+  const [statement, ...others] = explained
+  assert.ok(statement && others.length === 0, `${explained.length} statements were explained`)
+  const { readings, text } = statement
+  const sentence = JSON.stringify(readings)
+  for (const table of ['media', 'items'] as const) {
+    const own = readings.filter((reading) => reading.table === table)
+    const looked = own.reduce((sum, { rows }) => sum + rows, 0)
+    assert.ok(
+      !own.some(({ how }) => how === 'Seq Scan'),
+      `${table} is scanned: ${sentence}\n${text}`,
+    )
+    assert.ok(looked <= most[table], `${table}: ${looked} > ${most[table]}: ${sentence}\n${text}`)
+  }
+}
+
+async function openRig(t: TestContext): Promise<Rig> {
+  const { config, sql } = await withDatabase(t)
+  await createBackendTables(sql)
+  const product = openDatabase(config)
+  t.after(() => product.close())
+  await migrate(product)
+  const archiveId = randomUUID()
+  await openArchives(product).insert(archiveId)
+  await fillTables(sql, archiveId)
+  const { database, explained } = withWatchedDatabase(t, config)
+  const { backend: mapping } = parse()
+  const worker = {
+    archiveId,
+    owner: 'a',
+    leaseMs: 90_000,
+    releaseGraceMs: 0,
+    releaseDailyMax: null,
+  }
+  const backend = await openBackend(database, mapping)
+  const status = { ...mapping.status, rejected: 'rejected' }
+  const rejecting = { ...backend, mapping: { ...mapping, status } }
+  const prepare = openItems({ ...worker, database: product, backend })
+  const claimed = await prepare.claim(100, [])
+  const releasing = await prepare.claimDue(50, [])
+  explained()
+  return {
+    sql,
+    database,
+    items: openItems({ ...worker, database, backend }),
+    capped: openItems({ ...worker, database, backend, releaseDailyMax: 1_000 }),
+    rejecting: openItems({ ...worker, database, backend: rejecting }),
+    prepare,
+    claimed,
+    releasing,
+    explained,
+  }
+}
+
+async function whatIsThere(sql: TestSql): Promise<There> {
+  const [row] = await sql<There[]>`
+    select
+      (select count(*) from media where status = 'approved') as approved,
+      (select count(*) from media m where status = 'approved'
+        and exists (select from strongroom.items where media_id = m.id)) as settled,
+      (select count(*) from strongroom.items
+        where state in ('claimed', 'publishing', 'waiting', 'missing', 'withdrawing')) as open,
+      (select count(*) from strongroom.items
+        where state in ('claimed', 'publishing', 'withdrawing', 'releasing')) as "inWork",
+      (select count(*) from strongroom.items
+        where released_at > now() - interval '24 hours') as "releasedToday"`
+  assert.ok(row)
+  return row
+}
