@@ -210,13 +210,19 @@ describe('a source that is not only ours to delete', { concurrency: 2 }, () => {
     await assertArchived(service, medium)
     assert.deepEqual(await sourceOf(service, medium.key), medium.bytes)
     const status = await service.run(['release', 'status'])
-    assert.match(status.stdout, /releases are paused since \S+: moving house\n.*\n  archived: 1\n/)
+    assert.match(
+      status.stdout,
+      /releases are paused since \S+: moving house\n.*\n {2}archived: 1\n/,
+    )
 
     const resumed = await service.run(['release', 'resume'])
     assert.match(resumed.stdout, /releases are running/)
     assert.equal((await runWell(service)).released?.released, 1)
     assert.deepEqual(await service.admin.list(), [])
-    assert.match((await service.run(['release', 'status'])).stdout, /running\nin the last 24 hours: 1 released, .*\n  released: 1\n/)
+    assert.match(
+      (await service.run(['release', 'status'])).stdout,
+      /running\nin the last 24 hours: 1 released, .*\n {2}released: 1\n/,
+    )
   })
 
   test('stays when its bytes are others than the archived ones, and the run says so', async (t) => {
