@@ -53,7 +53,14 @@ export interface Config {
     changedAfterApproval: 'hold' | 'accept'
     sizeMismatch: 'warn' | 'reject'
   }
-  archive: { dir: string; errorDir: string; layout: string; umask: number }
+  archive: {
+    dir: string
+    errorDir: string
+    /** Neither folder may lie on the root file system. */
+    requireMount: boolean
+    layout: string
+    umask: number
+  }
   releaseGraceMs: number
   /** Sources that may be released in any 24 hours; null for any number. */
   releaseDailyMax: number | null
@@ -241,6 +248,7 @@ function assemble(values: SettingValues, warnings: string[]): Config {
     archive: {
       dir: values.ARCHIVE_DIR,
       errorDir: values.ERROR_DIR,
+      requireMount: values.REQUIRE_MOUNT,
       layout: values.ARCHIVE_LAYOUT,
       umask: values.UMASK,
     },

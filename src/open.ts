@@ -11,6 +11,7 @@ import type { StopStack } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import type { Bucket } from './storage/bucket.ts'
 import { type Disk, fileSystemKind, openDisk } from './storage/disk.ts'
+import { isOnRoot, whyNotWritable } from './storage/folder-check.ts'
 import { createDurableFolders } from './storage/folders.ts'
 import { openS3 } from './storage/s3.ts'
 import { guardSyncs } from './sync/guard.ts'
@@ -71,7 +72,7 @@ export async function openSync(
   const backend = await openBackend(database, config.backend)
   const volumeParts = await openArchiveFolder(config, openArchives(database))
   const volume = await openVolume(volumeParts)
-  const errorDisk = await openErrorFolder(config.archive.errorDir)
+  const errorDisk = await openErrorFolder(config.archive)
   const owner = `${hostname()}/${crypto.randomUUID()}`
   const items = openItems({
     database,
@@ -130,10 +131,21 @@ export async function migrateWithLog(database: Database, log: Log): Promise<stri
   return applied
 }
 
+/**
+ * Says what is wrong with the folders before anything else is opened or waited for.
+ *
+ * @param use `writing` as a live sync does; `reading` as the file server does, for which the archive may come later
+ */
+export async function checkFolders({ archive }: Config, use: 'reading' | 'writing'): Promise<void> {
+  if (use === 'reading') return refuseUnmounted('ARCHIVE_DIR', archive)
+  await openFolder('ARCHIVE_DIR', archive)
+  await openErrorFolder(archive)
+}
+
 /** The archive's folder as it is; it must exist, because a folder made here would hide a missing mount. */
 export async function openArchiveFolder(config: Config, archives: Archives): Promise<VolumeParts> {
   const { dir } = config.archive
-  const disk = guardSyncs(await openFolder(dir, 'ARCHIVE_DIR'), archives)
+  const disk = guardSyncs(await openFolder('ARCHIVE_DIR', config.archive), archives)
   return {
     disk,
     folders: createDurableFolders(disk),
@@ -142,7 +154,9 @@ export async function openArchiveFolder(config: Config, archives: Archives): Pro
   }
 }
 
-async function openErrorFolder(dir: string): Promise<Disk> {
+async function openErrorFolder(archive: Config['archive']): Promise<Disk> {
+  const { errorDir: dir } = archive
+  await refuseUnmounted('ERROR_DIR', archive)
   try {
     await mkdir(dir, { recursive: true })
   } catch (cause) {
@@ -151,10 +165,33 @@ async function openErrorFolder(dir: string): Promise<Disk> {
       hint: 'create it and give it to the user that Strongroom runs as',
     })
   }
-  return openFolder(dir, 'ERROR_DIR')
+  return openFolder('ERROR_DIR', archive)
 }
 
-async function openFolder(dir: string, setting: string): Promise<Disk> {
+type FolderSetting = 'ARCHIVE_DIR' | 'ERROR_DIR'
+
+async function openFolder(setting: FolderSetting, archive: Config['archive']): Promise<Disk> {
+  await refuseUnmounted(setting, archive)
+  const dir = folderOf(setting, archive)
+  const disk = await openFolderAsIs(setting, dir)
+  const denied = await whyNotWritable(dir)
+  if (denied !== null) throw new AppError('DISK_DENIED', `${setting} ${dir} ${denied}`)
+  return disk
+}
+
+async function refuseUnmounted(setting: FolderSetting, archive: Config['archive']): Promise<void> {
+  const dir = folderOf(setting, archive)
+  if (!archive.requireMount || !(await isOnRoot(dir))) return
+  throw new AppError('VOLUME_MISSING', `${setting} ${dir} is on no mounted volume`, {
+    hint: 'mount one; for a container for example with -v /mnt/user/media/videos:/media',
+  })
+}
+
+function folderOf(setting: FolderSetting, archive: Config['archive']): string {
+  return setting === 'ARCHIVE_DIR' ? archive.dir : archive.errorDir
+}
+
+async function openFolderAsIs(setting: FolderSetting, dir: string): Promise<Disk> {
   try {
     return await openDisk(dir)
   } catch (error) {

@@ -26,6 +26,7 @@ describe('defaults', () => {
       archive: {
         dir: '/media/archive',
         errorDir: '/media/errors',
+        requireMount: false,
         layout: '{year}/{month}/{media_id}/{filename}',
         umask: 0o022,
       },

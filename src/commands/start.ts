@@ -3,7 +3,14 @@ import { Cron } from 'croner'
 import type { Config, Schedule } from '../config.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
-import { type Links, openLinks, openSync, type Program, type SyncService } from '../open.ts'
+import {
+  checkFolders,
+  type Links,
+  openLinks,
+  openSync,
+  type Program,
+  type SyncService,
+} from '../open.ts'
 import { createAdminServer, createFileServer } from '../serve/app.ts'
 import { createHealth, type HealthChecks } from '../serve/health.ts'
 import type { HttpServer } from '../serve/listen.ts'
@@ -29,6 +36,8 @@ const RETRY_MS = 15_000
  * signal comes. @returns the exit code
  */
 export async function start(host: Host, config: Config, run: Run): Promise<number> {
+  const writes = run.roles.has('sync') && config.mode === 'live'
+  if (writes || run.roles.has('serve')) await checkFolders(config, writes ? 'writing' : 'reading')
   const links = run.roles.has('sync') ? openLinks(config, run.program) : null
   let service: SyncService | null = null
   const checks = checksOf(config, links, () => service)

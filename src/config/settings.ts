@@ -166,6 +166,12 @@ const archiveSettings = {
     help: 'Where copies of rejected media and their reports go; may be another file system.',
     example: '/media/errors',
   },
+  REQUIRE_MOUNT: {
+    fallback: 'false',
+    reader: read.yesNo,
+    help: 'True refuses an ARCHIVE_DIR or ERROR_DIR that is on no mounted volume but on the root file system; in the image it is true, because that file system goes with the container.',
+    example: 'true',
+  },
   ARCHIVE_LAYOUT: {
     fallback: defaultLayout,
     reader: read.layout,

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
+import { chmod, chown, mkdir, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { promisify } from 'node:util'
+import { isOnRoot, mountPointOf } from '../../src/storage/folder-check.ts'
+import { mountsRefused, withFolder, withVolume } from '../support/scopes.ts'
+
+const SOURCE = new URL('../../src/storage/folder-check.ts', import.meta.url).href
+
+describe('a folder on a mounted volume', () => {
+  const mounts = [
+    '22 27 0:21 / /proc rw,relatime - proc proc rw',
+    '27 1 254:0 / / rw,relatime - overlay overlay rw',
+    '40 27 254:1 /media/videos /media rw,relatime - fuse.shfs shfs rw',
+    '41 40 254:2 / /media/archive/old rw,relatime - ext4 /dev/vdb rw',
+    '42 27 254:3 / /my\\040media\\011\\134 rw,relatime - ext4 /dev/vdc rw',
+    '',
+  ].join('\n')
+  for (const [path, point] of [
+    ['/media/archive', '/media'],
+    ['/media', '/media'],
+    ['/media/archive/old/2020', '/media/archive/old'],
+    ['/media/archive/older', '/media'],
+    ['/mediation/archive', '/'],
+    ['/var/lib', '/'],
+    ['/', '/'],
+    ['/my media\t\\/archive', '/my media\t\\'],
+  ] as const)
+    test(`${JSON.stringify(path)} is mounted at ${JSON.stringify(point)}`, () => {
+      assert.equal(mountPointOf(path, mounts), point)
+    })
+
+  test('is told from one on the root file system, existing or not', {
+    skip: mountsRefused(),
+  }, async (t) => {
+    const { folder } = await withVolume(t, 1024 * 1024)
+    const link = join(await withFolder(t), 'link')
+    await symlink(folder, link)
+    for (const path of [folder, join(folder, 'not/yet'), link, join(link, 'not/yet')])
+      assert.equal(await isOnRoot(path), false, path)
+    for (const path of ['/', '/not/yet']) assert.equal(await isOnRoot(path), true, path)
+  })
+})
+
+describe('a folder of another user', { skip: asRoot() }, () => {
+  /** What 99:100 is told of the folder; the source is loaded before root is given up. */
+  const told = async (folder: string): Promise<string> => {
+    const script = `const { whyNotWritable } = await import(${JSON.stringify(SOURCE)})
+      process.setgroups([100]); process.setgid(100); process.setuid(99)
+      process.stdout.write(String(await whyNotWritable(process.argv[1])))`
+    const args = ['--input-type=module', '--eval', script, folder]
+    return (await promisify(execFile)(process.execPath, args)).stdout
+  }
+  const mend = (sentence: string) =>
+    promisify(execFile)('/bin/sh', ['-c', sentence.replace(/^.*run: /, '')])
+
+  for (const name of ['archive', "grandma's archive"])
+    test(`is named with the chown that helps: ${name}`, async (t) => {
+      const outer = await withFolder(t)
+      await chmod(outer, 0o755)
+      const folder = join(outer, name)
+      await mkdir(folder)
+      const sentence = await told(folder)
+      assert.match(
+        sentence,
+        /^belongs to 0:0, and 99:100 may not write there; as root run: chown -R 99:100 /,
+      )
+      await mend(sentence)
+      assert.equal(await told(folder), 'null')
+    })
+
+  test('is found one level down, where the archive keeps its own things', async (t) => {
+    const folder = await withFolder(t)
+    await mkdir(join(folder, '.strongroom'))
+    await chown(folder, 99, 100)
+    const sentence = await told(folder)
+    assert.match(sentence, new RegExp(`chown -R 99:100 ${folder}$`))
+    await mend(sentence)
+    assert.equal(await told(folder), 'null')
+  })
+})
+
+function asRoot(): string | false {
+  return process.getuid?.() === 0 ? false : 'NOT ROOT: run as root to test this'
+}
