@@ -171,13 +171,9 @@ async function plantItem(database: Pick<Database, 'run'>, backend: Backend) {
         limit 1 for no key update skip locked),
       approved as (
         update ${sql(mediaTable)} m set ${sql(mediaColumns.status)} = ${status.approved}
-        from picked where m.${sql(mediaColumns.id)} = picked.id returning picked.*),
-      archive as (
-        insert into strongroom.archives (id) select gen_random_uuid()
-        where not exists (select from strongroom.archives) returning id)
-      insert into strongroom.items (media_id, generation, archive_id, state, object_key, approved_at, archive_path)
-      select id, 2000000000, (select id from archive union all select id from strongroom.archives limit 1), 'publishing',
-        object_key, now(), 'doctor/rehearsal'
+        from picked where m.${sql(mediaColumns.id)} = picked.id returning picked.*)
+      insert into strongroom.items (media_id, generation, state, object_key, approved_at, archive_path)
+      select id, 2000000000, 'publishing', object_key, now(), 'doctor/rehearsal'
       from approved returning id, epoch`,
   )
   return row === undefined ? null : { id: Number(row.id), epoch: row.epoch }

@@ -69,9 +69,9 @@ function claimStatement(
         end
       order by ${column('approved_at')}, m.${sql(mapping.mediaColumns.id)}
       limit ${limit})
-    insert into strongroom.items as i (media_id, generation, archive_id, state, user_id, title, filename, content_type,
+    insert into strongroom.items as i (media_id, generation, state, user_id, title, filename, content_type,
       mime_type, declared_bytes, object_key, approved_at, lease_owner, lease_until)
-    select media_id, case when again then latest else latest + 1 end, ${archiveId}, 'claimed', user_id, title, filename,
+    select media_id, case when again then latest else latest + 1 end, 'claimed', user_id, title, filename,
       content_type, mime_type, declared_bytes, object_key, approved_at,
       ${owner}, clock_timestamp() + ${leaseMs} * interval '1 ms'
     from candidates order by approved_at, media_id

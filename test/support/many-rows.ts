@@ -31,10 +31,10 @@ interface Range {
  * Makes {@link MANY} media rows, an item for each that has or had one and a second generation for some, and lets PostgreSQL
  * count them.
  */
-export async function fillTables(sql: TestSql, archiveId: string): Promise<void> {
+export async function fillTables(sql: TestSql): Promise<void> {
   const ranges = JSON.stringify(rangesOfIds())
   await fillMedia(sql, ranges)
-  await fillItems(sql, { ranges, archiveId })
+  await fillItems(sql, ranges)
   await sql`vacuum analyze media`
   await sql`vacuum analyze strongroom.items`
   await sql`analyze strongroom.archives`
@@ -64,15 +64,12 @@ async function fillMedia(sql: TestSql, ranges: string): Promise<void> {
 }
 
 /** Every tenth settled row was settled twice. */
-async function fillItems(
-  sql: TestSql,
-  { ranges, archiveId }: { ranges: string; archiveId: string },
-): Promise<void> {
+async function fillItems(sql: TestSql, ranges: string): Promise<void> {
   await sql`
-    insert into strongroom.items (media_id, generation, archive_id, state, user_id, title, filename, content_type, mime_type,
+    insert into strongroom.items (media_id, generation, state, user_id, title, filename, content_type, mime_type,
       declared_bytes, object_key, approved_at, lease_owner, lease_until, archive_path, sha256, size_bytes, bucket, etag,
       last_modified, probe, proof, filed_at, archived_at, release_due, released_at)
-    select id, generation, ${archiveId}, state, user_id, title, filename, content_type, mime_type, file_size, object_key,
+    select id, generation, state, user_id, title, filename, content_type, mime_type, file_size, object_key,
       case when generation = generations then approved_at else approved_at - interval '1 day' end,
       case when in_work then 'dead' end, case when in_work then now() - interval '1 minute' end,
       case when in_archive then '2026/' || id || '/' || filename end,

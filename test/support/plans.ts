@@ -22,7 +22,7 @@ export interface WatchedDatabase {
   /** Runs and settles statements as the product's does, on one connection. */
   database: Database
   /** What was run since this was asked the last time. */
-  explained(): Explained[]
+  explained(): Promise<Explained[]>
 }
 
 interface Node {
@@ -34,6 +34,8 @@ interface Node {
   'Rows Removed by Index Recheck'?: number
   Plans?: Node[]
 }
+
+const NOTHING = 'select'
 
 /** The server's own module auto_explain tells how each statement went while it was run. */
 export function withWatchedDatabase(t: Scope, config: DatabaseConfig): WatchedDatabase {
@@ -60,7 +62,11 @@ export function withWatchedDatabase(t: Scope, config: DatabaseConfig): WatchedDa
   const unwatched = () => Promise.reject(new Error('this is not watched'))
   return {
     database: { run, settle: run, rehearse: unwatched, script: unwatched, close: unwatched },
-    explained: () => explained.splice(0),
+    async explained() {
+      // A plan may be told after its statement's answer, but never after the next one's.
+      await client.unsafe(NOTHING)
+      return explained.splice(0).filter(({ text }) => text !== NOTHING)
+    },
   }
 }
 
