@@ -17,22 +17,22 @@ export interface PlanEntry {
 const PAGE = 500
 
 /**
- * Walks over all approved rows and says what a live run would do. Writes nothing anywhere: statements read, and the bucket
+ * Walks over all approved rows, in the order of claims, and says what a live run would do. Writes nothing anywhere: statements read, and the bucket
  * sees HEAD requests only.
  */
 export async function* plan(parts: {
   bucket: Bucket
-  rows: (page: { after: number; limit: number }) => Promise<PlannedRow[]>
+  rows: (page: { after: PlannedRow | null; limit: number }) => Promise<PlannedRow[]>
   layout: string
   changedAfterApproval: 'hold' | 'accept'
   signal: AbortSignal
 }): AsyncGenerator<PlanEntry> {
-  for (let after = 0; ; ) {
+  for (let after: PlannedRow | null = null; ; ) {
     const page = await parts.rows({ after, limit: PAGE })
     for (const row of page) yield await planRow(parts, row)
     const last = page.at(-1)
     if (last === undefined || page.length < PAGE) return
-    after = last.media.mediaId
+    after = last
   }
 }
 

@@ -2,11 +2,12 @@ import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import { openArchives } from '../../src/db/archives.ts'
-import { openBackend } from '../../src/db/backend.ts'
+import { type Backend, openBackend } from '../../src/db/backend.ts'
 import { type Database, openDatabase } from '../../src/db/connect.ts'
 import { type Items, openItems } from '../../src/db/items.ts'
 import { countByState, findArchived, releasesToday } from '../../src/db/lookup.ts'
 import { migrate } from '../../src/db/migrate.ts'
+import { type PlannedRow, planApproved } from '../../src/db/plan.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
 import { intentFor } from '../contract/items-stores.ts'
@@ -43,6 +44,7 @@ interface There {
 interface Rig {
   sql: TestSql
   database: Database
+  backend: Backend
   /** Its statements are judged. */
   items: Items
   /** The same under RELEASE_DAILY_MAX. */
@@ -198,7 +200,22 @@ const sweeps: Statement[] = [
   },
 ]
 
+const PAGE = 100
+let page: PlannedRow[] = []
+
 const lookups: Statement[] = [
+  {
+    name: 'planApproved reads the rows of its page with their newest items',
+    most: { media: PAGE + 2, items: 2 * PAGE },
+    async run({ database, backend }) {
+      page = await planApproved(database, backend, {
+        after: page.at(-1) ?? null,
+        limit: PAGE,
+        ours: true,
+      })
+      assert.equal(page.length, PAGE)
+    },
+  },
   {
     name: 'findArchived reads the generations of one media row',
     most: { media: 0, items: 2 },
@@ -310,6 +327,7 @@ async function openRig(t: TestContext): Promise<Rig> {
   return {
     sql,
     database,
+    backend,
     items: openItems({ ...worker, database, backend }),
     capped: openItems({ ...worker, database, backend, releaseDailyMax: 1_000 }),
     rejecting: openItems({ ...worker, database, backend: rejecting }),
