@@ -16,23 +16,36 @@ export const neverStored = {
 
 const longestCachingSeconds = 3600
 
-/** The headers of 200, 206 and 304 alike. */
+/**
+ * @returns what 200, 206 and 304 have in common, and what only an answer with a body says (RFC 9110 15.4.5: a 304
+ *   repeats no more than caches need)
+ */
 export function fileHeaders(
   sidecar: Sidecar,
   visit: { expiresAt: number; now: Date; inline: boolean },
-): Record<string, string> {
+): { ofCaching: Record<string, string>; ofFile: Record<string, string> } {
   const rest = Math.floor(visit.expiresAt - visit.now.getTime() / 1000)
   const maxAge = Math.max(0, Math.min(rest, longestCachingSeconds))
   return {
-    ...commonHeaders,
-    'Content-Type': mediaType(sidecar.mime_type),
-    'Content-Disposition': contentDisposition(sidecar, visit.inline),
-    'Accept-Ranges': 'bytes',
-    ETag: etagOf(sidecar),
-    'Last-Modified': lastModifiedOf(sidecar).toUTCString(),
-    'Cache-Control': `private, max-age=${maxAge}, no-transform`,
-    'Cloudflare-CDN-Cache-Control': 'no-store',
+    ofCaching: {
+      ...commonHeaders,
+      ETag: etagOf(sidecar),
+      'Last-Modified': lastModifiedOf(sidecar).toUTCString(),
+      'Cache-Control': `private, max-age=${maxAge}, no-transform`,
+      'Cloudflare-CDN-Cache-Control': 'no-store',
+    },
+    ofFile: {
+      'Content-Type': mediaTypeOf(sidecar),
+      'Content-Disposition': contentDisposition(sidecar, visit.inline),
+      'Accept-Ranges': 'bytes',
+      'Repr-Digest': digestOf(sidecar),
+    },
   }
+}
+
+/** Of the whole file, whatever part is sent, so that a client can check what it put together (RFC 9530 3). */
+function digestOf(sidecar: Sidecar): string {
+  return `sha-256=:${Buffer.from(sidecar.sha256, 'hex').toString('base64')}:`
 }
 
 /** Strong: equal tags mean equal bytes, on every node and after every restore. */
@@ -50,7 +63,7 @@ export function lastModifiedOf(sidecar: Sidecar): Date {
  * @param inline what the link asked for; heeded only for video, audio and raster images
  */
 export function contentDisposition(sidecar: Sidecar, inline: boolean): string {
-  const type = mediaType(sidecar.mime_type).toLowerCase()
+  const type = mediaTypeOf(sidecar).toLowerCase()
   const raster = /^image\/(?:apng|avif|bmp|gif|hei[cf]|jpeg|jxl|png|tiff|webp)$/
   const shown = inline && (/^(?:video|audio)\//.test(type) || raster.test(type))
   const name = downloadName(sidecar)
@@ -60,7 +73,7 @@ export function contentDisposition(sidecar: Sidecar, inline: boolean): string {
 }
 
 /** A value that is no media type would be a header of the uploader's making. */
-function mediaType(stored: string): string {
+export function mediaTypeOf({ mime_type: stored }: Sidecar): string {
   const type = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$/i
   return type.test(stored) ? stored : 'application/octet-stream'
 }

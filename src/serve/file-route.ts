@@ -2,11 +2,13 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TokenConfig } from '../config.ts'
 import { AppError } from '../errors.ts'
 import type { Log } from '../log.ts'
+import type { Sidecar } from '../sidecar.ts'
 import { answerError } from './answer.ts'
-import { etagOf, fileHeaders, lastModifiedOf } from './file-headers.ts'
+import { etagOf, fileHeaders, lastModifiedOf, mediaTypeOf } from './file-headers.ts'
 import { archivePathOf, createLocator, type Located } from './locate.ts'
+import { type Body, bodyOf, contentRange, multipartOf } from './multipart.ts'
 import { judgeRequest, type Verdict } from './range.ts'
-import { sendSlice } from './send.ts'
+import { sendBody } from './send.ts'
 import { createTokenVerifier, type TokenClaims } from './token.ts'
 
 /** One request, and what became of it. */
@@ -50,7 +52,7 @@ export function createFileRoute(options: {
 
   return async (visit) => {
     const { path, query } = splitTarget(visit.incoming.url ?? '')
-    const claims = await verify(onlyToken(query), now())
+    const claims = await verify(onlyToken(query, visit.incoming.headers.authorization), now())
     visit.mediaId = claims.mediaId
     const archivePath = archivePathOf(path, options.pathPrefix)
     if (archivePath === null) throw new AppError('NOT_FOUND', 'the path names no file')
@@ -82,32 +84,54 @@ async function answer(
     return answerError(outgoing, failure, { 'Content-Range': `bytes */${sidecar.bytes}` })
   }
   const headers = fileHeaders(sidecar, { ...wish, expiresAt: claims.expiresAt })
+  if (verdict.status === 304) {
+    outgoing.writeHead(304, headers.ofCaching).end()
+    return
+  }
+  const { body, ...bodyHeaders } = bodyFor(verdict, sidecar)
   const writeHead = () =>
-    outgoing.writeHead(verdict.status, { ...headers, ...bodyHeaders(verdict, sidecar.bytes) })
-  if (verdict.status === 304 || incoming.method === 'HEAD' || verdict.length === 0) {
+    outgoing.writeHead(verdict.status, {
+      ...headers.ofCaching,
+      ...headers.ofFile,
+      'Content-Length': body.length,
+      ...bodyHeaders,
+    })
+  if (incoming.method === 'HEAD' || body.length === 0) {
     writeHead().end()
     return
   }
-  const delivery = { file, ...verdict, response: outgoing }
   const onBytes = (bytes: number) => {
     visit.bytes = bytes
   }
-  visit.complete = await sendSlice(delivery, { writeHead, onBytes })
+  visit.complete = await sendBody({ file, body, response: outgoing }, { writeHead, onBytes })
 }
 
-function bodyHeaders(verdict: Verdict, sizeBytes: number): Record<string, string | number> {
-  if (verdict.status !== 200 && verdict.status !== 206) return {}
-  const { status, start, length } = verdict
-  const whole = { 'Content-Length': length }
-  if (status === 200) return whole
-  return { ...whole, 'Content-Range': `bytes ${start}-${start + length - 1}/${sizeBytes}` }
+function bodyFor(
+  { status, slices }: Extract<Verdict, { slices: unknown }>,
+  sidecar: Sidecar,
+): { body: Body } & Record<string, unknown> {
+  const [first, second] = slices
+  if (second !== undefined) {
+    const file = { contentType: mediaTypeOf(sidecar), sizeBytes: sidecar.bytes }
+    const { contentType, ...body } = multipartOf(slices, file)
+    return { body, 'Content-Type': contentType }
+  }
+  const body = bodyOf([first])
+  return status === 200 ? { body } : { body, 'Content-Range': contentRange(first, sidecar.bytes) }
 }
 
-/** Two tokens would let a proxy and this server disagree on which one counts. */
-function onlyToken(query: URLSearchParams): string {
-  const [token, second] = query.getAll('token')
-  if (token !== undefined && second === undefined) return token
-  throw new AppError('TOKEN_INVALID', 'exactly one token is needed')
+/**
+ * The token of the link, or of `Authorization: Bearer`. Two would let a proxy and this server disagree on which one counts
+ * (RFC 6750 2 forbids them to clients).
+ *
+ * @throws REQUEST_INVALID for more than one, TOKEN_INVALID for none
+ */
+function onlyToken(query: URLSearchParams, authorization: string | undefined): string {
+  const bearer = /^Bearer +([^ ]+)$/i.exec(authorization?.trim() ?? '')?.[1]
+  const [token, second] = [...query.getAll('token'), ...(bearer === undefined ? [] : [bearer])]
+  if (second !== undefined) throw new AppError('REQUEST_INVALID', 'there is more than one token')
+  if (token !== undefined) return token
+  throw new AppError('TOKEN_INVALID', 'a token is needed')
 }
 
 function wantsInline(query: URLSearchParams): boolean {

@@ -1,18 +1,13 @@
-/** The request headers that decide how much of a file is sent, in the lower case that Node gives them. */
-export interface ConditionalHeaders {
-  range?: string | undefined
-  'if-range'?: string | undefined
-  'if-match'?: string | undefined
-  'if-none-match'?: string | undefined
-  'if-modified-since'?: string | undefined
-  'if-unmodified-since'?: string | undefined
-}
+import {
+  type ConditionalHeaders,
+  isUnchanged,
+  mayProceed,
+  rangeApplies,
+  type Validators,
+} from './conditions.ts'
 
-export interface Representation {
+export interface Representation extends Validators {
   sizeBytes: number
-  /** Strong, with its quotes. */
-  etag: string
-  lastModified: Date
 }
 
 export interface Slice {
@@ -20,13 +15,21 @@ export interface Slice {
   length: number
 }
 
+/** What is sent of a file: with 200 one slice, the whole; with 206 one or more. */
 export type Verdict =
-  | ({ status: 200 | 206 } & Slice)
+  | { status: 200 | 206; slices: readonly [Slice, ...Slice[]] }
   | { status: 304 }
   | { status: 412 }
   | { status: 416 }
 
-/** Decides in the order of RFC 9110 13.2.2: If-Match, If-None-Match, then the range. A HEAD has no range. */
+/** More parts than this are answered with the whole file, as RFC 9110 14.2 allows: many small ones are an attack. */
+const MAX_PARTS = 16
+/** More than this many are not even read. */
+const MAX_SPECS = 256
+/** Ranges nearer to each other than the head of a part is long are cheaper as one (RFC 9110 15.3.7.2). */
+const WORTHWHILE_GAP = 80
+
+/** Decides in the order of RFC 9110 13.2.2: If-Match, If-None-Match, then the range. A HEAD has no range (14.2). */
 export function judgeRequest(
   method: string,
   headers: ConditionalHeaders,
@@ -34,27 +37,44 @@ export function judgeRequest(
 ): Verdict {
   if (!mayProceed(headers, file)) return { status: 412 }
   if (isUnchanged(headers, file)) return { status: 304 }
-  const whole = { status: 200, start: 0, length: file.sizeBytes } as const
+  const whole: Verdict = { status: 200, slices: [{ start: 0, length: file.sizeBytes }] }
   if (method !== 'GET' || headers.range === undefined || !rangeApplies(headers, file)) return whole
-  const range = parseRange(headers.range, file.sizeBytes)
-  if (range === 'ignored') return whole
-  return range === 'unsatisfiable' ? { status: 416 } : { status: 206, ...range }
+  const slices = parseRanges(headers.range, file.sizeBytes)
+  if (slices === 'ignored') return whole
+  return slices === 'unsatisfiable' ? { status: 416 } : { status: 206, slices }
 }
 
 /**
- * Reads a Range header of exactly one range of bytes.
+ * Reads a Range header (RFC 9110 14.1.2, 14.2). Ranges that overlap or nearly touch become one, and then all are in
+ * the order of the file; otherwise they stay in the order asked for.
  *
- * @returns `ignored` for anything else (RFC 9110 14.2 lets a server answer with the whole), also for an empty file,
- *   of which no part can be named
+ * @returns `ignored` for what is malformed, in another unit, or too many parts, and for an empty file, of which no part
+ *   can be named
  */
-export function parseRange(header: string, sizeBytes: number): Slice | 'ignored' | 'unsatisfiable' {
-  const match = /^bytes=(\d*)-(\d*)$/i.exec(header.trim())
-  if (!match || sizeBytes === 0) return 'ignored'
-  const [, first = '', last = ''] = match
-  if (first === '') return last === '' ? 'ignored' : suffixOf(Number(last), sizeBytes)
+export function parseRanges(
+  header: string,
+  sizeBytes: number,
+): readonly [Slice, ...Slice[]] | 'ignored' | 'unsatisfiable' {
+  const list = /^bytes=(.*)$/i.exec(header.trim())?.[1]
+  if (list === undefined || sizeBytes === 0) return 'ignored'
+  const specs = list.split(',', MAX_SPECS + 1).map((spec) => spec.trim())
+  if (specs.length > MAX_SPECS) return 'ignored'
+  // A list may have empty elements (RFC 9110 5.6.1.2), but not only those.
+  const asked = specs.filter((spec) => spec !== '').map((spec) => sliceOf(spec, sizeBytes))
+  if (asked.length === 0 || asked.includes('malformed')) return 'ignored'
+  const slices = coalesce(asked.filter((slice) => typeof slice !== 'string'))
+  if (slices.length > MAX_PARTS) return 'ignored'
+  const [first, ...rest] = slices
+  return first === undefined ? 'unsatisfiable' : [first, ...rest]
+}
+
+function sliceOf(spec: string, sizeBytes: number): Slice | 'malformed' | 'unsatisfiable' {
+  const [, first = '', last = ''] = /^(\d*)-(\d*)$/.exec(spec) ?? []
+  if (first === '') return last === '' ? 'malformed' : suffixOf(Number(last), sizeBytes)
+  // Digits are compared exactly where numbers would round.
+  if (last !== '' && BigInt(first) > BigInt(last)) return 'malformed'
   const start = Number(first)
   const end = last === '' ? sizeBytes - 1 : Math.min(Number(last), sizeBytes - 1)
-  if (last !== '' && isGreater(first, last)) return 'ignored'
   return start >= sizeBytes ? 'unsatisfiable' : { start, length: end - start + 1 }
 }
 
@@ -64,48 +84,13 @@ function suffixOf(length: number, sizeBytes: number): Slice | 'unsatisfiable' {
   return { start, length: sizeBytes - start }
 }
 
-/** Compares digits exactly where numbers would round. */
-function isGreater(first: string, last: string): boolean {
-  return BigInt(first) > BigInt(last)
-}
-
-function mayProceed(headers: ConditionalHeaders, file: Representation): boolean {
-  const wanted = headers['if-match']
-  if (wanted !== undefined) return wanted.trim() === '*' || tagsOf(wanted).includes(file.etag)
-  const since = parseDate(headers['if-unmodified-since'])
-  return since === null || seconds(file.lastModified) <= seconds(since)
-}
-
-function isUnchanged(headers: ConditionalHeaders, file: Representation): boolean {
-  const known = headers['if-none-match']
-  if (known !== undefined) {
-    const weak = tagsOf(known).map((tag) => tag.replace(/^W\//, ''))
-    return known.trim() === '*' || weak.includes(file.etag)
+function coalesce(asked: Slice[]): Slice[] {
+  const merged: Slice[] = []
+  for (const { start, length } of asked.toSorted((a, b) => a.start - b.start)) {
+    const before = merged.at(-1)
+    if (before === undefined || start - (before.start + before.length) > WORTHWHILE_GAP)
+      merged.push({ start, length })
+    else before.length = Math.max(before.length, start + length - before.start)
   }
-  const since = parseDate(headers['if-modified-since'])
-  return since !== null && seconds(file.lastModified) <= seconds(since)
-}
-
-/** If-Range takes a strong tag or the exact date; a weak tag never matches. */
-function rangeApplies(headers: ConditionalHeaders, file: Representation): boolean {
-  const condition = headers['if-range']?.trim()
-  if (condition === undefined || condition === file.etag) return true
-  const date = parseDate(condition)
-  return date !== null && seconds(date) === seconds(file.lastModified)
-}
-
-function tagsOf(header: string): string[] {
-  return header.match(/(?:W\/)?"[^"]*"/g) ?? []
-}
-
-/** Only the one format that RFC 9110 lets anyone send; other texts are no condition. */
-function parseDate(text: string | undefined): Date | null {
-  const fixdate = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/
-  if (text === undefined || !fixdate.test(text.trim())) return null
-  const date = new Date(text)
-  return Number.isNaN(date.getTime()) ? null : date
-}
-
-function seconds(date: Date): number {
-  return Math.floor(date.getTime() / 1000)
+  return merged.length === asked.length ? asked : merged
 }

@@ -2,35 +2,35 @@ import type { FileHandle } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { AppError } from '../errors.ts'
 import { unreadable } from './locate.ts'
+import type { Body } from './multipart.ts'
 
 /** Two of these are all the memory that a download holds, however slow its reader. */
 const chunkBytes = 128 * 1024
 
 export interface Delivery {
   file: FileHandle
-  start: number
-  length: number
+  body: Body
   response: ServerResponse
 }
 
 /**
- * Sends a slice of a file, reading one chunk ahead of the socket. The headers go out only when the first bytes
- * have been read, so a disk that fails at once is still answered with an error.
+ * Sends a body, reading one chunk ahead of the socket. The headers go out only when the first bytes have been read, so
+ * a disk that fails at once is still answered with an error.
  *
  * @param hooks.onBytes told the bytes that the socket has taken so far
  * @returns whether the socket took them all; false when the visitor left
  * @throws ARCHIVE_DAMAGED when the file ends early, DISK_SICK and its like when reading fails; no read is under way
  *   any more when it returns or throws
  */
-export async function sendSlice(
-  delivery: Delivery,
+export async function sendBody(
+  { file, body, response }: Delivery,
   hooks: { writeHead: () => void; onBytes: (bytes: number) => void },
 ): Promise<boolean> {
-  const { file, start, length, response } = delivery
-  const size = Math.min(chunkBytes, length)
+  const size = Math.min(chunkBytes, body.length)
   let current = Buffer.allocUnsafeSlow(size)
-  let spare = length > size ? Buffer.allocUnsafeSlow(size) : current
-  let chunk = await readChunk(file, current.subarray(0, size), start)
+  let spare = body.length > size ? Buffer.allocUnsafeSlow(size) : current
+  const readChunk = createReader(file, body)
+  let chunk = await readChunk(current)
   const writer = createWriter(response)
   try {
     if (writer.isGone()) return false
@@ -38,11 +38,9 @@ export async function sendSlice(
     let bytes = 0
     while (chunk.length > 0) {
       const writing = writer.write(chunk)
-      const reach = bytes + chunk.length
-      const ahead = spare.subarray(0, Math.min(size, length - reach))
-      const [taken, next] = await Promise.all([writing, readChunk(file, ahead, start + reach)])
+      const [taken, next] = await Promise.all([writing, readChunk(spare)])
       if (!taken) return false
-      bytes = reach
+      bytes += chunk.length
       hooks.onBytes(bytes)
       chunk = next
       ;[current, spare] = [spare, current]
@@ -54,21 +52,39 @@ export async function sendSlice(
   }
 }
 
-/** Fills `target`; nothing to fill is nothing to read. */
-async function readChunk(file: FileHandle, target: Buffer, position: number): Promise<Buffer> {
-  let filled = 0
-  while (filled < target.length) {
-    const { bytesRead } = await file
-      .read(target, filled, target.length - filled, position + filled)
-      .catch((error: unknown) => {
-        throw unreadable(error)
-      })
-    if (bytesRead === 0) {
-      throw new AppError('ARCHIVE_DAMAGED', 'a file became shorter while it was read')
+/** @returns a function that fills a buffer with what comes next and returns the filled part, empty at the end */
+function createReader(file: FileHandle, { pieces }: Body): (target: Buffer) => Promise<Buffer> {
+  let index = 0
+  let offset = 0
+  return async (target) => {
+    let filled = 0
+    while (filled < target.length) {
+      const piece = pieces[index]
+      if (piece === undefined) break
+      const room = target.subarray(filled, filled + piece.length - offset)
+      const taken = Buffer.isBuffer(piece)
+        ? piece.copy(room, 0, offset)
+        : await readSome(file, room, piece.start + offset)
+      filled += taken
+      offset += taken
+      if (offset < piece.length) continue
+      index += 1
+      offset = 0
     }
-    filled += bytesRead
+    return target.subarray(0, filled)
   }
-  return target
+}
+
+async function readSome(file: FileHandle, target: Buffer, position: number): Promise<number> {
+  const { bytesRead } = await file
+    .read(target, 0, target.length, position)
+    .catch((error: unknown) => {
+      throw unreadable(error)
+    })
+  if (bytesRead === 0) {
+    throw new AppError('ARCHIVE_DAMAGED', 'a file became shorter while it was read')
+  }
+  return bytesRead
 }
 
 interface Writer {

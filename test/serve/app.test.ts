@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 
 import { posix } from 'node:path'
 import { test } from 'node:test'
@@ -52,6 +52,7 @@ test('a file is sent with headers that name it, protect it and keep it out of sh
       etag: `"${sidecar.sha256}"`,
       'last-modified': 'Fri, 02 Jan 2026 03:04:05 GMT',
       'referrer-policy': 'no-referrer',
+      'repr-digest': `sha-256=:${Buffer.from(sidecar.sha256, 'hex').toString('base64')}:`,
       'x-content-type-options': 'nosniff',
     })
   })
@@ -125,22 +126,87 @@ test('without a good token nothing is learnt of which files exist', async () => 
   })
 })
 
-test('exactly one token is accepted, and only in the query', async () => {
+test('a token comes in the query or as a bearer, and two are refused whatever they are', async () => {
   await withFileServer({}, async ({ file, token, ask }) => {
     await file(path, 'bytes')
     const good = await token()
+    const statusOf = async (query: string, authorization?: string) =>
+      (await ask(encoded + query, { headers: authorization ? { authorization } : {} })).status
     for (const query of [
       `?token=${good}&token=${good}`,
       `?token=${good}&token=`,
       `?token=x&token=${good}`,
       `?token=${good}&%74oken=x`,
-      `?token[]=${good}`,
     ]) {
-      assert.equal((await ask(encoded + query)).status, 401, query)
+      assert.equal(await statusOf(query), 400, query)
     }
-    const headers = { authorization: `Bearer ${good}`, cookie: `token=${good}` }
-    assert.equal((await ask(encoded, { headers })).status, 401)
-    assert.equal((await ask(`${encoded}?utm_source=x&token=${good}&y`)).status, 200)
+    assert.equal(await statusOf(`?token=${good}`, `Bearer ${good}`), 400)
+    for (const bearer of [`Bearer ${good}`, `bearer  ${good}`, `BEARER ${good} `])
+      assert.equal(await statusOf('', bearer), 200, bearer)
+    for (const other of [
+      good,
+      `Basic ${good}`,
+      `Bearer${good}`,
+      `Bearer ${good} x`,
+      'Bearer',
+      'Bearer x',
+    ])
+      assert.equal(await statusOf('', other), 401, other)
+    assert.equal(await statusOf(`?token[]=${good}`), 401)
+    assert.equal((await ask(encoded, { headers: { cookie: `token=${good}` } })).status, 401)
+    assert.equal(await statusOf(`?utm_source=x&token=${good}&y`), 200)
+  })
+})
+
+test('several ranges come as parts that name their places, in one answer', async () => {
+  await withFileServer({}, async ({ file, token, ask }) => {
+    const contents = randomBytes(700_001)
+    await file(path, contents)
+    const target = `${encoded}?token=${await token()}`
+    const answer = await ask(target, { headers: { range: 'bytes=600000-,0-0,1000-300000' } })
+    assert.equal(answer.status, 206)
+    assert.equal(Number(answer.headers['content-length']), answer.body.length)
+    assert.equal(answer.headers['content-range'], undefined)
+    const type = String(answer.headers['content-type'])
+    const boundary = /^multipart\/byteranges; boundary=(\w{16,70})$/.exec(type)?.[1]
+    assert.ok(boundary)
+    const part = (from: number, to: number) => [
+      Buffer.from(
+        `--${boundary}\r\nContent-Type: video/mp4\r\nContent-Range: bytes ${from}-${to}/700001\r\n\r\n`,
+      ),
+      contents.subarray(from, to + 1),
+      Buffer.from('\r\n'),
+    ]
+    const expected = [part(600_000, 700_000), part(0, 0), part(1000, 300_000)].flat()
+    assert.ok(answer.body.equals(Buffer.concat([...expected, Buffer.from(`--${boundary}--\r\n`)])))
+  })
+})
+
+test('a 304 repeats what caches need and nothing else', async () => {
+  await withFileServer({}, async ({ file, token, ask }) => {
+    const { sha256 } = await file(path, 'bytes')
+    const target = `${encoded}?token=${await token()}`
+    const answer = await ask(target, { headers: { 'if-none-match': `"${sha256}"` } })
+    assert.equal(answer.status, 304)
+    assert.equal(answer.headers.etag, `"${sha256}"`)
+    assert.match(String(answer.headers['cache-control']), /^private, max-age=/)
+    assert.equal(answer.headers['cloudflare-cdn-cache-control'], 'no-store')
+    for (const name of ['content-type', 'content-length', 'content-disposition', 'repr-digest'])
+      assert.equal(answer.headers[name], undefined, name)
+  })
+})
+
+test('a client can check what it put together by the digest of the whole', async () => {
+  await withFileServer({}, async ({ file, token, ask }) => {
+    const contents = randomBytes(1000)
+    const sha256 = createHash('sha256').update(contents)
+    const hex = sha256.copy().digest('hex')
+    await file(path, contents, { sha256: hex })
+    const target = `${encoded}?token=${await token()}`
+    for (const headers of [{}, { range: 'bytes=5-6' }]) {
+      const answer = await ask(target, { headers })
+      assert.equal(answer.headers['repr-digest'], `sha-256=:${sha256.copy().digest('base64')}:`)
+    }
   })
 })
 

@@ -43,9 +43,10 @@ test('whatever a file is called, its headers can be sent and name no path', () =
   fc.assert(
     fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (filename, type) => {
       const sidecar = sidecarOf({ archive_path: 'a/filed.mp4', filename, mime_type: type })
-      const headers = fileHeaders(sidecar, visit)
+      const { ofCaching, ofFile } = fileHeaders(sidecar, visit)
+      const headers = { ...ofCaching, ...ofFile }
       for (const [name, value] of Object.entries(headers)) validateHeaderValue(name, value)
-      const disposition = headers['Content-Disposition'] ?? ''
+      const disposition = ofFile['Content-Disposition'] ?? ''
       assert.match(
         disposition,
         /^attachment; filename="[^"\\%/]+"(; filename\*=UTF-8''[\w!#$&+.^`|~%-]+)?$/,
@@ -59,7 +60,7 @@ test('whatever a file is called, its headers can be sent and name no path', () =
 test('what is no media type is sent as plain bytes', () => {
   for (const type of ['', 'video', 'video/', '/mp4', 'a/b; c=d', 'a/b\r\nX: y', 'a b/c', 'a/b/c']) {
     const sidecar = sidecarOf({ archive_path: 'a', mime_type: type })
-    assert.equal(fileHeaders(sidecar, visit)['Content-Type'], 'application/octet-stream')
+    assert.equal(fileHeaders(sidecar, visit).ofFile['Content-Type'], 'application/octet-stream')
     assert.match(dispositionOf('a', true, type), /^attachment/)
   }
 })
@@ -76,7 +77,8 @@ test('a scalable picture is never shown in place, a photograph is', () => {
 
 test('the cache age never exceeds the rest of the token', () => {
   const sidecar = sidecarOf({ archive_path: 'a' })
-  const age = (expiresAt: number) => fileHeaders(sidecar, { ...visit, expiresAt })['Cache-Control']
+  const age = (expiresAt: number) =>
+    fileHeaders(sidecar, { ...visit, expiresAt }).ofCaching['Cache-Control']
   const seconds = now.getTime() / 1000
   assert.equal(age(seconds + 59.9), 'private, max-age=59, no-transform')
   assert.equal(age(seconds + 99_999), 'private, max-age=3600, no-transform')

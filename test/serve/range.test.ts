@@ -1,29 +1,30 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { type ConditionalHeaders, judgeRequest, parseRange } from '../../src/serve/range.ts'
+import { type ConditionalHeaders, parseHttpDate } from '../../src/serve/conditions.ts'
+import { judgeRequest, parseRanges } from '../../src/serve/range.ts'
 
 const file = { sizeBytes: 1000, etag: '"abc"', lastModified: new Date('2026-01-02T03:04:05.678Z') }
 const same = 'Fri, 02 Jan 2026 03:04:05 GMT'
 const earlier = 'Fri, 02 Jan 2026 03:04:04 GMT'
 const later = 'Fri, 02 Jan 2026 03:04:06 GMT'
 
-type Expected = [number, number] | 'ignored' | 'unsatisfiable'
+type Expected = [start: number, length: number][] | 'ignored' | 'unsatisfiable'
 const ranges: [string, number, Expected][] = [
-  ['bytes=0-0', 1000, [0, 1]],
-  ['bytes=0-999', 1000, [0, 1000]],
-  ['bytes=0-1000', 1000, [0, 1000]],
-  ['bytes=5-', 1000, [5, 995]],
-  ['bytes=999-', 1000, [999, 1]],
-  ['bytes=-1', 1000, [999, 1]],
-  ['bytes=-1000', 1000, [0, 1000]],
-  ['bytes=-5000', 1000, [0, 1000]],
-  ['BYTES=1-2', 1000, [1, 2]],
-  [' bytes=1-2 ', 1000, [1, 2]],
-  ['bytes=0001-0002', 1000, [1, 2]],
-  ['bytes=0-99999999999999999999999999', 1000, [0, 1000]],
-  [`bytes=${2 ** 32}-${2 ** 32}`, 2 ** 33, [2 ** 32, 1]],
-  [`bytes=${2 ** 52}-`, 2 ** 52 + 2, [2 ** 52, 2]],
+  ['bytes=0-0', 1000, [[0, 1]]],
+  ['bytes=0-999', 1000, [[0, 1000]]],
+  ['bytes=0-1000', 1000, [[0, 1000]]],
+  ['bytes=5-', 1000, [[5, 995]]],
+  ['bytes=999-', 1000, [[999, 1]]],
+  ['bytes=-1', 1000, [[999, 1]]],
+  ['bytes=-1000', 1000, [[0, 1000]]],
+  ['bytes=-5000', 1000, [[0, 1000]]],
+  ['BYTES=1-2', 1000, [[1, 2]]],
+  [' bytes=1-2 ', 1000, [[1, 2]]],
+  ['bytes=0001-0002', 1000, [[1, 2]]],
+  ['bytes=0-99999999999999999999999999', 1000, [[0, 1000]]],
+  [`bytes=${2 ** 32}-${2 ** 32}`, 2 ** 33, [[2 ** 32, 1]]],
+  [`bytes=${2 ** 52}-`, 2 ** 52 + 2, [[2 ** 52, 2]]],
   ['bytes=1000-', 1000, 'unsatisfiable'],
   ['bytes=1000-2000', 1000, 'unsatisfiable'],
   ['bytes=-0', 1000, 'unsatisfiable'],
@@ -32,8 +33,67 @@ const ranges: [string, number, Expected][] = [
   ['bytes=99999999999999999-99999999999999998', 1000, 'ignored'],
   ['bytes=-', 1000, 'ignored'],
   ['bytes=', 1000, 'ignored'],
-  ['bytes=0-1,5-6', 1000, 'ignored'],
-  ['bytes=0-1, 5-6', 1000, 'ignored'],
+  [
+    'bytes=0-1,500-501',
+    1000,
+    [
+      [0, 2],
+      [500, 2],
+    ],
+  ],
+  [
+    'bytes=500-501 ,\t0-1',
+    1000,
+    [
+      [500, 2],
+      [0, 2],
+    ],
+  ],
+  [
+    'bytes=,0-1,,500-501,',
+    1000,
+    [
+      [0, 2],
+      [500, 2],
+    ],
+  ],
+  [
+    'bytes=0-1,-1',
+    1000,
+    [
+      [0, 2],
+      [999, 1],
+    ],
+  ],
+  ['bytes=0-1,1000-', 1000, [[0, 2]]],
+  ['bytes=1000-,2000-', 1000, 'unsatisfiable'],
+  ['bytes=0-1,5-6', 1000, [[0, 7]]],
+  ['bytes=0-9,10-19', 1000, [[0, 20]]],
+  [
+    'bytes=500-600,0-99,550-700',
+    1000,
+    [
+      [0, 100],
+      [500, 201],
+    ],
+  ],
+  ['bytes=0-,0-,0-', 1000, [[0, 1000]]],
+  ['bytes=0-1,82-82', 1000, [[0, 83]]],
+  [
+    'bytes=0-1,83-83',
+    1000,
+    [
+      [0, 2],
+      [83, 1],
+    ],
+  ],
+  ['bytes=0-1,x', 1000, 'ignored'],
+  ['bytes=0-1,2-1', 1000, 'ignored'],
+  ['bytes=,,', 1000, 'ignored'],
+  [`bytes=${manyRanges(16)}`, 100_000, Array.from({ length: 16 }, (_, n) => [n * 1000, 1])],
+  [`bytes=${manyRanges(17)}`, 100_000, 'ignored'],
+  [`bytes=${'0-0,'.repeat(255)}0-0`, 1000, [[0, 1]]],
+  [`bytes=${'0-0,'.repeat(256)}0-0`, 1000, 'ignored'],
   ['bytes=a-b', 1000, 'ignored'],
   ['bytes=0x1-0x2', 1000, 'ignored'],
   ['bytes=1.0-2', 1000, 'ignored'],
@@ -49,11 +109,18 @@ const ranges: [string, number, Expected][] = [
   ['bytes=-1', 0, 'ignored'],
 ]
 for (const [header, sizeBytes, expected] of ranges) {
-  test(`"${header}" of ${sizeBytes} bytes is ${expected}`, () => {
-    const [start = 0, length = 0] = typeof expected === 'string' ? [] : expected
-    const wanted = typeof expected === 'string' ? expected : { start, length }
-    assert.deepEqual(parseRange(header, sizeBytes), wanted)
+  test(`"${header.slice(0, 60)}" of ${sizeBytes} bytes is ${expected}`, () => {
+    const wanted =
+      typeof expected === 'string'
+        ? expected
+        : expected.map(([start, length]) => ({ start, length }))
+    assert.deepEqual(parseRanges(header, sizeBytes), wanted)
   })
+}
+
+/** Single bytes, far from each other. */
+function manyRanges(count: number): string {
+  return Array.from({ length: count }, (_, n) => `${n * 1000}-${n * 1000}`).join(',')
 }
 
 test('a range never reaches outside of the file, whatever is asked for', () => {
@@ -61,17 +128,24 @@ test('a range never reaches outside of the file, whatever is asked for', () => {
   fc.assert(
     fc.property(
       fc.oneof(
-        fc.tuple(digits, digits).map(([a, b]) => `bytes=${a}-${b}`),
+        fc
+          .array(fc.tuple(digits, digits), { minLength: 1, maxLength: 20 })
+          .map((pairs) => `bytes=${pairs.map(([a, b]) => `${a}-${b}`).join(',')}`),
         fc.string(),
         fc.string().map((text) => `bytes=${text}`),
       ),
       fc.nat({ max: Number.MAX_SAFE_INTEGER }),
       (header, sizeBytes) => {
-        const range = parseRange(header, sizeBytes)
-        if (typeof range === 'string') return
-        assert.ok(Number.isSafeInteger(range.start) && Number.isSafeInteger(range.length))
-        assert.ok(range.start >= 0 && range.length > 0)
-        assert.ok(range.start + range.length <= sizeBytes)
+        const slices = parseRanges(header, sizeBytes)
+        if (typeof slices === 'string') return
+        const inOrder = slices.toSorted((a, b) => a.start - b.start)
+        let end = 0
+        for (const { start, length } of inOrder) {
+          assert.ok(Number.isSafeInteger(start) && Number.isSafeInteger(length))
+          assert.ok(start >= end && length > 0)
+          end = start + length
+        }
+        assert.ok(end <= sizeBytes)
       },
     ),
     { numRuns: 2000 },
@@ -126,6 +200,37 @@ for (const [headers, status] of conditions) {
 
 test('a range counts only for GET', () => {
   for (const range of ['bytes=1-2', 'bytes=1000-']) {
-    assert.deepEqual(judgeRequest('HEAD', { range }, file), { status: 200, start: 0, length: 1000 })
+    assert.deepEqual(judgeRequest('HEAD', { range }, file), {
+      status: 200,
+      slices: [{ start: 0, length: 1000 }],
+    })
   }
 })
+
+const dates: [string, string | null][] = [
+  ['Sun, 06 Nov 1994 08:49:37 GMT', '1994-11-06T08:49:37.000Z'],
+  ['Sunday, 06-Nov-94 08:49:37 GMT', '1994-11-06T08:49:37.000Z'],
+  ['Sun Nov  6 08:49:37 1994', '1994-11-06T08:49:37.000Z'],
+  ['Sun Nov 16 08:49:37 1994', '1994-11-16T08:49:37.000Z'],
+  ['Monday, 06-Nov-76 08:49:37 GMT', '2076-11-06T08:49:37.000Z'],
+  ['Monday, 06-Nov-77 08:49:37 GMT', '1977-11-06T08:49:37.000Z'],
+  [' Sun, 06 Nov 1994 08:49:37 GMT ', '1994-11-06T08:49:37.000Z'],
+  ['Thu, 29 Feb 2024 00:00:00 GMT', '2024-02-29T00:00:00.000Z'],
+  ['Thu, 29 Feb 2023 00:00:00 GMT', null],
+  ['Sun, 31 Feb 1994 08:49:37 GMT', null],
+  ['Sun, 06 Nov 1994 24:00:00 GMT', null],
+  ['Sun, 06 Nov 1994 08:60:37 GMT', null],
+  ['Sun, 06 Nov 1994 08:49:37 UTC', null],
+  ['Sun, 6 Nov 1994 08:49:37 GMT', null],
+  ['sun, 06 nov 1994 08:49:37 gmt', null],
+  ['06 Nov 1994 08:49:37 GMT', null],
+  ['1994-11-06T08:49:37Z', null],
+  ['784111777', null],
+  ['', null],
+]
+for (const [text, expected] of dates) {
+  test(`"${text}" means ${expected ?? 'no date'}`, () => {
+    const date = parseHttpDate(text, new Date('2026-06-01T00:00:00Z'))
+    assert.equal(date?.toISOString() ?? null, expected)
+  })
+}
