@@ -43,7 +43,7 @@ export async function runCli(host: Host, args: readonly string[]): Promise<numbe
 function report(host: Host, thrown: unknown): number {
   const error = toAppError(thrown)
   host.err(`strongroom: ${error.message}\n`)
-  if (error.hint !== null) host.err(`  ${error.hint}\n`)
+  host.err(`  ${error.hint}\n`)
   if (error.code === 'INTERNAL' && error.cause instanceof Error) host.err(`${error.cause.stack}\n`)
   return error.exit
 }

@@ -13,91 +13,190 @@ interface Meaning {
   status: number
   /** Exit code of a command that ends with this error (sysexits.h where one fits). */
   exit: number
+  /** What a person does about it; the hint of every error whose thrower knows nothing better. */
+  next: string
 }
 
-const config: Meaning = { retry: 'never', status: 500, exit: 78 }
-const database: Meaning = { retry: 'outage', status: 503, exit: 69 }
-const bucketDown: Meaning = { retry: 'outage', status: 503, exit: 69 }
-const archive: Meaning = { retry: 'outage', status: 503, exit: 74 }
-const itemLater: Meaning = { retry: 'later', status: 500, exit: 75 }
-const itemNever: Meaning = { retry: 'never', status: 500, exit: 75 }
-const request = (status: number): Meaning => ({ retry: 'never', status, exit: 1 })
+const config = (next: string): Meaning => ({ retry: 'never', status: 500, exit: 78, next })
+const outage = (next: string): Meaning => ({ retry: 'outage', status: 503, exit: 69, next })
+const archive = (next: string): Meaning => ({ retry: 'outage', status: 503, exit: 74, next })
+const itemLater = (next: string): Meaning => ({ retry: 'later', status: 500, exit: 75, next })
+const itemNever = (next: string): Meaning => ({ retry: 'never', status: 500, exit: 75, next })
+const request = (status: number, next: string): Meaning => ({
+  retry: 'never',
+  status,
+  exit: 1,
+  next,
+})
 
-/** Every code the product can raise: whether to retry, the HTTP status, the exit code. */
+const transfer =
+  'nothing to do: it is fetched again by itself; if it goes on, look at the network or proxy on the way to R2_ENDPOINT'
+
+/** Every code the product can raise: whether to retry, the HTTP status, the exit code, the next step. */
 export const ERRORS = {
-  CONFIG_INVALID: config,
-  MODE_UNSUPPORTED: config,
-  USAGE: { retry: 'never', status: 400, exit: 64 },
+  CONFIG_INVALID: config(
+    'correct the setting; docs/configuration.md lists all of them, "strongroom config" shows what is in effect',
+  ),
+  MODE_UNSUPPORTED: config('set MODE to live or dry-run'),
+  USAGE: {
+    ...config('"strongroom --help" lists the commands, "strongroom COMMAND --help" its options'),
+    status: 400,
+    exit: 64,
+  },
 
-  DB_UNAVAILABLE: database,
+  DB_UNAVAILABLE: outage(
+    'check that PostgreSQL runs and is not overloaded, then DB_HOST and DB_PORT; work goes on by itself once it answers',
+  ),
   /** The statement was sent and no answer came: it may or may not have happened. */
-  DB_UNKNOWN: database,
-  DB_AUTH: { ...database, exit: 77 },
-  DB_DENIED: { ...database, exit: 77 },
-  DB_SCHEMA: { ...database, exit: 78 },
+  DB_UNKNOWN: outage(
+    'nothing is lost, the next run finds out what happened; if it goes on, look at the log of PostgreSQL and the network to it',
+  ),
+  DB_AUTH: {
+    ...outage('check DB_USER and DB_PASSWORD (or DATABASE_URL), and pg_hba.conf on the server'),
+    exit: 77,
+  },
+  DB_DENIED: { ...outage('run "strongroom doctor": it prints the missing GRANT'), exit: 77 },
+  DB_SCHEMA: {
+    ...outage('run "strongroom doctor": it prints the SQL or the setting that is missing'),
+    exit: 78,
+  },
   /** Two transactions collided; the statement is repeated. */
-  DB_CONFLICT: database,
+  DB_CONFLICT: outage(
+    'run it again; if it goes on, another program holds locks on the media table (see pg_stat_activity)',
+  ),
   /** The statement found what a unique index forbids. */
-  DB_DUPLICATE: { retry: 'never', status: 500, exit: 70 },
+  DB_DUPLICATE: {
+    ...config(
+      'look at the index that the message names; if it is in schema strongroom, report this as a bug',
+    ),
+    exit: 70,
+  },
 
-  BUCKET_UNAVAILABLE: bucketDown,
-  BUCKET_THROTTLED: bucketDown,
-  BUCKET_DENIED: { ...bucketDown, exit: 77 },
-  BUCKET_MISSING: { ...bucketDown, exit: 78 },
+  BUCKET_UNAVAILABLE: outage(
+    'check R2_ENDPOINT and the network to it; work goes on by itself once the bucket answers',
+  ),
+  BUCKET_THROTTLED: outage(
+    'nothing to do: it is tried again later; a smaller SYNC_CONCURRENCY asks for less at a time',
+  ),
+  BUCKET_DENIED: {
+    ...outage(
+      'check R2_ACCESS_KEY and R2_SECRET_KEY, and that the key may read and delete in this bucket',
+    ),
+    exit: 77,
+  },
+  BUCKET_MISSING: {
+    ...outage(
+      'check R2_BUCKET and R2_ENDPOINT; on R2 a bucket with a jurisdiction has an endpoint of its own',
+    ),
+    exit: 78,
+  },
   /** This one key is refused although the bucket answers. */
-  OBJECT_DENIED: itemLater,
+  OBJECT_DENIED: itemLater('check the rights of the access key and the policy of the bucket'),
   /** A lock rule of the bucket forbids the change for now. */
-  OBJECT_LOCKED: { ...itemLater, retry: 'outage' },
-  OBJECT_MISSING: itemLater,
+  OBJECT_LOCKED: {
+    ...itemLater('nothing to do: the source goes once the lock rule of the bucket lets it'),
+    retry: 'outage',
+  },
+  OBJECT_MISSING: itemLater('upload the object again, or close the media row'),
   /** The object is no longer the version that was asked for (412). */
-  OBJECT_CHANGED: itemLater,
+  OBJECT_CHANGED: itemLater(
+    'somebody replaced the object; look at the new one and approve its row again',
+  ),
   /** No byte arrived for the stall time-out. */
-  TRANSFER_STALLED: itemLater,
+  TRANSFER_STALLED: itemLater(transfer),
   /** The body ended early, ran over or broke off. */
-  TRANSFER_BROKEN: itemLater,
+  TRANSFER_BROKEN: itemLater(transfer),
   /** The bytes contradict a digest that the store gave. */
-  TRANSFER_CORRUPT: itemLater,
+  TRANSFER_CORRUPT: itemLater(transfer),
 
-  CHANGED_AFTER_APPROVAL: itemNever,
-  SIZE_MISMATCH: itemNever,
-  ATTEMPTS_EXHAUSTED: itemNever,
-  MEDIA_INVALID: itemNever,
-  PROBE_MISSING: { retry: 'outage', status: 503, exit: 69 },
-  PROBE_FAILED: itemLater,
+  CHANGED_AFTER_APPROVAL: itemNever('look at the new object and approve its row again'),
+  SIZE_MISMATCH: itemNever('correct file_size or upload the right object, then approve again'),
+  ATTEMPTS_EXHAUSTED: itemNever('look at the reason, mend it, and approve the row again'),
+  MEDIA_INVALID: itemNever(
+    'look at the copy and its report in ERROR_DIR; upload a good file and approve it again',
+  ),
+  PROBE_MISSING: outage(
+    'install ffprobe (Debian, Ubuntu: apt install ffmpeg), or set FFPROBE_PATH',
+  ),
+  PROBE_FAILED: itemLater(
+    'it is tried again; if it goes on, run ffprobe on the file by hand and look at the memory of this machine',
+  ),
 
-  VOLUME_MISSING: archive,
-  VOLUME_FOREIGN: archive,
-  VOLUME_UNCLAIMED: archive,
-  VOLUME_EPHEMERAL: archive,
-  DISK_FULL: archive,
-  DISK_SICK: archive,
-  DISK_DENIED: archive,
-  FILE_MISSING: itemLater,
-  NAME_TAKEN: itemLater,
-  LINK_REFUSED: itemLater,
-  PATH_UNSAFE: itemNever,
-  MASS_CHANGE: archive,
+  VOLUME_MISSING: archive('mount the archive at ARCHIVE_DIR; nothing was changed meanwhile'),
+  VOLUME_FOREIGN: archive(
+    'mount the right volume at ARCHIVE_DIR, or run "strongroom accept-volume" if this one is right',
+  ),
+  VOLUME_UNCLAIMED: archive(
+    'run "strongroom accept-volume" if this archive belongs to this database',
+  ),
+  VOLUME_EPHEMERAL: archive(
+    'mount a disk at ARCHIVE_DIR; run "strongroom init-volume" if memory is what you want',
+  ),
+  DISK_FULL: archive('make room on that disk; work goes on by itself afterwards'),
+  DISK_SICK: archive(
+    'check the disk (dmesg, smartctl), then run "strongroom accept-volume" to go on',
+  ),
+  DISK_DENIED: archive(
+    'give the folder to the user that Strongroom runs as (chown -R), or run it as the folder’s owner (PUID and PGID in the container)',
+  ),
+  FILE_MISSING: itemLater('restore the file from a backup of the archive'),
+  NAME_TAKEN: itemLater(
+    'look at what lies there; nothing is overwritten, and {sha256} in ARCHIVE_LAYOUT makes names unique',
+  ),
+  LINK_REFUSED: itemLater(
+    'put ARCHIVE_DIR on a file system that has hard links, or check its mount options',
+  ),
+  PATH_UNSAFE: itemNever(
+    'look at that path; links are never followed below ARCHIVE_DIR: mount the folder there instead',
+  ),
+  MASS_CHANGE: archive('check the archive disk and the bucket, then run the sync again'),
   /** A sidecar that is torn, edited or of an unknown schema. */
-  SIDECAR_INVALID: { ...itemLater, status: 503 },
+  SIDECAR_INVALID: {
+    ...itemLater('restore the sidecar (the .json beside the file) from a backup of the archive'),
+    status: 503,
+  },
   /** A file and its own sidecar contradict each other. */
-  ARCHIVE_DAMAGED: { ...itemNever, status: 503 },
+  ARCHIVE_DAMAGED: {
+    ...itemNever('restore the file and its sidecar from a backup of the archive'),
+    status: 503,
+  },
   /** The file system refused a read for a reason that says nothing of the file (too many open files …). */
-  ARCHIVE_UNREADABLE: archive,
+  ARCHIVE_UNREADABLE: archive(
+    'look at the kernel log (dmesg) and the limit of open files (ulimit -n)',
+  ),
 
   /** Another worker holds the item now: nothing of ours counts any more. */
-  LEASE_LOST: itemLater,
-  CANCELLED: { retry: 'outage', status: 503, exit: 1 },
+  LEASE_LOST: itemLater('nothing to do: another worker has it, or the next run takes it up'),
+  CANCELLED: {
+    ...outage('nothing is lost: start it again and it goes on where it was'),
+    exit: 1,
+  },
+  /** Signatures and tokens carry times: beyond some minutes stores and clients refuse them. */
+  CLOCK_OFF: outage(
+    'set the clock of that machine from the network (timedatectl set-ntp true, or chrony)',
+  ),
 
-  REQUEST_INVALID: request(400),
-  TOKEN_INVALID: request(401),
-  TOKEN_FOR_ANOTHER_FILE: request(403),
-  NOT_FOUND: request(404),
-  METHOD_NOT_ALLOWED: request(405),
-  PRECONDITION_FAILED: request(412),
-  URL_TOO_LONG: request(414),
-  RANGE_UNSATISFIABLE: request(416),
-  PORT_TAKEN: { retry: 'never', status: 500, exit: 69 },
-  INTERNAL: { retry: 'later', status: 500, exit: 70 },
+  REQUEST_INVALID: request(400, 'ask for /PATH?token=TOKEN, as "strongroom token" prints it'),
+  TOKEN_INVALID: request(
+    401,
+    'ask for a new link; if none works, compare UNRAID_TUNNEL_SECRET with the backend’s',
+  ),
+  TOKEN_FOR_ANOTHER_FILE: request(403, 'ask for a link to this very file'),
+  NOT_FOUND: request(404, 'check the path, or the media id and its state in strongroom.items'),
+  METHOD_NOT_ALLOWED: request(405, 'use GET or HEAD'),
+  PRECONDITION_FAILED: request(412, 'load the file anew from its beginning'),
+  URL_TOO_LONG: request(414, 'use the link as it was given'),
+  RANGE_UNSATISFIABLE: request(416, 'load the file anew from its beginning'),
+  PORT_TAKEN: {
+    ...config('stop what uses that port, or choose another with SERVER_PORT or ADMIN_PORT'),
+    exit: 69,
+  },
+  INTERNAL: {
+    ...itemLater(
+      'this is a bug of ours: nothing was deleted for it; report it with the lines of the log around it',
+    ),
+    exit: 70,
+  },
 } as const satisfies Record<string, Meaning>
 
 export type ErrorCode = keyof typeof ERRORS
@@ -105,7 +204,8 @@ export type ErrorCode = keyof typeof ERRORS
 /** An error the product understands: a code of {@link ERRORS}, a sentence, and what to do about it. */
 export class AppError extends Error {
   readonly code: ErrorCode
-  readonly hint: string | null
+  /** What to do about it: the thrower's own words, or else the table's next step. */
+  readonly hint: string
 
   constructor(
     code: ErrorCode,
@@ -115,7 +215,7 @@ export class AppError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'AppError'
     this.code = code
-    this.hint = options.hint ?? null
+    this.hint = options.hint ?? ERRORS[code].next
   }
 
   get retry(): Retry {

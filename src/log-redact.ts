@@ -1,4 +1,4 @@
-import { AppError, systemCode } from './errors.ts'
+import { AppError, ERRORS, systemCode } from './errors.ts'
 
 /** What JSON can say. */
 export type Plain =
@@ -132,6 +132,7 @@ function plainError(error: Error, walk: Walk): Plain {
     cause = cause instanceof Error ? cause.cause : undefined
   }
   const facts = errorFacts(error, !expected, walk)
+  if (error instanceof AppError) facts.hint = walk.text(error.hint)
   return causes.length === 0 ? facts : { ...facts, causes }
 }
 
@@ -142,7 +143,9 @@ function errorFacts(error: Error, withStack: boolean, walk: Walk): { [key: strin
     code: plain(systemCode(error) ?? error.name, walk),
     message: walk.text(String(error.message)),
   }
-  if (error instanceof AppError && error.hint !== null) facts.hint = walk.text(error.hint)
+  // What the table says anyway is told once, for the error itself.
+  if (error instanceof AppError && error.hint !== ERRORS[error.code].next)
+    facts.hint = walk.text(error.hint)
   if (errors.length > 0) {
     facts.errors = errors.map((one) => walk.text(one instanceof Error ? one.message : String(one)))
   }
