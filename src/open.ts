@@ -175,7 +175,10 @@ async function openFolder(setting: FolderSetting, archive: Config['archive']): P
   const dir = folderOf(setting, archive)
   const disk = await openFolderAsIs(setting, dir)
   const denied = await whyNotWritable(dir)
-  if (denied !== null) throw new AppError('DISK_DENIED', `${setting} ${dir} ${denied}`)
+  if (denied !== null)
+    throw new AppError('DISK_DENIED', `${setting} ${dir} ${denied.wrong}`, {
+      hint: `as root run: ${denied.remedy}`,
+    })
   return disk
 }
 

@@ -19,8 +19,10 @@ export function mountPointOf(path: string, mounts: string): string {
   return holding.reduce((deepest, point) => (point.length > deepest.length ? point : deepest), '/')
 }
 
-/** @returns what is wrong, ending with the command that mends it; null when this process may write there */
-export async function whyNotWritable(folder: string): Promise<string | null> {
+/** @returns what is wrong and the command that mends it; null when this process may write there */
+export async function whyNotWritable(
+  folder: string,
+): Promise<{ wrong: string; remedy: string } | null> {
   for (const part of [folder, join(folder, '.strongroom')]) {
     try {
       await access(part, constants.R_OK | constants.W_OK | constants.X_OK)
@@ -29,7 +31,10 @@ export async function whyNotWritable(folder: string): Promise<string | null> {
       if (systemCode(error) !== 'EACCES') continue
       const { uid, gid } = await stat(part)
       const me = await thisUser()
-      return `belongs to ${uid}:${gid}, and ${me} may not write there; as root run: chown -R ${me} ${quoted(folder)}`
+      return {
+        wrong: `belongs to ${uid}:${gid}, and ${me} may not write there`,
+        remedy: `chown -R ${me} ${quoted(folder)}`,
+      }
     }
   }
   return null

@@ -4,7 +4,7 @@ import { chmod, chown, mkdir, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { promisify } from 'node:util'
-import { isOnRoot, mountPointOf } from '../../src/storage/folder-check.ts'
+import { isOnRoot, mountPointOf, type whyNotWritable } from '../../src/storage/folder-check.ts'
 import { mountsRefused, withFolder, withVolume } from '../support/scopes.ts'
 
 const SOURCE = new URL('../../src/storage/folder-check.ts', import.meta.url).href
@@ -46,15 +46,14 @@ describe('a folder on a mounted volume', () => {
 
 describe('a folder of another user', { skip: asRoot() }, () => {
   /** What 99:100 is told of the folder; the source is loaded before root is given up. */
-  const told = async (folder: string): Promise<string> => {
+  const told = async (folder: string): Promise<ReturnType<typeof whyNotWritable>> => {
     const script = `const { whyNotWritable } = await import(${JSON.stringify(SOURCE)})
       process.setgroups([100]); process.setgid(100); process.setuid(99)
-      process.stdout.write(String(await whyNotWritable(process.argv[1])))`
+      process.stdout.write(JSON.stringify(await whyNotWritable(process.argv[1])))`
     const args = ['--input-type=module', '--eval', script, folder]
-    return (await promisify(execFile)(process.execPath, args)).stdout
+    return JSON.parse((await promisify(execFile)(process.execPath, args)).stdout)
   }
-  const mend = (sentence: string) =>
-    promisify(execFile)('/bin/sh', ['-c', sentence.replace(/^.*run: /, '')])
+  const run = promisify(execFile)
 
   for (const name of ['archive', "grandma's archive"])
     test(`is named with the chown that helps: ${name}`, async (t) => {
@@ -62,23 +61,18 @@ describe('a folder of another user', { skip: asRoot() }, () => {
       await chmod(outer, 0o755)
       const folder = join(outer, name)
       await mkdir(folder)
-      const sentence = await told(folder)
-      assert.match(
-        sentence,
-        /^belongs to 0:0, and 99:100 may not write there; as root run: chown -R 99:100 /,
-      )
-      await mend(sentence)
-      assert.equal(await told(folder), 'null')
+      const fault = await told(folder)
+      assert.equal(fault?.wrong, 'belongs to 0:0, and 99:100 may not write there')
+      assert.match(fault.remedy, /^chown -R 99:100 /)
+      await run('/bin/sh', ['-c', fault.remedy])
+      assert.equal(await told(folder), null)
     })
 
   test('is found one level down, where the archive keeps its own things', async (t) => {
     const folder = await withFolder(t)
     await mkdir(join(folder, '.strongroom'))
     await chown(folder, 99, 100)
-    const sentence = await told(folder)
-    assert.match(sentence, new RegExp(`chown -R 99:100 ${folder}$`))
-    await mend(sentence)
-    assert.equal(await told(folder), 'null')
+    assert.equal((await told(folder))?.remedy, `chown -R 99:100 ${folder}`)
   })
 })
 
