@@ -202,9 +202,10 @@ async function answers(coordinates: S3Coordinates, child: ChildProcess): Promise
   const admin = openAdmin(coordinates)
   const deadline = performance.now() + DEADLINE_MS
   try {
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       try {
-        const Bucket = 'first-words'
+        // An earlier try may have made its bucket and failed after that.
+        const Bucket = `first-words-${tries}`
         await admin.send(new CreateBucketCommand({ Bucket }))
         await admin.send(new PutObjectCommand({ Bucket, Key: 'a', Body: 'a' }))
         await admin.send(new DeleteObjectCommand({ Bucket, Key: 'a' }))
