@@ -1,5 +1,5 @@
 import { type BackendMapping, backendMapping } from './config/backend.ts'
-import { checkTogether } from './config/checks.ts'
+import { checkTogether, isShortSecret } from './config/checks.ts'
 import type { Need } from './config/setting.ts'
 import { type SettingName, type SettingValues, settings } from './config/settings.ts'
 import {
@@ -84,6 +84,10 @@ export interface TokenConfig {
   secrets: string[]
   audience: string | null
   issuer: string | null
+  /** No token may be valid for longer. */
+  maxTtlSeconds: number
+  /** Ids may come as text. */
+  stringIds: boolean
 }
 
 /**
@@ -223,10 +227,8 @@ function advice(values: SettingValues): string[] {
     warnings.push('INCOMING_DIR is ignored: temporary files live in ARCHIVE_DIR/.strongroom/tmp')
   }
   for (const name of ['UNRAID_TUNNEL_SECRET', 'UNRAID_TUNNEL_SECRET_PREVIOUS'] as const) {
-    const secret = values[name]
-    if (secret !== null && Buffer.byteLength(secret) < 32) {
-      warnings.push(`${name} has fewer than the 32 bytes that HS256 asks for (RFC 7518 §3.2)`)
-    }
+    if (isShortSecret(values[name]))
+      warnings.push(`${name} is short: it can be guessed from one token, and then opens every file`)
   }
   return warnings
 }
@@ -297,5 +299,7 @@ function tokenConfig(values: SettingValues): TokenConfig | null {
     secrets: previous === null || previous === current ? [current] : [current, previous],
     audience: values.TOKEN_AUDIENCE,
     issuer: values.TOKEN_ISSUER,
+    maxTtlSeconds: values.TOKEN_MAX_TTL / 1000,
+    stringIds: values.TOKEN_ALLOW_STRING_IDS,
   }
 }

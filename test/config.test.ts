@@ -38,7 +38,13 @@ describe('defaults', () => {
         port: 8080,
         adminPort: 8081,
         pathPrefix: '',
-        tokens: { secrets: [tunnelSecret], audience: null, issuer: null },
+        tokens: {
+          secrets: [tunnelSecret],
+          audience: null,
+          issuer: null,
+          maxTtlSeconds: 604_800,
+          stringIds: false,
+        },
         publicUrl: null,
       },
       log: { level: 'info', format: 'json' },
@@ -187,7 +193,7 @@ describe('DATABASE_URL', () => {
 describe('warnings', () => {
   const cases: [env: Env, warns: RegExp][] = [
     [{ INCOMING_DIR: '/x' }, /^INCOMING_DIR is ignored/],
-    [{ UNRAID_TUNNEL_SECRET: 'sixteen-bytes-xx' }, /fewer than the 32 bytes/],
+    [{ UNRAID_TUNNEL_SECRET: 'short', ALLOW_SHORT_SECRET: 'true' }, /SECRET is short: .* opens/],
     [{ DB_PASS: 'another' }, /^DB_PASSWORD is used; DB_PASS has another value/],
     [{ DB_NAME: '"app"' }, /^DB_NAME begins and ends with quotes/],
     [{ DB_PASSWORD: 'secret ' }, /^DB_PASSWORD begins or ends with white space/],

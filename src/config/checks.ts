@@ -2,6 +2,13 @@ import { distinctNames } from './backend.ts'
 import { type SettingName, type SettingValues, settings } from './settings.ts'
 import type { Found, Problem } from './source.ts'
 
+/** HS256 asks for a key as long as its hash (RFC 7518 3.2); a shorter one can be guessed from a single token. */
+const SECRET_MIN_BYTES = 32
+
+export function isShortSecret(secret: string | null): boolean {
+  return secret !== null && Buffer.byteLength(secret) < SECRET_MIN_BYTES
+}
+
 /** What no setting can be judged on alone. */
 export function checkTogether(
   values: SettingValues,
@@ -31,6 +38,13 @@ export function checkTogether(
     complain('ERROR_DIR', `must differ from ${name('ARCHIVE_DIR')}`)
   } else if (`${values.ERROR_DIR}/`.startsWith(`${values.ARCHIVE_DIR}/.strongroom/`)) {
     complain('ERROR_DIR', `must not lie in .strongroom inside ${name('ARCHIVE_DIR')}`)
+  }
+  for (const secret of ['UNRAID_TUNNEL_SECRET', 'UNRAID_TUNNEL_SECRET_PREVIOUS'] as const) {
+    if (isShortSecret(values[secret]) && !values.ALLOW_SHORT_SECRET)
+      complain(
+        secret,
+        `must have at least ${SECRET_MIN_BYTES} bytes (RFC 7518 §3.2), unless ALLOW_SHORT_SECRET=true`,
+      )
   }
   for (const clash of clashes(values)) {
     complain(clash.later, `must differ from ${name(clash.earlier)}`)

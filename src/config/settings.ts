@@ -6,6 +6,7 @@ import * as read from './values.ts'
 const hour = 3_600_000
 const tenYears = { min: 0, max: 87_600 * hour, words: 'from 0 to 87600h' }
 const upToAnHour = { min: 1000, max: hour, words: 'from 1s to 1h' }
+const upToTenYears = { min: 1000, max: 87_600 * hour, words: 'from 1s to 87600h' }
 
 const databaseSettings = {
   DATABASE_URL: {
@@ -217,15 +218,33 @@ const serveSettings = {
   UNRAID_TUNNEL_SECRET: {
     requiredFor: 'tokens',
     secret: true,
-    reader: read.signingSecret,
-    help: 'The key that signs and opens tokens (HS256), shared with the backend: at least 16 bytes, better 32.',
+    reader: read.secretText,
+    help: 'The key that signs and opens tokens (HS256), shared with the backend: at least 32 bytes.',
     example: '"$(openssl rand -hex 32)"',
   },
   UNRAID_TUNNEL_SECRET_PREVIOUS: {
     secret: true,
-    reader: read.signingSecret,
+    reader: read.secretText,
     help: 'The key before that, still accepted while tokens signed with it are in use.',
     example: '"$(cat old-tunnel-secret)"',
+  },
+  ALLOW_SHORT_SECRET: {
+    fallback: 'false',
+    reader: read.yesNo,
+    help: 'True accepts a token secret of fewer than 32 bytes, which can be guessed from one token; each start warns of it.',
+    example: 'true',
+  },
+  TOKEN_MAX_TTL: {
+    fallback: '168h',
+    reader: read.duration(upToTenYears),
+    help: 'A token that is valid for longer, from now or from its iat, is refused.',
+    example: '24h',
+  },
+  TOKEN_ALLOW_STRING_IDS: {
+    fallback: 'false',
+    reader: read.yesNo,
+    help: 'True accepts media_id and user_id written as text, for backends that cannot send numbers.',
+    example: 'true',
   },
   TOKEN_AUDIENCE: {
     reader: read.text,

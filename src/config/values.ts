@@ -26,11 +26,6 @@ export const secretText: Reader<string> = reader('must be a single line', (value
   /[\0\r\n]/.test(value) ? undefined : value,
 )
 
-export const signingSecret: Reader<string> = reader(
-  'must have at least 16 bytes; 32 or more are right for HS256 (RFC 7518 §3.2)',
-  (value) => (Buffer.byteLength(value) >= 16 && !/[\0\r\n]/.test(value) ? value : undefined),
-)
-
 export function wholeNumber(min: number, max: number): Reader<number> {
   return reader(`must be a whole number from ${min} to ${max}`, (value) => {
     const number = /^\d{1,9}$/.test(value) ? Number(value) : Number.NaN

@@ -5,11 +5,8 @@ import { AppError } from '../errors.ts'
 
 const maxTokenBytes = 4096
 
-/** 9999-12-31: an expiry beyond it is a mistake, most often milliseconds where seconds belong. */
-const latestExpiry = 253_402_300_799
-
-/** How far the backend's clock may run ahead of ours before its `iat` counts as a forgery. */
-const issuedAheadSeconds = 60
+/** How far the backend's clock may run ahead of ours: `iat` and `nbf` may lie so far in the future. */
+const toleranceSeconds = 30
 
 export interface TokenClaims {
   mediaId: number
@@ -31,7 +28,7 @@ export function createTokenVerifier(
     requireCanonical(token)
     for (const key of keys) {
       const payload = await verifyWith(key, { token, tokens, now })
-      if (payload) return readClaims(payload, now)
+      if (payload) return readClaims(payload, { tokens, now })
     }
     throw invalid()
   }
@@ -53,8 +50,10 @@ export async function mintToken(order: {
     throw new AppError('USAGE', `${name} must be a positive whole number`)
   }
   const issuedAt = Math.floor(now.getTime() / 1000)
-  if (issuedAt + ttlSeconds > latestExpiry) {
-    throw new AppError('USAGE', 'the token would outlive the year 9999')
+  if (ttlSeconds > tokens.maxTtlSeconds) {
+    throw new AppError('USAGE', `no token may be valid for longer than ${tokens.maxTtlSeconds} s`, {
+      hint: 'ask for a shorter time, or raise TOKEN_MAX_TTL',
+    })
   }
   const draft = new SignJWT({ media_id: mediaId, user_id: userId })
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
@@ -91,6 +90,7 @@ async function verifyWith(
       algorithms: ['HS256'],
       requiredClaims: ['exp'],
       currentDate: now,
+      clockTolerance: toleranceSeconds,
       ...(tokens.audience === null ? {} : { audience: tokens.audience }),
       ...(tokens.issuer === null ? {} : { issuer: tokens.issuer }),
     })
@@ -102,13 +102,28 @@ async function verifyWith(
   }
 }
 
-function readClaims(payload: Record<string, unknown>, now: Date): TokenClaims {
-  const { media_id: mediaId, user_id: userId, exp: expiresAt, iat } = payload
-  if (!isIdentifier(mediaId) || !isIdentifier(userId)) throw invalid()
-  if (typeof expiresAt !== 'number' || !(expiresAt <= latestExpiry)) throw invalid()
+/** `exp` knows no tolerance, and neither a late nor a missing `iat` may stretch a token's life beyond the cap. */
+function readClaims(
+  payload: Record<string, unknown>,
+  { tokens, now }: { tokens: TokenConfig; now: Date },
+): TokenClaims {
+  const { exp: expiresAt, iat: issuedAt } = payload
+  const mediaId = identifierOf(payload.media_id, tokens)
+  const userId = identifierOf(payload.user_id, tokens)
+  if (mediaId === null || userId === null || typeof expiresAt !== 'number') throw invalid()
   const nowSeconds = now.getTime() / 1000
-  if (typeof iat === 'number' && iat > nowSeconds + issuedAheadSeconds) throw invalid()
+  if (!(expiresAt > nowSeconds) || expiresAt > nowSeconds + tokens.maxTtlSeconds) throw invalid()
+  if (typeof issuedAt === 'number') {
+    if (issuedAt > nowSeconds + toleranceSeconds) throw invalid()
+    if (expiresAt - issuedAt > tokens.maxTtlSeconds) throw invalid()
+  }
   return { mediaId, userId, expiresAt }
+}
+
+function identifierOf(value: unknown, { stringIds }: TokenConfig): number | null {
+  const isText = stringIds && typeof value === 'string' && /^[1-9]\d{0,15}$/.test(value)
+  const number = isText ? Number(value) : value
+  return isIdentifier(number) ? number : null
 }
 
 function isIdentifier(value: unknown): value is number {

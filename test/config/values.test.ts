@@ -134,8 +134,8 @@ describe('wrong values', () => {
     [{ SERVE_PATH_PREFIX: '/a/../b' }, /SERVE_PATH_PREFIX must start with \//],
     [{ PUBLIC_URL: 'ftp://x' }, /PUBLIC_URL must be an http:/],
     [
-      { UNRAID_TUNNEL_SECRET: 'fifteen-bytes-x' },
-      /UNRAID_TUNNEL_SECRET must have at least 16 bytes; 32 or more .*RFC 7518/,
+      { UNRAID_TUNNEL_SECRET: 'thirty-one bytes are not enough' },
+      /UNRAID_TUNNEL_SECRET must have at least 32 bytes .*RFC 7518.*ALLOW_SHORT_SECRET/,
     ],
     [{ TZ: 'Europe/Berln' }, /TZ must be a time zone/],
     [{ MEDIA_TABLE: 'a.b.c' }, /MEDIA_TABLE must be a table’s name/],

@@ -8,7 +8,14 @@ import { isAppError } from '../../src/errors.ts'
 import { createTokenVerifier, mintToken } from '../../src/serve/token.ts'
 
 const secret = 'a-secret-of-at-least-thirty-two-bytes'
-const tokens: TokenConfig = { secrets: [secret], audience: null, issuer: null }
+const week = 7 * 86_400
+const tokens: TokenConfig = {
+  secrets: [secret],
+  audience: null,
+  issuer: null,
+  maxTtlSeconds: week,
+  stringIds: false,
+}
 const now = new Date('2026-05-01T12:00:00Z')
 const seconds = now.getTime() / 1000
 const claims = { media_id: 7, user_id: 9, exp: seconds + 60 }
@@ -109,9 +116,12 @@ const hostileClaims: Record<string, object | string> = {
   'an expiry in milliseconds': { exp: (seconds + 60) * 1000 },
   'an expiry beyond exact numbers': { exp: 2 ** 60 },
   'an infinite expiry': `{"media_id":7,"user_id":9,"exp":1e999}`,
-  'a beginning in the future': { nbf: seconds + 30 },
+  'a beginning in the future': { nbf: seconds + 31 },
   'a beginning as text': { nbf: 'now' },
-  'an issue time in the future': { iat: seconds + 3600 },
+  'an issue time in the future': { iat: seconds + 31 },
+  'more than a week to live': { exp: seconds + week + 1 },
+  'more than a week since its issue': { exp: seconds + 60, iat: seconds + 59 - week },
+  'an issue time that would slide the cap': { exp: seconds + week + 30, iat: seconds + 30 },
   'an issue time as text': { iat: 'now' },
   'no media id': { media_id: undefined },
   'no user id': { user_id: undefined },
@@ -186,8 +196,25 @@ test('a token is believed until the second in which it expires', async () => {
 
 test('a token is not believed before its beginning', async () => {
   const token = forge({ alg: 'HS256' }, { ...claims, nbf: seconds })
-  assert.equal((await verify(token, now)).mediaId, 7)
-  await assert.rejects(verify(token, new Date(now.getTime() - 1000)))
+  assert.equal((await verify(token, new Date(now.getTime() - 30_000))).mediaId, 7)
+  await assert.rejects(verify(token, new Date(now.getTime() - 31_000)))
+})
+
+test('a token may live for as long as TOKEN_MAX_TTL and no longer', async () => {
+  const hour = createTokenVerifier({ ...tokens, maxTtlSeconds: 3600 })
+  const token = (exp: number) => forge({ alg: 'HS256' }, { ...claims, exp })
+  assert.equal((await hour(token(seconds + 3600), now)).mediaId, 7)
+  await refuses(token(seconds + 3601), hour)
+})
+
+test('ids as text are believed only where that is configured', async () => {
+  const lenient = createTokenVerifier({ ...tokens, stringIds: true })
+  const token = (ids: object) => forge({ alg: 'HS256' }, { ...claims, ...ids })
+  const read = await lenient(token({ media_id: '7', user_id: '9007199254740991' }), now)
+  assert.deepEqual([read.mediaId, read.userId], [7, Number.MAX_SAFE_INTEGER])
+  assert.equal((await lenient(token({}), now)).mediaId, 7)
+  for (const id of ['0', '07', '-7', '7.0', '7e0', ' 7', '', '9007199254740993', '0x7', ['7']])
+    await refuses(token({ media_id: id }), lenient)
 })
 
 test('a token from a backend whose clock runs a little ahead is believed', async () => {

@@ -16,6 +16,8 @@ export const testTokens: TokenConfig = {
   secrets: ['the-first-secret-of-the-tests-32-bytes'],
   audience: null,
   issuer: null,
+  maxTtlSeconds: 7 * 86_400,
+  stringIds: false,
 }
 
 export interface LogLine {
