@@ -115,7 +115,7 @@ export function parseConfig(
     ...missing.map((name) => problem(name, name, 'is required but not set')),
     ...checkTogether(values, found),
   )
-  if (problems.length > 0) throw invalid(problems)
+  if (problems.length > 0) throw invalid(problems, warnings)
   return assemble(values, [...warnings, ...advice(values)])
 }
 
@@ -210,12 +210,14 @@ function problem(name: SettingName, variable: string, wrong: string): Problem {
   }
 }
 
-function invalid(problems: readonly Problem[]): AppError {
+function invalid(problems: readonly Problem[], warnings: readonly string[]): AppError {
   const lines = problems.map(({ variable, wrong, example }) =>
     example === null ? `${variable} ${wrong}` : `${variable} ${wrong}; for example ${example}`,
   )
   const count = lines.length === 1 ? 'one setting is' : `${lines.length} settings are`
-  const message = `${count} wrong:\n${lines.map((line) => `  ${line}`).join('\n')}`
+  // What is odd is often why something is missing: DB_HSOT was set, so DB_HOST is not.
+  const all = [...lines, ...warnings.map((warning) => `(${warning})`)]
+  const message = `${count} wrong:\n${all.map((line) => `  ${line}`).join('\n')}`
   return new AppError('CONFIG_INVALID', message, {
     hint: 'docs/configuration.md lists every setting; `strongroom config` shows what is in effect',
   })

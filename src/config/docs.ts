@@ -20,6 +20,8 @@ variable is not set. All settings are read before anything is opened; whatever i
 message (exit code 78), never with the value of a secret. \`strongroom config\` shows what is in effect and
 where it came from.
 
+A variable that looks like one of these but is none (\`DB_HSOT\`) is warned about, beside the one that was probably meant.
+
 Durations are written as \`1h30m\`, \`90s\` or plain seconds; true and false may also be 1, 0, yes and no.
 
 ${settingTables()}

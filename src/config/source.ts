@@ -1,5 +1,6 @@
 import { systemCode } from '../errors.ts'
 import { type SettingName, settings } from './settings.ts'
+import { warnOfStrangers } from './strangers.ts'
 import * as read from './values.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -59,7 +60,9 @@ export function findSettings(env: Environment, readFile: ReadFile): FoundSetting
   spreadDatabaseUrl(found, warnings)
   const secrets = secretTexts(found)
   const problems = unreadable.map((file) => unreadableProblem(file, secrets))
-  return { found, problems, warnings: [...warnings, ...strangers(env)] }
+  const set = Object.keys(env).filter((name) => env[name])
+  warnings.push(...warnOfStrangers(set, settingNames.flatMap(namesOf)))
+  return { found, problems, warnings }
 }
 
 /** The texts of all secret settings, longest first, as far as they are long enough to be looked for. */
@@ -150,27 +153,4 @@ function spreadDatabaseUrl(found: Map<SettingName, Found>, warnings: string[]): 
       `${url.variable}: parameters other than sslmode have no meaning here and are ignored`,
     )
   }
-}
-
-/** Variables that were probably meant for us but are spelt otherwise. */
-function strangers(env: Environment): string[] {
-  const known = settingNames.flatMap(namesOf).flatMap((name) => [name, `${name}_FILE`])
-  const set = Object.keys(env).filter((name) => env[name] && /^[A-Z][A-Z0-9_]{5,63}$/.test(name))
-  return set.flatMap((name) => {
-    if (known.includes(name)) return []
-    if (/^(?:MEDIA|AUDIT)_COLUMN_/.test(name))
-      return [`${name} names no column that is used, and is ignored`]
-    const meant = known.find((other) => isOneSlipFrom(name, other))
-    return meant ? [`${name} is no setting and is ignored; was ${meant} meant?`] : []
-  })
-}
-
-/** One character more, less, or other, or two neighbours exchanged. */
-function isOneSlipFrom(name: string, other: string): boolean {
-  if (Math.abs(name.length - other.length) > 1) return false
-  let start = 0
-  while (start < name.length && name[start] === other[start]) start += 1
-  const [a, b] = [name.slice(start), other.slice(start)]
-  const exchanged = a.length > 1 && a[0] === b[1] && a[1] === b[0] && a.slice(2) === b.slice(2)
-  return a.slice(1) === b.slice(1) || a.slice(1) === b || a === b.slice(1) || exchanged
 }
