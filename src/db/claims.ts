@@ -1,9 +1,16 @@
+import { setTimeout } from 'node:timers/promises'
 import type { MediaColumn } from '../config.ts'
 import { isAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
 import { mediaColumn, notDeleted } from './backend.ts'
 import type { Sql } from './connect.ts'
 import { arrayText, type Held, type ItemRow, toItem, type WorkerContext } from './item-rows.ts'
+
+/** A claim is repeated so often when others took what it saw. */
+const TURNS = 20
+
+/** A claim's row, or one row without an id; `seen` when there was something to claim. */
+type Answer = (ItemRow | { id: null }) & { seen: boolean }
 
 /**
  * Claims approved rows. The upsert's own WHERE decides between claimers: SKIP LOCKED on the media row would not, because
@@ -18,20 +25,31 @@ export async function claimApproved(
   limit: number,
   held: readonly Held[],
 ): Promise<Item[]> {
-  for (let tries = 1; ; tries++) {
+  for (let turn = 1; turn <= TURNS; turn++) {
     try {
-      const rows = await context.database.settle((sql) =>
-        claimStatement(sql, context, { limit, held }),
-      )
-      return rows.map(toItem)
+      const rows = await claimOnce(context, limit, held)
+      if (rows !== 'all taken') return rows.map(toItem)
     } catch (error) {
       // Two claimers made the same generation at once: one of them sees the other's row when it looks again.
-      if (!isAppError(error, 'DB_DUPLICATE') || tries === 5) throw error
+      if (!isAppError(error, 'DB_DUPLICATE') || turn === TURNS) throw error
     }
+    // Those who lost to the same claim wake up together and would look for the same rows again.
+    await setTimeout(Math.random() * 10 * turn)
   }
+  return []
 }
 
-function claimStatement(
+/** `all taken`: every row that this statement saw was claimed by others meanwhile; there may be more behind them. */
+async function claimOnce(
+  context: WorkerContext,
+  ...[limit, held]: [number, readonly Held[]]
+): Promise<ItemRow[] | 'all taken'> {
+  const rows = await context.database.settle((sql) => statement(sql, context, { limit, held }))
+  const claimed = rows.flatMap((row) => (row.id === null ? [] : [row]))
+  return claimed.length === 0 && rows.some((row) => row.seen) ? 'all taken' : claimed
+}
+
+function statement(
   sql: Sql,
   context: WorkerContext,
   { limit, held }: { limit: number; held: readonly Held[] },
@@ -42,7 +60,7 @@ function claimStatement(
   const inHand = arrayText(held.map((item) => item.id))
   const free = sql`(i.lease_until is null or i.lease_until < clock_timestamp()
     or (i.lease_owner = ${owner} and not i.id = any(${inHand}::bigint[])))`
-  return sql<ItemRow[]>`
+  return sql<Answer[]>`
     with candidates as materialized (
       select m.${sql(mapping.mediaColumns.id)} as media_id, ${column('user_id', 'bigint')} as user_id,
         ${column('title')} as title, ${column('filename')} as filename,
@@ -68,23 +86,26 @@ function claimStatement(
             (${column('object_key')}::text, nullif(${column('file_size', 'bigint')}, 0)::bigint, ${column('approved_at')}::timestamptz)
         end
       order by ${column('approved_at')}, m.${sql(mapping.mediaColumns.id)}
-      limit ${limit})
-    insert into strongroom.items as i (media_id, generation, state, user_id, title, filename, content_type,
-      mime_type, declared_bytes, object_key, approved_at, lease_owner, lease_until)
-    select media_id, case when again then latest else latest + 1 end, 'claimed', user_id, title, filename,
-      content_type, mime_type, declared_bytes, object_key, approved_at,
-      ${owner}, clock_timestamp() + ${leaseMs} * interval '1 ms'
-    from candidates order by approved_at, media_id
-    on conflict (media_id) where state in ('claimed', 'publishing', 'waiting', 'missing', 'withdrawing')
-    do update set state = 'claimed', epoch = i.epoch + 1,
-      user_id = excluded.user_id, title = excluded.title, filename = excluded.filename,
-      content_type = excluded.content_type, mime_type = excluded.mime_type, declared_bytes = excluded.declared_bytes,
-      object_key = excluded.object_key, approved_at = excluded.approved_at, archive_path = null,
-      -- a lease that ran out in the middle of the work is an attempt too: it may have killed its worker
-      attempts = i.attempts + case when i.state = 'claimed' and i.lease_owner <> ${owner} then 1 else 0 end,
-      lease_owner = excluded.lease_owner, lease_until = excluded.lease_until, updated_at = clock_timestamp()
-    where i.state in ('claimed', 'waiting', 'missing') and ${free} and i.next_attempt_at <= clock_timestamp()
-    returning i.*`
+      limit ${limit}),
+    claimed as (
+      insert into strongroom.items as i (media_id, generation, state, user_id, title, filename, content_type,
+        mime_type, declared_bytes, object_key, approved_at, lease_owner, lease_until)
+      select media_id, case when again then latest else latest + 1 end, 'claimed', user_id, title, filename,
+        content_type, mime_type, declared_bytes, object_key, approved_at,
+        ${owner}, clock_timestamp() + ${leaseMs} * interval '1 ms'
+      from candidates order by approved_at, media_id
+      on conflict (media_id) where state in ('claimed', 'publishing', 'waiting', 'missing', 'withdrawing')
+      do update set state = 'claimed', epoch = i.epoch + 1,
+        user_id = excluded.user_id, title = excluded.title, filename = excluded.filename,
+        content_type = excluded.content_type, mime_type = excluded.mime_type, declared_bytes = excluded.declared_bytes,
+        object_key = excluded.object_key, approved_at = excluded.approved_at, archive_path = null,
+        -- a lease that ran out in the middle of the work is an attempt too: it may have killed its worker
+        attempts = i.attempts + case when i.state = 'claimed' and i.lease_owner <> ${owner} then 1 else 0 end,
+        lease_owner = excluded.lease_owner, lease_until = excluded.lease_until, updated_at = clock_timestamp()
+      where i.state in ('claimed', 'waiting', 'missing') and ${free} and i.next_attempt_at <= clock_timestamp()
+      returning i.*)
+    select exists (select from candidates) as seen, claimed.*
+    from (select) one left join claimed on true order by claimed.approved_at, claimed.media_id`
 }
 
 /** Takes over what dead workers left half published or half withdrawn. */
