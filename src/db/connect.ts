@@ -5,6 +5,7 @@ import { AppError, isAppError, systemCode } from '../errors.ts'
 export type Sql = postgres.Sql
 export type Fragment = postgres.Fragment
 type Rows = readonly postgres.Row[]
+export type Query<T extends Rows> = postgres.PendingQuery<T>
 
 export interface Database {
   /**
@@ -13,15 +14,12 @@ export interface Database {
    * @throws DB_UNAVAILABLE (not sent), DB_UNKNOWN (sent, no answer: it may have happened), DB_AUTH, DB_DENIED,
    *   DB_SCHEMA, DB_DUPLICATE
    */
-  run<T extends Rows>(statement: (sql: Sql) => postgres.PendingQuery<T>): Promise<T>
+  run<T extends Rows>(statement: (sql: Sql) => Query<T>): Promise<T>
   /**
    * Runs a statement that may be repeated without harm until the database has answered: protocol writes name the
    * item's epoch and report what they find, so that a lost answer is simply asked for again.
    */
-  settle<T extends Rows>(
-    statement: (sql: Sql) => postgres.PendingQuery<T>,
-    withinMs?: number,
-  ): Promise<T>
+  settle<T extends Rows>(statement: (sql: Sql) => Query<T>, withinMs?: number): Promise<T>
   /** Runs `attempt` inside a transaction that is rolled back whatever happens; for `doctor` only. */
   rehearse<T>(attempt: (database: Pick<Database, 'run' | 'settle'>) => Promise<T>): Promise<T>
   /** Runs a script of statements without parameters. */

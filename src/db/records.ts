@@ -1,4 +1,6 @@
+import type { ItemState } from '../item-states.ts'
 import { auditInsert, mediaAssignments, mediaColumn, notDeleted } from './backend.ts'
+import type { Database, Query, Sql } from './connect.ts'
 import type { Held, Rejection, WorkerContext } from './item-rows.ts'
 
 /**
@@ -13,8 +15,10 @@ export async function recordArchived(
   held: Held,
 ): Promise<'archived' | 'withdrawing' | 'stale'> {
   const { mediaTable, mediaColumns, status, action } = backend.mapping
-  const rows = await database.settle(
-    (sql) => sql<{ state: string | null }[]>`
+  const state = await stateAfter(
+    database,
+    'publishing',
+    (sql) => sql`
       with item as (
         select * from strongroom.items
         where id = ${held.id} and epoch = ${held.epoch} and state = 'publishing' for no key update),
@@ -53,7 +57,6 @@ export async function recordArchived(
         (select state from moved),
         (select state from strongroom.items where id = ${held.id} and epoch = ${held.epoch})) as state`,
   )
-  const state = rows[0]?.state
   return state === 'archived' || state === 'withdrawing' ? state : 'stale'
 }
 
@@ -64,8 +67,10 @@ export async function recordRejected(
   verdict: Rejection,
 ): Promise<'rejected' | 'stale'> {
   const { mediaTable, mediaColumns, status, action } = backend.mapping
-  const rows = await database.settle(
-    (sql) => sql<{ state: string | null }[]>`
+  const state = await stateAfter(
+    database,
+    'claimed',
+    (sql) => sql`
       with item as (
         select * from strongroom.items
         where id = ${held.id} and epoch = ${held.epoch} and state = 'claimed' for no key update),
@@ -94,7 +99,7 @@ export async function recordRejected(
         (select state from moved),
         (select state from strongroom.items where id = ${held.id} and epoch = ${held.epoch})) as state`,
   )
-  return rows[0]?.state === 'rejected' ? 'rejected' : 'stale'
+  return state === 'rejected' ? 'rejected' : 'stale'
 }
 
 /** Records that the source is gone, with its audit row. @returns false when the lease is another's */
@@ -103,8 +108,10 @@ export async function recordReleased(
   held: Held,
   outcome: 'deleted' | 'already_gone',
 ): Promise<boolean> {
-  const rows = await database.settle(
-    (sql) => sql<{ state: string | null }[]>`
+  const state = await stateAfter(
+    database,
+    'releasing',
+    (sql) => sql`
       with moved as (
         update strongroom.items set state = 'released', released_at = clock_timestamp(), lease_owner = null,
           lease_until = null, error_code = null, error_message = null, updated_at = clock_timestamp()
@@ -119,7 +126,25 @@ export async function recordReleased(
         (select state from moved),
         (select state from strongroom.items where id = ${held.id} and epoch = ${held.epoch})) as state`,
   )
-  return rows[0]?.state === 'released'
+  return state === 'released'
+}
+
+/**
+ * Runs a statement that moves an item on from state `from` and tells the state it found afterwards.
+ *
+ * Sent again while the first call, whose answer was lost, was still at work, it waits for that one, finds nothing left to
+ * move, and still sees the state before: its snapshot is older. So it is asked once more.
+ */
+async function stateAfter(
+  database: Database,
+  from: ItemState,
+  statement: (sql: Sql) => Query<{ state: string | null }[]>,
+): Promise<string | null> {
+  for (let tries = 1; ; tries++) {
+    const [row] = await database.settle(statement)
+    const state = row?.state ?? null
+    if (state !== from || tries === 5) return state
+  }
 }
 
 /**
