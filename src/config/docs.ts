@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Setting, Settings } from './setting.ts'
 import { settingGroups } from './settings.ts'
@@ -42,6 +42,24 @@ ${groups.join('\n\n')}
 `
 }
 
+/** @param file deploy/compose.yaml; @returns it with the settings of its marked section as they are now */
+export function composeFile(file: string): string {
+  const groups = settingGroups.map(([heading, group]) => {
+    const entries = Object.entries(group).map(([name, setting]) => composeEntry(name, setting))
+    return [`# ---- ${heading} ----`, ...entries.flat()].map((line) => `      ${line}\n`).join('')
+  })
+  return file.replace(/(?<=# >>> .*\n)[\s\S]*(?= {6}# <<<)/, () => groups.join('\n'))
+}
+
+/** What one must give is active: its value comes from compose's own .env, or as a secret from a file. */
+function composeEntry(name: string, setting: Setting): string[] {
+  const active = setting.requiredFor !== undefined || name === 'DB_PASSWORD'
+  const line = setting.secret
+    ? `${name}_FILE: /run/secrets/${name.toLowerCase()}`
+    : `${name}: ${active ? `\${${name}:?}` : JSON.stringify(setting.fallback ?? '')}`
+  return [`# ${setting.help}`, active ? line : `#${line}`]
+}
+
 function envEntry(name: string, setting: Setting): string {
   const required = setting.requiredFor !== undefined
   const lines = [`# ${setting.help}${required ? ' Required.' : ''}`]
@@ -82,4 +100,6 @@ if (import.meta.main) {
   const root = join(import.meta.dirname, '../..')
   writeFileSync(join(root, 'docs/configuration.md'), configurationPage())
   writeFileSync(join(root, '.env.example'), envExample())
+  const compose = join(root, 'deploy/compose.yaml')
+  writeFileSync(compose, composeFile(readFileSync(compose, 'utf8')))
 }
