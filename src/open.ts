@@ -5,7 +5,7 @@ import { type Archives, openArchives } from './db/archives.ts'
 import { type Backend, openBackend } from './db/backend.ts'
 import { type Database, openDatabase } from './db/connect.ts'
 import { openItems } from './db/items.ts'
-import { migrate } from './db/migrate.ts'
+import { assertMigrated, migrate } from './db/migrate.ts'
 import { AppError, isAppError } from './errors.ts'
 import type { StopStack } from './lifecycle.ts'
 import type { Log } from './log.ts'
@@ -69,6 +69,7 @@ export async function openSync(
 ): Promise<SyncService> {
   const { log, stops, reached, version } = program
   if (config.migrateOnStart) await migrateWithLog(database, log)
+  else await assertMigrated(database)
   const backend = await openBackend(database, config.backend)
   const volumeParts = await openArchiveFolder(config, openArchives(database))
   const volume = await openVolume(volumeParts)

@@ -1,5 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { isAppError } from '../errors.ts'
+import { AppError, isAppError } from '../errors.ts'
 import type { Database } from './connect.ts'
 
 const folder = new URL('./migrations/', import.meta.url)
@@ -12,12 +12,11 @@ const ADVISORY_LOCK = 7_287_664_666
  * Each migration is one `do` block, hence one transaction that needs no session state: two starting nodes take turns at
  * the advisory lock inside it, a crash leaves the migration whole or absent, and pgbouncer in transaction mode is fine.
  *
- * @returns the names of the migrations that were applied by this call
+ * @returns the names of the migrations that were missing; another node may have applied them meanwhile
+ * @throws DB_SCHEMA when a newer version of this program migrated before: what it changed is unknown here
  */
 export async function migrate(database: Database): Promise<string[]> {
-  const names = await migrationNames()
-  const before = await appliedMigrations(database)
-  const missing = names.filter((name) => !before.has(name))
+  const missing = await pendingMigrations(database)
   for (const name of missing) {
     const text = await readFile(new URL(name, folder), 'utf8')
     await database.script(guarded(name, text))
@@ -25,10 +24,27 @@ export async function migrate(database: Database): Promise<string[]> {
   return missing
 }
 
-/** Names of migrations that are not applied yet; all of them when our schema is absent. */
+/** Names of migrations that are not applied yet; all of them when our schema is absent. @throws DB_SCHEMA as above */
 export async function pendingMigrations(database: Database): Promise<string[]> {
+  const names = await migrationNames()
   const applied = await appliedMigrations(database)
-  return (await migrationNames()).filter((name) => !applied.has(name))
+  const unknown = [...applied].filter((name) => !names.includes(name)).sort()
+  if (unknown.length > 0)
+    throw new AppError(
+      'DB_SCHEMA',
+      `the schema strongroom belongs to a newer version, which applied ${unknown.join(', ')}`,
+      { hint: 'run that version or a newer one on every node' },
+    )
+  return names.filter((name) => !applied.has(name))
+}
+
+/** @throws DB_SCHEMA when the schema is not exactly this version's */
+export async function assertMigrated(database: Database): Promise<void> {
+  const missing = await pendingMigrations(database)
+  if (missing.length > 0)
+    throw new AppError('DB_SCHEMA', `the schema strongroom lacks ${missing.join(', ')}`, {
+      hint: 'run "strongroom migrate", or set MIGRATE_ON_START=true',
+    })
 }
 
 async function migrationNames(): Promise<string[]> {
