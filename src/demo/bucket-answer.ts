@@ -32,16 +32,22 @@ export type Fault =
   /** Sends no more but keeps the connection. */
   | { kind: 'stall'; afterBytes: number }
   | { kind: 'flip'; atByte: number }
+  /** Answers a range with the whole object, as a store may that knows none. */
+  | { kind: 'whole' }
   /** Sends these headers whatever is true, for example a wrong Content-Range. */
   | { kind: 'headers'; headers: Record<string, string> }
 
 type Cut = Extract<Fault, { afterBytes: number }>
 
-/** Sends `answer`, spoilt by `fault`; returns when the client has it or the connection is gone. */
+/**
+ * Sends `answer`, spoilt by `fault`; returns when the client has it or the connection is gone.
+ *
+ * @param onSent told of the body's bytes as they leave
+ */
 export async function sendAnswer(
   res: ServerResponse,
   answer: Answer,
-  fault: Fault | undefined,
+  { fault, onSent }: { fault: Fault | undefined; onSent: (bytes: number) => void },
 ): Promise<void> {
   const { body } = answer
   try {
@@ -58,7 +64,7 @@ export async function sendAnswer(
     const flipAt = fault?.kind === 'flip' ? fault.atByte : null
     if (body !== undefined) {
       const chunks = typeof body === 'string' ? [Buffer.from(body)] : body.chunks
-      await write(res, spoilt(chunks, { flipAt, cutAt: cut?.afterBytes ?? null }))
+      await write(res, spoilt(chunks, { flipAt, cutAt: cut?.afterBytes ?? null }), onSent)
     }
     if (cut === undefined) res.end()
     else await breakOff(res, cut)
@@ -67,9 +73,14 @@ export async function sendAnswer(
   }
 }
 
-async function write(res: ServerResponse, chunks: AsyncIterable<Buffer>): Promise<void> {
+async function write(
+  res: ServerResponse,
+  chunks: AsyncIterable<Buffer>,
+  onSent: (bytes: number) => void,
+): Promise<void> {
   for await (const chunk of chunks) {
     if (res.destroyed) return
+    onSent(chunk.length)
     if (!res.write(chunk)) await drained(res)
   }
 }

@@ -76,6 +76,8 @@ export interface LoggedRequest {
   status: number | null
   /** Those that steer an operation: conditions, range, checksum mode. */
   headers: Record<string, string>
+  /** Of the answer's body. */
+  sentBytes: number
   /** Milliseconds on the process's monotonic clock, when it arrived. */
   at: number
 }
@@ -155,6 +157,7 @@ async function serve(service: Service, req: IncomingMessage, res: ServerResponse
     key: null,
     status: null,
     headers: loggedHeaders(req.headers),
+    sentBytes: 0,
     at: performance.now(),
   }
   service.log.push(entry)
@@ -172,14 +175,18 @@ async function serve(service: Service, req: IncomingMessage, res: ServerResponse
       req.destroy()
       return
     }
-    answer = fault?.kind === 'answer' ? invented(fault, key) : await perform(service, route, req)
+    const given = { req, ignoreRange: fault?.kind === 'whole' }
+    answer = fault?.kind === 'answer' ? invented(fault, key) : await perform(service, route, given)
   } catch (error) {
     answer = refusal(error, entry.key)
   }
   entry.status = answer.status
   if (entry.method === 'HEAD') delete answer.body
   req.resume() // what was refused unread
-  await sendAnswer(res, answer, fault).catch(() => res.destroy())
+  const onSent = (bytes: number) => {
+    entry.sentBytes += bytes
+  }
+  await sendAnswer(res, answer, { fault, onSent }).catch(() => res.destroy())
 }
 
 /** Waits out delays. */
@@ -189,7 +196,11 @@ async function settled(fault: Fault | undefined): Promise<Fault | undefined> {
   return settled(fault.then)
 }
 
-async function perform(service: Service, route: Route, req: IncomingMessage): Promise<Answer> {
+async function perform(
+  service: Service,
+  route: Route,
+  { req, ignoreRange }: { req: IncomingMessage; ignoreRange: boolean },
+): Promise<Answer> {
   const { options, store, uploads } = service
   const { operation } = route
   const keys = [options, ...(options.readOnlyKey ? [options.readOnlyKey] : [])]
@@ -207,7 +218,9 @@ async function perform(service: Service, route: Route, req: IncomingMessage): Pr
   if (req.headers['x-amz-copy-source'] !== undefined) throw new S3Error(501, 'NotImplemented')
   const body = { source: req, payload: signer.payload }
   const key = (route.key ?? '').normalize('NFC') // R2 treats NFC-equal keys as one object
-  const request: ObjectRequest = { key, headers: req.headers, query: route.query }
+  const { range: _, ...withoutRange } = req.headers
+  const headers = ignoreRange ? withoutRange : req.headers
+  const request: ObjectRequest = { key, headers, query: route.query }
   switch (operation) {
     case 'HeadBucket':
       return { status: 200, headers: {} }

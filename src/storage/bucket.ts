@@ -31,13 +31,16 @@ export interface Bucket {
   /** @returns null when the bucket answers and has no such object (a missing bucket throws BUCKET_MISSING) */
   head(key: string, signal?: AbortSignal): Promise<ObjectFacts | null>
   /**
-   * Starts a download of exactly the version `ifMatch`. The caller reads the body to its end or destroys it.
-   * A body that brings no byte for the stall time-out is destroyed with TRANSFER_STALLED, one that ends early
-   * or breaks off with TRANSFER_BROKEN; both destroy the raw socket.
+   * Starts a download of exactly the version `ifMatch`, from byte `from` on (0 unless told). The caller reads the body to
+   * its end or destroys it. A body that brings no byte for the stall time-out is destroyed with TRANSFER_STALLED, one
+   * that ends early or breaks off with TRANSFER_BROKEN; both destroy the raw socket.
    *
    * @throws OBJECT_CHANGED (412), OBJECT_MISSING (404)
    */
-  get(key: string, options: { ifMatch: string; signal?: AbortSignal }): Promise<Download>
+  get(
+    key: string,
+    options: { ifMatch: string; from?: number; signal?: AbortSignal },
+  ): Promise<Download>
   /**
    * Size of the parts that a multipart object was uploaded in, from `HEAD ?partNumber=1`.
    * @returns null where the store does not tell
@@ -60,8 +63,10 @@ export interface Bucket {
 }
 
 export interface Download {
-  /** From the GET's own headers. */
+  /** Of the whole object, from the GET's own headers. */
   sizeBytes: number
+  /** Where the body begins: what was asked for, or 0 from a store that cannot begin there. */
+  from: number
   etag: string
   body: Readable
 }

@@ -133,6 +133,11 @@ function networkError(error: unknown, asked: Asked): AppError {
   return new AppError('BUCKET_UNAVAILABLE', `${subject(asked)} ${what}`, { cause: error, hint })
 }
 
+/** 400, 405, 416 and 501: the store does not know this kind of question. */
+export function isRefusedFeature(error: unknown): boolean {
+  return [400, 405, 416, 501].includes(statusOf(error) ?? 0)
+}
+
 /** Something answered, but not as an S3 server does. */
 export function notS3(asked: Asked, what: string): AppError {
   return new AppError('BUCKET_UNAVAILABLE', `${subject(asked)} answered ${what}`, {

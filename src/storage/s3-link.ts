@@ -149,3 +149,12 @@ export function askedFor(link: Link, key: string | null = null): Asked {
   }
   return asked
 }
+
+export function quoted(etag: string): string {
+  return `"${etag}"`
+}
+
+export function unquoted(etag: string | undefined): string | null {
+  const plain = etag?.replace(/^"(.*)"$/, '$1')
+  return plain ? plain : null
+}

@@ -1,18 +1,15 @@
-import { IncomingMessage } from 'node:http'
 import {
   DeleteObjectCommand,
-  GetObjectCommand,
-  type GetObjectCommandOutput,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
   ListObjectsV2Command,
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
 import type { BucketConfig } from '../config.ts'
-import { AppError, isAppError } from '../errors.ts'
-import type { Bucket, Download, ListedObject, ObjectFacts } from './bucket.ts'
-import { guardBody } from './s3-body.ts'
-import { type Asked, notS3, subject } from './s3-errors.ts'
+import { isAppError } from '../errors.ts'
+import type { Bucket, ListedObject, ObjectFacts } from './bucket.ts'
+import { type Asked, isRefusedFeature, notS3 } from './s3-errors.ts'
+import { get } from './s3-get.ts'
 import {
   ask,
   askedFor,
@@ -21,9 +18,11 @@ import {
   type Link,
   mustBeListing,
   openLink,
+  quoted,
   type S3Options,
   shownEndpoint,
   socketsInUse,
+  unquoted,
 } from './s3-link.ts'
 
 export type { S3Options } from './s3-link.ts'
@@ -39,7 +38,7 @@ export function openS3(config: BucketConfig, options: S3Options = {}): Bucket {
     name: config.bucket,
     id: `${shownEndpoint(config.endpoint)}/${config.bucket}`,
     head: (key, signal) => head(link, key, signal),
-    get: (key, { ifMatch, signal }) => get(link, { key, ifMatch }, signal),
+    get: (key, { ifMatch, from = 0, signal }) => get(link, { key, ifMatch, from }, signal),
     partBytes: (key, etag, signal) => partBytes(link, { key, etag }, signal),
     delete: (key, given = {}) => remove(link, key, given),
     put: (key, bytes, signal) => put(link, { key, bytes }, signal),
@@ -110,49 +109,6 @@ function wholeObjectCrc(output: HeadObjectCommandOutput): string | null {
   const value = output.ChecksumCRC64NVME
   if (value === undefined || output.ChecksumType === 'COMPOSITE') return null
   return /^[A-Za-z0-9+/]{11}=$/.test(value) ? value : null
-}
-
-async function get(
-  link: Link,
-  { key, ifMatch }: { key: string; ifMatch: string },
-  signal?: AbortSignal,
-): Promise<Download> {
-  const asked = askedFor(link, key)
-  const command = new GetObjectCommand({ Bucket: link.bucket, Key: key, IfMatch: quoted(ifMatch) })
-  const output = await ask(link, { ...asked, signal }, (abort) => link.client.send(command, abort))
-  const source = output.Body
-  if (!(source instanceof IncomingMessage)) throw notS3(asked, 'without a body')
-  const etag = unquoted(output.ETag)
-  const refusal = whyNot(output, { asked, ifMatch })
-  if (refusal !== null || etag === null || output.ContentLength === undefined) {
-    source.on('error', () => {}) // its breaking off is our doing
-    source.destroy()
-    throw refusal
-  }
-  const body = guardBody(source, {
-    sizeBytes: output.ContentLength,
-    stallMs: link.stallMs,
-    signal: signal ?? null,
-    subject: subject(asked),
-  })
-  return { sizeBytes: output.ContentLength, etag, body }
-}
-
-/** The reason why a 2xx answer to a GET is not the version that was asked for, or null. */
-function whyNot(
-  output: GetObjectCommandOutput,
-  { asked, ifMatch }: { asked: Asked; ifMatch: string },
-): AppError | null {
-  const status = output.$metadata.httpStatusCode
-  if (status !== 200) return notS3(asked, `${status} to a GET of the whole object`)
-  const etag = unquoted(output.ETag)
-  if (etag === null) return notS3(asked, 'without an ETag')
-  if (output.ContentLength === undefined) return notS3(asked, 'without Content-Length')
-  // A store that ignores If-Match gives itself away here.
-  if (etag !== ifMatch) {
-    return new AppError('OBJECT_CHANGED', `${subject(asked)} is another version than asked for`)
-  }
-  return null
 }
 
 async function partBytes(
@@ -253,19 +209,4 @@ async function list(
     etag: unquoted(ETag) ?? '',
     sizeBytes: Size ?? 0,
   }))
-}
-
-/** 400, 405 and 501: the store does not know this kind of question. */
-function isRefusedFeature(error: unknown): boolean {
-  const { $metadata } = error as { $metadata?: { httpStatusCode?: number } }
-  return [400, 405, 416, 501].includes($metadata?.httpStatusCode ?? 0)
-}
-
-function quoted(etag: string): string {
-  return `"${etag}"`
-}
-
-function unquoted(etag: string | undefined): string | null {
-  const plain = etag?.replace(/^"(.*)"$/, '$1')
-  return plain ? plain : null
 }

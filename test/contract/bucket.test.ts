@@ -128,6 +128,39 @@ for (const store of STORES) {
       await assert.rejects(bucket.get('a', { ifMatch: etag }), coded('OBJECT_CHANGED'))
     })
 
+    for (const from of [1, 65_536, 2_700_000, 3_000_000]) {
+      test(`get from byte ${from} on brings the rest of the very version asked for`, async (t) => {
+        const { bucket, admin } = await opened(t, store)
+        const bytes = Buffer.alloc(3_000_001, 'strongroom')
+        const { etag } = await admin.put('a', bytes)
+        const { body, ...head } = await bucket.get('a', { ifMatch: etag, from })
+        assert.deepEqual(head, { sizeBytes: bytes.length, from, etag })
+        assert.ok((await buffer(body)).equals(bytes.subarray(from)))
+        await admin.put('a', 'replaced')
+        await assert.rejects(bucket.get('a', { ifMatch: etag, from }), coded('OBJECT_CHANGED'))
+        await admin.delete('a')
+        await assert.rejects(bucket.get('a', { ifMatch: etag, from }), coded('OBJECT_MISSING'))
+      })
+    }
+
+    test('get from the middle of a multipart object brings its rest', async (t) => {
+      const { bucket, admin } = await opened(t, store)
+      const parts = [Buffer.alloc(5 << 20, 1), Buffer.alloc(5 << 20, 2), Buffer.from('rest')]
+      const { etag } = await admin.putMultipart('big', parts)
+      const from = (5 << 20) + 12_345
+      const { body, ...head } = await bucket.get('big', { ifMatch: etag, from })
+      assert.deepEqual(head, { sizeBytes: (10 << 20) + 4, from, etag })
+      assert.ok((await buffer(body)).equals(Buffer.concat(parts).subarray(from)))
+    })
+
+    test('get from beyond the end brings the whole object, which then tells its length', async (t) => {
+      const { bucket, admin } = await opened(t, store)
+      const { etag } = await admin.put('a', 'short')
+      const { body, ...head } = await bucket.get('a', { ifMatch: etag, from: 9 })
+      assert.deepEqual(head, { sizeBytes: 5, from: 0, etag })
+      assert.equal((await buffer(body)).toString(), 'short')
+    })
+
     test('a missing object is null to head, missing to get, gone or deleted to delete', async (t) => {
       const { bucket } = await opened(t, store)
       assert.equal(await bucket.head('nothing'), null)

@@ -96,7 +96,7 @@ export function createSimBucket(state: BucketState, gate: Gate, witness: Witness
     name: 'uploads',
     id: 'simulated/uploads',
     head: (key) => run('head', key, () => factsOf(state.live.get(key))),
-    get: (key, { ifMatch }) =>
+    get: (key, { ifMatch, from = 0 }) =>
       run('get', key, () => {
         const version = state.live.get(key)
         if (version === undefined) throw new AppError('OBJECT_MISSING', `no object "${key}"`)
@@ -104,9 +104,9 @@ export function createSimBucket(state: BucketState, gate: Gate, witness: Witness
         const bytes = flawed(version.bytes, state.flaws.shift())
         if (ifMatch !== undefined && etag !== ifMatch)
           throw new AppError('OBJECT_CHANGED', `"${key}" was replaced`)
-        const half = bytes.byteLength >> 1
-        const body = Readable.from([bytes.subarray(0, half), bytes.subarray(half)])
-        return { sizeBytes: version.bytes.byteLength, etag, body }
+        const half = from + ((bytes.byteLength - from) >> 1)
+        const body = Readable.from([bytes.subarray(from, half), bytes.subarray(half)])
+        return { sizeBytes: version.bytes.byteLength, from, etag, body }
       }),
     partBytes: (key) => run('partBytes', key, () => null),
     delete: (key, options) =>

@@ -81,6 +81,53 @@ test('a stalled body that is aborted counts as cancelled', async (t) => {
   await assert.rejects(once(body, 'end'), coded('CANCELLED'))
 })
 
+const otherThanAsked: [what: string, fault: Fault][] = [
+  ['the whole object', { kind: 'whole' }],
+  ['an earlier range', contentRange('bytes 399999-999998/1000000')],
+  ['a shorter range', contentRange('bytes 400000-999998/1000000')],
+  ['a range of a larger object', contentRange('bytes 400000-999999/1000001')],
+  ['a range of an object of unknown size', contentRange('bytes 400000-999999/*')],
+  ['several ranges', contentRange('multipart/byteranges')],
+  ['a refusal of all ranges', { kind: 'answer', status: 501, code: 'NotImplemented' }],
+  ['a refusal of this range', { kind: 'answer', status: 416, code: 'InvalidRange' }],
+]
+for (const [what, fault] of otherThanAsked) {
+  test(`a store that answers a range with ${what} gives the whole object and says so`, async (t) => {
+    const { bucket, etag } = await faulty(t, ({ headers }) => (headers.range ? fault : undefined))
+    const { body, ...head } = await bucket.get('a', { ifMatch: etag, from: 400_000 })
+    assert.deepEqual(head, { sizeBytes: BYTES.length, from: 0, etag })
+    assert.ok((await buffer(body)).equals(BYTES))
+  })
+}
+
+function contentRange(value: string): Fault {
+  return { kind: 'headers', headers: { 'content-range': value } }
+}
+
+test('a range of another version is not passed off by a store that ignores If-Match', async (t) => {
+  const { bucket, etag } = await faulty(
+    t,
+    on('GetObject', { kind: 'headers', headers: { ETag: '"other"' } }),
+  )
+  const rest = bucket.get('a', { ifMatch: etag, from: 400_000 })
+  await assert.rejects(rest, coded('OBJECT_CHANGED'))
+})
+
+for (const kind of ['reset', 'truncate'] as const) {
+  test(`the rest of an object cut off by ${kind} is broken`, async (t) => {
+    const { bucket, etag } = await faulty(t, on('GetObject', { kind, afterBytes: 65_536 }))
+    const { body } = await bucket.get('a', { ifMatch: etag, from: 400_000 })
+    await assert.rejects(buffer(body), coded('TRANSFER_BROKEN'))
+  })
+}
+
+test('a part where the whole object was asked for is not begun', async (t) => {
+  const text =
+    'HTTP/1.1 206 OK\r\nETag: "x"\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/1\r\n\r\na'
+  const bucket = openedS3(t, { ...access, endpoint: await withTalker(t, text) })
+  await assert.rejects(bucket.get('a', { ifMatch: 'x' }), coded('BUCKET_UNAVAILABLE'))
+})
+
 const everyVerb: [string, (bucket: Bucket) => Promise<unknown>][] = [
   ['head', (bucket) => bucket.head('a')],
   ['get', (bucket) => bucket.get('a', { ifMatch: 'x' })],

@@ -1,0 +1,114 @@
+import { IncomingMessage } from 'node:http'
+import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3'
+import { AppError } from '../errors.ts'
+import type { Download } from './bucket.ts'
+import { guardBody } from './s3-body.ts'
+import { isRefusedFeature, notS3, subject } from './s3-errors.ts'
+import { ask, askedFor, type Link, quoted, unquoted } from './s3-link.ts'
+
+interface Wanted {
+  key: string
+  ifMatch: string
+  from: number
+}
+
+/** Which bytes an answer carries: those from `from` to the end. */
+interface Window {
+  from: number
+  /** Of the whole object. */
+  sizeBytes: number
+}
+
+/**
+ * Starts a download. A store that answers a range with anything but exactly these bytes is asked for the whole object
+ * instead: bytes too many cost time, a byte in the wrong place would cost the file.
+ */
+export async function get(link: Link, wanted: Wanted, signal?: AbortSignal): Promise<Download> {
+  const rest = wanted.from > 0 ? await begin(link, wanted, signal) : null
+  const download = rest ?? (await begin(link, { ...wanted, from: 0 }, signal))
+  if (download !== null) return download
+  throw notS3(askedFor(link, wanted.key), 'a part to a GET of the whole object')
+}
+
+/** @returns null when the store does not send what was asked for, but may send something else of this version */
+async function begin(link: Link, wanted: Wanted, signal?: AbortSignal): Promise<Download | null> {
+  const asked = askedFor(link, wanted.key)
+  const output = await send(link, wanted, signal)
+  if (output === null) return null
+  const window = windowOf(output)
+  const source = output.Body
+  const refusal = whyNot(output, link, wanted)
+  const fits = window !== null && [0, wanted.from].includes(window.from)
+  if (refusal !== null || !fits || !(source instanceof IncomingMessage)) {
+    drop(output)
+    if (refusal !== null) throw refusal
+    return null
+  }
+  const body = guardBody(source, {
+    sizeBytes: window.sizeBytes - window.from,
+    stallMs: link.stallMs,
+    signal: signal ?? null,
+    subject: subject(asked),
+  })
+  return { ...window, etag: wanted.ifMatch, body }
+}
+
+/** @returns null when the store refuses to be asked for a range */
+async function send(
+  link: Link,
+  { key, ifMatch, from }: Wanted,
+  signal?: AbortSignal,
+): Promise<GetObjectCommandOutput | null> {
+  const command = new GetObjectCommand({
+    Bucket: link.bucket,
+    Key: key,
+    IfMatch: quoted(ifMatch),
+    ...(from > 0 && { Range: `bytes=${from}-` }),
+  })
+  return ask(link, { ...askedFor(link, key), signal }, async (abort) => {
+    try {
+      return await link.client.send(command, abort)
+    } catch (error) {
+      if (from > 0 && isRefusedFeature(error)) return null
+      throw error
+    }
+  })
+}
+
+/** @returns null when the headers contradict each other or leave the window open */
+function windowOf(output: GetObjectCommandOutput): Window | null {
+  const { $metadata, ContentLength: length, ContentRange } = output
+  if (length === undefined) return null
+  if ($metadata.httpStatusCode === 200) return { from: 0, sizeBytes: length }
+  const range = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(ContentRange ?? '')
+  if ($metadata.httpStatusCode !== 206 || range === null) return null
+  const [from = 0, last = 0, sizeBytes = 0] = range.slice(1).map(Number)
+  // Status 206 for the whole object would be odd enough not to be believed.
+  return from > 0 && last === sizeBytes - 1 && length === sizeBytes - from
+    ? { from, sizeBytes }
+    : null
+}
+
+/** The reason why a 2xx answer is not of the version that was asked for, or null. */
+function whyNot(
+  output: GetObjectCommandOutput,
+  link: Link,
+  { key, ifMatch }: Wanted,
+): AppError | null {
+  const asked = askedFor(link, key)
+  const etag = unquoted(output.ETag)
+  if (etag === null) return notS3(asked, 'without an ETag')
+  if (output.ContentLength === undefined) return notS3(asked, 'without Content-Length')
+  // A store that ignores If-Match gives itself away here.
+  if (etag !== ifMatch) {
+    return new AppError('OBJECT_CHANGED', `${subject(asked)} is another version than asked for`)
+  }
+  return null
+}
+
+/** Closes the connection of an answer that nobody will read. */
+function drop({ Body: source }: GetObjectCommandOutput): void {
+  if (!(source instanceof IncomingMessage)) return
+  source.on('error', () => {}) // its breaking off is our doing
+  source.destroy()
+}
