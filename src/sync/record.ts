@@ -39,7 +39,12 @@ export async function record(
 /** Moves the copy of an item in state `withdrawing` aside, durably, before anyone may claim the row again. */
 export async function withdraw(parts: RecordParts, item: Item, archivePath: string): Promise<void> {
   const to = `${WITHDRAWN_FOLDER}/${item.id}`
-  await moveAside(parts, { item, paths: [archivePath, sidecarPathOf(archivePath)], to })
+  await moveAside(parts, {
+    item,
+    paths: [archivePath, sidecarPathOf(archivePath)],
+    to,
+    undo: 'replaced',
+  })
   await parts.reached('moved-aside', item)
   const mine = await parts.items.finishWithdrawal(item, `${to}/${basename(archivePath)}`)
   if (!mine) throw new AppError('LEASE_LOST', `another worker took item ${item.id}`)

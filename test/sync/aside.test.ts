@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict'
+import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { AppError, isAppError } from '../../src/errors.ts'
+import { openDisk } from '../../src/storage/disk.ts'
+import { createDurableFolders } from '../../src/storage/folders.ts'
+import { moveAside, quarantine } from '../../src/sync/aside.ts'
+import { type Scope, withFolder } from '../support/scopes.ts'
+
+const item = { id: 1, epoch: 1 }
+const isLate = (error: unknown) => isAppError(error, 'LEASE_LOST')
+
+describe('a worker whose lease is over when its rename has happened', () => {
+  test('puts back what it took for damaged: the next holder may have found it good', async (t) => {
+    const { parts, look } = await withLateWorker(t, 'the only copy')
+    await assert.rejects(quarantine(parts, item, ['a/f.mp4']), isLate)
+    assert.deepEqual(await look(), { 'a/f.mp4': 'there', aside: [] })
+  })
+
+  test('leaves withdrawn what was to be withdrawn', async (t) => {
+    const { parts, look } = await withLateWorker(t, 'not approved any more')
+    const move = { item, paths: ['a/f.mp4'], to: '.strongroom/quarantine/1.1' }
+    await assert.rejects(moveAside(parts, { ...move, undo: 'replaced' }), isLate)
+    assert.deepEqual(await look(), { 'a/f.mp4': 'gone', aside: ['f.mp4'] })
+  })
+})
+
+/** Its lease is alive before the rename and over after it. */
+async function withLateWorker(t: Scope, contents: string) {
+  const folder = await withFolder(t)
+  await mkdir(join(folder, 'a'))
+  await mkdir(join(folder, '.strongroom'))
+  await writeFile(join(folder, 'a/f.mp4'), contents)
+  const disk = await openDisk(folder)
+  let over = false
+  const parts = {
+    disk: {
+      ...disk,
+      rename: async (from: string, to: string) => {
+        await disk.rename(from, to)
+        over = true
+      },
+    },
+    folders: createDurableFolders(disk),
+    volume: { canLink: true },
+    leases: {
+      assertAlive() {
+        if (over) throw new AppError('LEASE_LOST', 'another worker holds it')
+      },
+    },
+  } as unknown as Parameters<typeof quarantine>[0]
+  const look = async () => ({
+    'a/f.mp4': (await disk.stat('a/f.mp4')) === null ? 'gone' : 'there',
+    aside: await readdir(join(folder, '.strongroom/quarantine/1.1')),
+  })
+  return { parts, look }
+}
