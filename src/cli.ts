@@ -18,6 +18,7 @@ import type { Host, Session } from './host.ts'
 import { createStopStack, superviseSignals } from './lifecycle.ts'
 import { createLog } from './log.ts'
 import { openLinks } from './open.ts'
+import { openScreen } from './screen.ts'
 
 const exitCodes = `
 Exit codes: 0 done; 1 failed, unhealthy or stopped by a signal; 64 wrong usage; 69 database, bucket or
@@ -216,7 +217,12 @@ async function inSession(
   { work, log: destination }: { work: (run: Session) => Promise<void>; log: 1 | 2 },
 ): Promise<void> {
   host.setUmask(config.archive.umask)
-  const log = createLog({ ...config.log, destination, secrets: secretsOf(config) })
+  const screen = destination === host.stderr ? openScreen(host) : null
+  const log = createLog({
+    ...config.log,
+    destination: screen ?? destination,
+    secrets: secretsOf(config),
+  })
   for (const warning of config.warnings) log.warn({}, warning)
   const stops = createStopStack({ log })
   const supervision = superviseSignals({
@@ -228,7 +234,8 @@ async function inSession(
   try {
     const { version, reached, env } = host
     const program = { version, searchPath: env.PATH, log, stops, reached }
-    await work({ config, program, drain: supervision.draining, abort: supervision.aborted })
+    const signals = { drain: supervision.draining, abort: supervision.aborted }
+    await work({ config, program, screen, ...signals })
   } finally {
     await stops.stopAll()
     supervision.end()

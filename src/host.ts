@@ -2,6 +2,7 @@ import type { Environment, ReadFile } from './config/source.ts'
 import type { Config } from './config.ts'
 import type { SignalEmitter } from './lifecycle.ts'
 import type { Program } from './open.ts'
+import type { Screen, Terminal } from './screen.ts'
 import type { Reached } from './sync/parts.ts'
 
 /** The process as the commands see it; made by main, replaced by nothing. */
@@ -12,6 +13,8 @@ export interface Host {
   out(text: string): void
   /** Logs of one-shot commands and errors. */
   err(text: string): void
+  /** Where `err` goes, if that is a terminal. */
+  terminal: Terminal | null
   /** Emits SIGTERM and SIGINT. */
   signals: SignalEmitter
   /** Ends the process at once. */
@@ -29,6 +32,8 @@ export interface Host {
 export interface Session {
   config: Config
   program: Program
+  /** Null where progress goes to the log. */
+  screen: Screen | null
   /** Fires at the first signal: start nothing new. */
   drain: AbortSignal
   /** Fires when the time for that is over: let go. */

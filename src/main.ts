@@ -24,11 +24,17 @@ function haltAt(setting: string | undefined): Reached {
   }
 }
 
+function sizeOfTerminal() {
+  // A terminal that does not know its size says 0.
+  return { columns: process.stderr.columns || 80, rows: process.stderr.rows || 24 }
+}
+
 const host: Host = {
   env: process.env,
   readFile: (path) => readFileSync(path, 'utf8'),
   out: (text) => void process.stdout.write(text),
   err: (text) => void process.stderr.write(text),
+  terminal: process.stderr.isTTY ? { size: sizeOfTerminal } : null,
   signals: process,
   exit: (code) => process.exit(code),
   setUmask: (umask) => void process.umask(umask),

@@ -12,6 +12,7 @@ import { type DemoMedium, makeDemoMedia } from '../demo/media.ts'
 import type { Host, Session } from '../host.ts'
 import { type Links, migrateWithLog, openArchiveFolder, openLinks, openSync } from '../open.ts'
 import { initVolume } from '../sync/volume.ts'
+import { createProgress } from './progress.ts'
 import { runOnce } from './run.ts'
 import { startServers, waitForStop } from './start.ts'
 import { sentence } from './sync.ts'
@@ -86,7 +87,8 @@ async function show(
   await initVolume(await openArchiveFolder(config, openArchives(links.database)))
   await uploadAndApprove(links, media)
   const service = await openSync(config, program, links)
-  const { summary, stoppedBy } = await runOnce(service, run)
+  const progress = createProgress({ ...run, log: program.log })
+  const { summary, stoppedBy } = await runOnce(service, { ...run, progress })
   if (stoppedBy !== null) throw stoppedBy
   const rows = await tableOf(links, media)
   host.out(`\n${renderTable(rows)}\n\n${sentence(summary)}\n`)

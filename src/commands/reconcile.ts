@@ -1,14 +1,18 @@
 import type { Config } from '../config.ts'
-import type { Host } from '../host.ts'
-import { openLinks, openSync, type Program } from '../open.ts'
+import type { Host, Session } from '../host.ts'
+import { openLinks, openSync } from '../open.ts'
 import { reconcile } from '../sync/reconcile.ts'
+import { createProgress } from './progress.ts'
 
 /** `strongroom reconcile`: finishes or undoes what a crash left. */
 export async function reconcileCommand(
   host: Host,
   config: Config,
-  run: { program: Program; drain: AbortSignal },
+  run: Pick<Session, 'program' | 'screen' | 'drain'>,
 ): Promise<void> {
   const service = await openSync(config, run.program, openLinks(config, run.program))
-  host.out(`${JSON.stringify(await reconcile(service, run.drain))}\n`)
+  const progress = createProgress({ ...run, log: run.program.log })
+  const disk = progress.reading(service.disk)
+  const reconciled = await reconcile({ ...service, disk }, run.drain).finally(() => progress.end())
+  host.out(`${JSON.stringify(reconciled)}\n`)
 }

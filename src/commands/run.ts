@@ -2,8 +2,9 @@ import { type AppError, toAppError } from '../errors.ts'
 import type { SyncService } from '../open.ts'
 import { type Reconciled, reconcile } from '../sync/reconcile.ts'
 import { releaseDue } from '../sync/release.ts'
-import type { ItemReport, ReleaseOutcome } from '../sync/report.ts'
+import type { ReleaseOutcome } from '../sync/report.ts'
 import { runSync, type SyncRun } from '../sync/sync.ts'
+import type { Progress } from './progress.ts'
 
 /** What one run did; printed at its end. */
 export interface RunSummary {
@@ -22,10 +23,11 @@ const WATCH_MS = 2_000
  * early; nothing is lost by that.
  */
 export async function runOnce(
-  service: SyncService,
-  signals: { drain: AbortSignal; abort: AbortSignal; onItem?: (report: ItemReport) => void },
+  opened: SyncService,
+  { progress, ...signals }: { drain: AbortSignal; abort: AbortSignal; progress: Progress },
 ): Promise<{ summary: RunSummary; stoppedBy: AppError | null }> {
   const startedAt = performance.now()
+  const service = { ...opened, disk: progress.reading(opened.disk) }
   const watch = watchVolume(service)
   const abort = AbortSignal.any([signals.abort, watch.signal])
   const drain = AbortSignal.any([signals.drain, abort])
@@ -40,10 +42,7 @@ export async function runOnce(
   let stoppedBy: AppError | null = null
   try {
     summary.reconciled = await reconcile(service, drain)
-    const run = await runSync(
-      { ...service, onItem: signals.onItem ?? (() => {}) },
-      { drain, abort },
-    )
+    const run = await runSync({ ...service, watch: progress.watch }, { drain, abort })
     summary.items = run.reports
     summary.bytes = run.bytes
     stoppedBy = run.stoppedBy
@@ -54,6 +53,7 @@ export async function runOnce(
     stoppedBy = toAppError(error)
   } finally {
     watch.stop()
+    progress.end()
   }
   // What stopped the steps is the lost volume itself, not their being cancelled.
   stoppedBy = watch.gone() ?? stoppedBy

@@ -15,6 +15,7 @@ import { createAdminServer, createFileServer } from '../serve/app.ts'
 import { createHealth, type HealthChecks } from '../serve/health.ts'
 import type { HttpServer } from '../serve/listen.ts'
 import { pause } from '../sync/download.ts'
+import { createProgress } from './progress.ts'
 import { runOnce } from './run.ts'
 import { syncDryRun } from './sync.ts'
 
@@ -57,8 +58,10 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
   const opened = service
   if (opened === null) return 0
   await repeat(config, run, async () => {
-    const { summary, stoppedBy } = await runOnce(opened, run)
-    run.program.log.info({ summary }, 'run finished')
+    const { log } = run.program
+    const progress = createProgress({ screen: null, log })
+    const { summary, stoppedBy } = await runOnce(opened, { ...run, progress })
+    log.info({ summary }, 'run finished')
     return stoppedBy === null
   })
   return run.abort.aborted ? 1 : 0

@@ -1,9 +1,10 @@
 import type { Config } from '../config.ts'
 import { openBackend } from '../db/backend.ts'
 import { canReadItems, planApproved } from '../db/plan.ts'
-import type { Host } from '../host.ts'
-import { type Links, openLinks, openSync, type Program } from '../open.ts'
+import type { Host, Session } from '../host.ts'
+import { type Links, openLinks, openSync } from '../open.ts'
 import { plan } from '../sync/plan.ts'
+import { createProgress } from './progress.ts'
 import { type RunSummary, runOnce } from './run.ts'
 
 /** Exit code of a run that ended well but left items for another run or a person (EX_TEMPFAIL). */
@@ -13,10 +14,11 @@ export const EXIT_UNFINISHED = 75
 export async function syncOnce(
   host: Host,
   config: Config,
-  run: { program: Program; json: boolean; drain: AbortSignal; abort: AbortSignal },
+  run: Pick<Session, 'program' | 'screen' | 'drain' | 'abort'> & { json: boolean },
 ): Promise<number> {
   const service = await openSync(config, run.program, openLinks(config, run.program))
-  const { summary, stoppedBy } = await runOnce(service, run)
+  const progress = createProgress({ ...run, log: run.program.log })
+  const { summary, stoppedBy } = await runOnce(service, { ...run, progress })
   host.out(run.json ? `${JSON.stringify(summary)}\n` : `${sentence(summary)}\n`)
   if (stoppedBy !== null) return stoppedBy.exit
   if (run.drain.aborted) return 1

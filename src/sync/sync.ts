@@ -10,6 +10,7 @@ import { setAside } from './reject.ts'
 import { type ItemReport, type Outcome, reportOf, summaryOf } from './report.ts'
 import type { Space } from './space.ts'
 import type { Verdict } from './validate.ts'
+import { type Watch, watchedSpace } from './watch.ts'
 
 export interface SyncRun {
   reports: Record<Outcome, number>
@@ -20,7 +21,7 @@ export interface SyncRun {
 
 export type SyncParts = Omit<Parts, 'archives'> & {
   space: Space
-  onItem: (report: ItemReport) => void
+  watch: Watch
 }
 
 /**
@@ -39,12 +40,13 @@ export async function runSync(
   const tally = (report: ItemReport) => {
     run.reports[report.outcome] += 1
     if (report.outcome === 'archived') run.bytes += report.sizeBytes ?? 0
-    parts.onItem(report)
+    parts.watch.settled(report)
   }
   while (run.stoppedBy === null && !signals.drain.aborted) {
     try {
       const batch = await claim(parts, parts.policy.batchSize)
       if (batch.length === 0) break
+      parts.watch.claimed(batch.map(({ item }) => item))
       run.stoppedBy = await runBatch(parts, batch, { ...signals, tally })
     } catch (error) {
       run.stoppedBy = toAppError(error)
@@ -107,7 +109,8 @@ async function giveBack(parts: SyncParts, item: Item): Promise<ItemReport> {
 
 /** The order is the guarantee: a row says archived only after file and sidecar are durable; the source goes later, in release. */
 async function archiveOne(parts: SyncParts, item: Item, signal: AbortSignal): Promise<ItemReport> {
-  const downloaded = await download(parts, item, signal)
+  const space = watchedSpace(parts.space, item, parts.watch)
+  const downloaded = await download({ ...parts, space }, item, signal)
   try {
     await parts.reached('downloaded', item)
     const judged = await judge(parts, { item, downloaded }, signal)

@@ -12,6 +12,7 @@ import { releaseDue } from '../../src/sync/release.ts'
 import { createSpace } from '../../src/sync/space.ts'
 import { runSync } from '../../src/sync/sync.ts'
 import { openVolume } from '../../src/sync/volume.ts'
+import { unwatched } from '../../src/sync/watch.ts'
 import { createSimDisk, type SimDisk } from '../support/sim-disk.ts'
 import { type Gate, gatedDisk, open, pointOf } from './gate.ts'
 import { type BucketState, copyBucket, createSimBucket, emptyBucket, upload } from './sim-bucket.ts'
@@ -165,7 +166,7 @@ export async function startWorker(
     reached: async (point: Parameters<typeof pointOf>[0]) => {
       await gate(pointOf(point), 'before')
     },
-    onItem: () => {},
+    watch: unwatched,
     now,
   }
   const never = new AbortController().signal

@@ -21,6 +21,7 @@ import { createSpace, type Space } from '../../src/sync/space.ts'
 import { runSync, type SyncRun } from '../../src/sync/sync.ts'
 import { validate } from '../../src/sync/validate.ts'
 import { openVolume } from '../../src/sync/volume.ts'
+import { unwatched } from '../../src/sync/watch.ts'
 import { createProbe } from '../../src/tools/ffprobe.ts'
 import { parse } from './config.ts'
 import { type DemoBucket, openedS3, withDemoBucket } from './demo-bucket.ts'
@@ -138,7 +139,10 @@ export async function openWorker(
     lines,
     reports,
     sync: ({ drain = never, abort = never } = {}) =>
-      runSync({ ...parts, onItem: (report) => reports.push(report) }, { drain, abort }),
+      runSync(
+        { ...parts, watch: { ...unwatched, settled: (report) => reports.push(report) } },
+        { drain, abort },
+      ),
     release: (signal = never) => releaseDue(parts, signal),
     reconcile: (signal = never) => reconcile(parts, signal),
   }

@@ -1,0 +1,32 @@
+import type { Item } from '../media.ts'
+import type { ItemReport } from './report.ts'
+import type { Space } from './space.ts'
+
+/** Told what a run does while it does it, for whoever shows it; changes nothing and never throws. */
+export interface Watch {
+  claimed(items: readonly Item[]): void
+  /** The item's object has this size and its bytes begin to arrive; again when a transfer starts anew. */
+  fetching(item: Item, sizeBytes: number): void
+  /** So many more of them are on the disk. */
+  fetched(item: Item, sizeBytes: number): void
+  settled(report: ItemReport): void
+}
+
+export const unwatched: Watch = { claimed() {}, fetching() {}, fetched() {}, settled() {} }
+
+/** The same space; what is reserved and written for `item` is told to `watch`. */
+export function watchedSpace(space: Space, item: Item, watch: Watch): Space {
+  return {
+    async reserve(sizeBytes) {
+      const reservation = await space.reserve(sizeBytes)
+      watch.fetching(item, sizeBytes)
+      return {
+        ...reservation,
+        wrote(bytes) {
+          reservation.wrote(bytes)
+          watch.fetched(item, bytes)
+        },
+      }
+    },
+  }
+}
