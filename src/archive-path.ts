@@ -1,6 +1,11 @@
 import { AppError } from './errors.ts'
 import type { MediaRow } from './media.ts'
 
+/** What Strongroom keeps for itself inside the archive; nothing in it is ever served. */
+export const PRIVATE_FOLDER = '.strongroom'
+/** The archive's identity; without it a folder is no archive, but perhaps the place where one is to be mounted. */
+export const MARKER_PATH = `${PRIVATE_FOLDER}/archive.json`
+
 export const defaultLayout = '{year}/{month}/{media_id}/{filename}'
 
 /** What `{token}` in a layout may be, and the most bytes it can become. */

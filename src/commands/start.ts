@@ -1,7 +1,6 @@
-import { access } from 'node:fs/promises'
 import { Cron } from 'croner'
 import type { Config, Schedule } from '../config.ts'
-import { AppError, isAppError } from '../errors.ts'
+import { AppError, toAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import {
   checkFolders,
@@ -14,7 +13,8 @@ import {
 import { createAdminServer, createFileServer } from '../serve/app.ts'
 import { createHealth, type HealthChecks } from '../serve/health.ts'
 import type { HttpServer } from '../serve/listen.ts'
-import { pause } from '../sync/download.ts'
+import { requireArchive } from '../serve/locate.ts'
+import { pause } from '../sync/transfer.ts'
 import { createProgress } from './progress.ts'
 import { runOnce } from './run.ts'
 import { syncDryRun } from './sync.ts'
@@ -40,23 +40,20 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
   const writes = run.roles.has('sync') && config.mode === 'live'
   if (writes || run.roles.has('serve')) await checkFolders(config, writes ? 'writing' : 'reading')
   const links = run.roles.has('sync') ? openLinks(config, run.program) : null
-  let service: SyncService | null = null
-  const checks = checksOf(config, links, () => service)
+  const syncer: Syncer = { service: null, problem: null }
+  const checks = checksOf(config, links, syncer)
   await startServers(config, { ...run, checks })
   if (links === null) {
     await waitForStop(run.drain)
     return 0
   }
   if (config.mode === 'dry-run') {
-    await repeat(config, run, async () => {
-      await syncDryRun(host, config, { links, json: true, abort: run.abort })
-      return true
-    })
+    await repeat(config, run, () => dryRunOnce(host, config, { ...run, links, syncer }))
     return 0
   }
-  service = await openWhenReachable(config, run, links)
-  const opened = service
+  const opened = await openWhenReachable(config, { ...run, syncer }, links)
   if (opened === null) return 0
+  syncer.service = opened
   await repeat(config, run, async () => {
     const { log } = run.program
     const progress = createProgress({ screen: null, log })
@@ -67,16 +64,34 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
   return run.abort.aborted ? 1 : 0
 }
 
-/** Without a syncer in this process only the archive itself is asked. */
-function checksOf(
+/** What became of the syncer in this process so far. */
+interface Syncer {
+  service: SyncService | null
+  /** Why it does not run, or did not when it was last tried. */
+  problem: AppError | null
+}
+
+async function dryRunOnce(
+  host: Host,
   config: Config,
-  links: Links | null,
-  service: () => SyncService | null,
-): HealthChecks {
+  run: Run & { links: Links; syncer: Syncer },
+): Promise<boolean> {
+  try {
+    await syncDryRun(host, config, { ...run, json: true })
+    run.syncer.problem = null
+    return true
+  } catch (error) {
+    run.syncer.problem = toAppError(error)
+    run.program.log.error({ error: run.syncer.problem }, 'the dry run stopped early')
+    return false
+  }
+}
+
+/** Without a syncer in this process only the archive itself is asked. */
+function checksOf(config: Config, links: Links | null, syncer: Syncer): HealthChecks {
   const archive = async () => {
-    const opened = service()
-    if (opened !== null) await opened.volume.verify()
-    else await access(config.archive.dir)
+    if (syncer.service !== null) await syncer.service.volume.verify()
+    else await requireArchive(config.archive.dir)
   }
   if (links === null) return { archive }
   const { database, bucket } = links
@@ -84,6 +99,9 @@ function checksOf(
     archive,
     database: async () => void (await database.run((sql) => sql`select 1`)),
     bucket: (signal) => bucket.check(signal),
+    syncer: async () => {
+      if (syncer.problem !== null) throw syncer.problem
+    },
   }
 }
 
@@ -129,18 +147,28 @@ export async function startServers(
   return ports
 }
 
-/** A database that cannot be reached yet is waited for; anything else that is wrong ends the start with its error. */
+/**
+ * A database that cannot be reached yet is waited for, and so is anything else that others may put right while this
+ * process serves files. A syncer alone ends with the error: nobody else depends on it.
+ */
 async function openWhenReachable(
   config: Config,
-  run: Run,
+  run: Run & { syncer: Syncer },
   links: Links,
 ): Promise<SyncService | null> {
   for (let wait = FIRST_RETRY_MS; !run.drain.aborted; wait = Math.min(wait * 2, RETRY_MS)) {
     try {
-      return await openSync(config, run.program, links)
-    } catch (error) {
-      if (!isAppError(error, 'DB_UNAVAILABLE', 'DB_UNKNOWN')) throw error
-      run.program.log.error({ error }, 'waiting for the database')
+      const service = await openSync(config, run.program, links)
+      run.syncer.problem = null
+      return service
+    } catch (thrown) {
+      const error = toAppError(thrown)
+      const isAway = error.code === 'DB_UNAVAILABLE' || error.code === 'DB_UNKNOWN'
+      const waits = isAway || (run.roles.has('serve') && error.retry === 'outage')
+      if (!waits) throw error
+      run.syncer.problem = error
+      const what = isAway ? 'waiting for the database' : 'nothing is synced; files are served'
+      run.program.log.error({ error }, what)
       await pauseUnlessStopped(wait, run.drain)
     }
   }

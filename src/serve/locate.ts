@@ -1,7 +1,7 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open, readlink, realpath } from 'node:fs/promises'
+import { type FileHandle, lstat, open, readlink, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isArchivePath } from '../archive-path.ts'
+import { isArchivePath, MARKER_PATH } from '../archive-path.ts'
 import { AppError, type ErrorCode, systemCode } from '../errors.ts'
 import { parseSidecar, SIDECAR_MAX_BYTES, type Sidecar, sidecarPathOf } from '../sidecar.ts'
 
@@ -54,7 +54,7 @@ export function createLocator(place: {
       place.onInvalidSidecar(archivePath, error)
       return null
     })
-    if (!sidecar) throw notFound()
+    if (!sidecar) throw await absent(root)
     if (sidecar.media_id !== mediaId) {
       throw new AppError('TOKEN_FOR_ANOTHER_FILE', 'the token is for another file')
     }
@@ -63,6 +63,11 @@ export function createLocator(place: {
     }
     return { file: await openWhole(root, sidecar), sidecar }
   }
+}
+
+/** @throws VOLUME_MISSING unless there is an archive at `archiveDir` now */
+export async function requireArchive(archiveDir: string): Promise<void> {
+  await requireMarker(await rootOf(archiveDir))
 }
 
 /** The archive is looked up anew each time: it may be mounted, or taken away, at any moment. */
@@ -97,7 +102,7 @@ async function readSidecar(root: string, archivePath: string): Promise<Sidecar |
 
 async function openWhole(root: string, sidecar: Sidecar): Promise<FileHandle> {
   const opened = await openConfined(root, sidecar.archive_path)
-  if (!opened) throw notFound()
+  if (!opened) throw await absent(root)
   if (opened.sizeBytes === sidecar.bytes) return opened.file
   await opened.file.close()
   throw damaged(sidecar.archive_path, 'its size is not the one in its sidecar')
@@ -170,8 +175,25 @@ function segmentsOf(pathPrefix: string): string[] {
   return pathPrefix.split('/').filter((segment) => segment !== '')
 }
 
-function notFound(): AppError {
+/** Why there is no such file: an empty mount point would deny every file of the archive that belongs there. */
+async function absent(root: string): Promise<AppError> {
+  await requireMarker(root)
   return new AppError('NOT_FOUND', 'there is no such file')
+}
+
+async function requireMarker(root: string): Promise<void> {
+  try {
+    await lstat(join(root, MARKER_PATH))
+  } catch (cause) {
+    throw new AppError(
+      'VOLUME_MISSING',
+      `ARCHIVE_DIR holds no archive: ${MARKER_PATH} is not there`,
+      {
+        cause,
+        hint: 'Mount the disk; a new archive is made by the first sync, or by `strongroom init-volume`.',
+      },
+    )
+  }
 }
 
 function damaged(archivePath: string, reason: string): AppError {

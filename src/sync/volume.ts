@@ -1,15 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
+import { MARKER_PATH, PRIVATE_FOLDER } from '../archive-path.ts'
 import type { Archives } from '../db/archives.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Disk } from '../storage/disk.ts'
 import type { DurableFolders } from '../storage/folders.ts'
 
-export const PRIVATE_FOLDER = '.strongroom'
 export const TEMPORARY_FOLDER = `${PRIVATE_FOLDER}/tmp`
 export const WITHDRAWN_FOLDER = `${PRIVATE_FOLDER}/withdrawn`
 export const QUARANTINE_FOLDER = `${PRIVATE_FOLDER}/quarantine`
-export const MARKER_PATH = `${PRIVATE_FOLDER}/archive.json`
 
 const markerSchema = z.object({
   schema_version: z.literal(1),

@@ -58,6 +58,7 @@ describe('strongroom start', { concurrency: 2 }, () => {
       'archive',
       'bucket',
       'database',
+      'syncer',
     ])
 
     const own = {
@@ -150,6 +151,33 @@ describe('strongroom start', { concurrency: 2 }, () => {
     await archivedRun(patient, 1)
     await assertArchived(service, medium)
     assert.equal((await patient.stop()).code, 0)
+  })
+
+  test('serves what is archived while its syncer cannot start, says why, and starts it once it can', async (t) => {
+    const service = await withService(t)
+    const medium = await approveMedium(service)
+    assert.equal((await service.run(['sync', '--once'])).code, 0)
+    const path = await assertArchived(service, medium)
+    await service.sql`update strongroom.archives set sick_at = now(), sick_reason = 'EIO'`
+    const { program, serve, admin } = await startService(t, service)
+    await program.said(/nothing is synced; files are served/)
+    const url = fileUrl(serve, path, tokenFor(secret, { media_id: medium.mediaId }))
+    assert.deepEqual(await bytesAt(url), medium.bytes)
+    const deep = await json(`http://127.0.0.1:${admin}/health/deep`)
+    assert.equal(deep.status, 503)
+    const checks = deep.body.checks as Record<string, { error: string | null }>
+    assert.equal(checks.syncer?.error, 'DISK_SICK')
+
+    const later = await approveMedium(service)
+    const mark = program.mark()
+    await service.sql`update strongroom.archives set sick_at = null, sick_reason = null`
+    await archivedRun(program, 1, mark)
+    await assertArchived(service, later)
+    assert.equal((await program.stop()).code, 0)
+
+    await service.sql`update strongroom.archives set sick_at = now(), sick_reason = 'EIO'`
+    const alone = await service.run(['start', '--role', 'sync'])
+    assert.equal(alone.code, 74, story(alone))
   })
 
   test('lets a download that is under way end before it goes', async (t) => {

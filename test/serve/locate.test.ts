@@ -7,7 +7,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { isArchivePath } from '../../src/archive-path.ts'
 import { isAppError } from '../../src/errors.ts'
-import { archivePathOf, createLocator, linkPathOf } from '../../src/serve/locate.ts'
+import { archivePathOf, createLocator, linkPathOf, requireArchive } from '../../src/serve/locate.ts'
 import { renderSidecar, sidecarPathOf } from '../../src/sidecar.ts'
 import { openFilesIn, sidecarOf, withFileServer } from '../support/file-server.ts'
 
@@ -254,6 +254,15 @@ test('an archive that is gone is an outage, not a missing file', async () => {
     assert.ok(isAppError(log.lines[0]?.fields.error, 'VOLUME_MISSING'))
     await rename(`${archiveDir}-away`, archiveDir)
     assert.equal((await ask(`/f.mp4${query}`)).status, 200)
+  })
+})
+
+test('the empty mount point of an archive is an outage, not an archive without files', async () => {
+  await withFileServer({}, async ({ archiveDir, token, ask, log }) => {
+    await rm(join(archiveDir, '.strongroom'), { recursive: true })
+    assert.equal((await ask(`/f.mp4?token=${await token()}`)).status, 503)
+    assert.ok(isAppError(log.lines[0]?.fields.error, 'VOLUME_MISSING'))
+    await assert.rejects(requireArchive(archiveDir), (error) => isAppError(error, 'VOLUME_MISSING'))
   })
 })
 

@@ -4,6 +4,7 @@ import { mkdir, mkdtemp, open, readdir, readlink, rm, writeFile } from 'node:fs/
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { MARKER_PATH } from '../../src/archive-path.ts'
 import type { TokenConfig } from '../../src/config.ts'
 import type { Log } from '../../src/log.ts'
 import { createFileServer } from '../../src/serve/app.ts'
@@ -131,7 +132,8 @@ export async function withFileServer(
 ): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'strongroom-serve-'))
   const archiveDir = join(folder, 'archive')
-  await mkdir(archiveDir)
+  await mkdir(join(archiveDir, '.strongroom'), { recursive: true })
+  await writeFile(join(archiveDir, MARKER_PATH), '{}')
   const log = captureLog()
   const tokens = options.tokens ?? testTokens
   const server = createFileServer({

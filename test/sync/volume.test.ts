@@ -2,19 +2,14 @@ import assert from 'node:assert/strict'
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { MARKER_PATH } from '../../src/archive-path.ts'
 import { type Archives, openArchives } from '../../src/db/archives.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { AppError, type ErrorCode, isAppError } from '../../src/errors.ts'
 import { type Disk, fileSystemKind, openDisk } from '../../src/storage/disk.ts'
 import { createDurableFolders } from '../../src/storage/folders.ts'
-import {
-  acceptVolume,
-  initVolume,
-  MARKER_PATH,
-  openVolume,
-  type VolumeParts,
-} from '../../src/sync/volume.ts'
+import { acceptVolume, initVolume, openVolume, type VolumeParts } from '../../src/sync/volume.ts'
 import { afterwards } from '../support/afterwards.ts'
 import { withDatabase } from '../support/postgres.ts'
 import { hasCode, withFolder } from '../support/scopes.ts'
