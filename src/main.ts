@@ -44,6 +44,9 @@ const host: Host = {
   stderr: 2,
 }
 
+// Whoever read the output may leave (`| head`); the work goes on all the same.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+
 const code = await runCli(host, process.argv.slice(2))
 // Exits although an idle connection may be open still: everything that matters was closed by now.
 process.exit(code)

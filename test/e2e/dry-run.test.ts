@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
 import { photograph } from '../support/checker.ts'
@@ -114,6 +115,19 @@ describe('a dry run writes nothing anywhere', { concurrency: 2 }, () => {
     }
     const after = { ...(await photograph(service)), dump: await dump(service.database) }
     assert.deepEqual(after, before)
+  })
+
+  test('a reader that leaves early, as head does, ends nothing with a stack trace', async (t) => {
+    const service = await withService(t)
+    await service.approve(20)
+    const shell = [join(import.meta.dirname, '../../bin/strongroom'), ...DRY, '| head -n 1'].join(
+      ' ',
+    )
+    const { stdout, stderr } = await promisify(execFile)('bash', ['-o', 'pipefail', '-c', shell], {
+      env: service.env as NodeJS.ProcessEnv,
+    })
+    assert.equal(linesOf(stdout).length, 1)
+    assert.doesNotMatch(stderr, /EPIPE| at /)
   })
 
   test('it works while there is no archive at ARCHIVE_DIR, and makes none', async (t) => {
