@@ -1,4 +1,5 @@
 import { type AppError, isAppError } from '../errors.ts'
+import type { ItemState } from '../item-states.ts'
 import type { Intent, Item } from '../media.ts'
 import { claimDueForRelease } from './claim-due.ts'
 import { claimAbandoned, claimApproved } from './claims.ts'
@@ -49,12 +50,18 @@ export interface Items {
     item: Held,
     to: { state: 'archived' | 'source_differs' | 'lost'; error: AppError; delayMs: number },
   ): Promise<boolean>
-  /** Current epochs, and whether somebody's lease is running, for the sweep of temporary files. */
-  current(ids: readonly number[]): Promise<Map<number, { epoch: number; leased: boolean }>>
+  /** Where items are now, and whether somebody's lease is running, for the sweep of temporary files. */
+  current(ids: readonly number[]): Promise<Map<number, CurrentItem>>
   /** Open items that nobody works on and whose media row is no longer approved become `withdrawn`. */
   closeUnapproved(): Promise<number[]>
   /** Sets media rows that were approved again although exactly this version is archived back to archived. */
   markReapproved(): Promise<number[]>
+}
+
+export interface CurrentItem {
+  epoch: number
+  state: ItemState
+  leased: boolean
 }
 
 export type PutBack =
@@ -184,11 +191,11 @@ async function yieldLease(
 
 async function current({ database }: WorkerContext, ids: readonly number[]) {
   const rows = await database.run(
-    (sql) => sql<{ id: string; epoch: number; leased: boolean }[]>`
-      select id, epoch, coalesce(lease_until >= clock_timestamp(), false) as leased
+    (sql) => sql<({ id: string } & CurrentItem)[]>`
+      select id, epoch, state, coalesce(lease_until >= clock_timestamp(), false) as leased
       from strongroom.items where id = any(${arrayText(ids)}::bigint[])`,
   )
-  return new Map(rows.map(({ id, epoch, leased }) => [Number(id), { epoch, leased }]))
+  return new Map(rows.map(({ id, ...now }) => [Number(id), now]))
 }
 
 /** `(id, epoch)` pairs as rows; arrays go as text because the driver is told to fetch no types. */

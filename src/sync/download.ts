@@ -1,11 +1,14 @@
+import type { Items } from '../db/items.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Item, MediaRow, Proof, Source } from '../media.ts'
-import type { Download, ObjectFacts } from '../storage/bucket.ts'
+import type { ObjectFacts } from '../storage/bucket.ts'
 import type { NewFile } from '../storage/disk.ts'
 import type { Parts } from './parts.ts'
 import { createDigests, type ProofPlan, planProof } from './proof.ts'
+import { copyLeftover } from './resume.ts'
 import type { Reservation, Space } from './space.ts'
-import { TEMPORARY_FOLDER } from './volume.ts'
+import { discardPart, letGo, partPath, sweepTemporaries, versionMark } from './temporaries.ts'
+import { pause, persistently, receive } from './transfer.ts'
 
 /** The bytes of one object version, proven, in a temporary file that is neither synced nor closed yet. */
 export interface Downloaded {
@@ -16,20 +19,19 @@ export interface Downloaded {
   proof: Proof
 }
 
-type DownloadParts = Pick<Parts, 'disk' | 'bucket' | 'policy' | 'log'> & { space: Space }
+type FetchParts = Pick<Parts, 'disk' | 'bucket' | 'log'>
+type DownloadParts = FetchParts &
+  Pick<Parts, 'policy'> & { items: Pick<Items, 'current'>; space: Space }
 
 /** How much later than the approval an object may be and still count as what was approved. */
 const APPROVAL_TOLERANCE_MS = 60_000
-const TRIES = 3
-
-/** The temporary name says whose it is; a file of another epoch is never written to. */
-export function partPath(item: Pick<Item, 'id' | 'epoch'>): string {
-  return `${TEMPORARY_FOLDER}/${item.id}.${item.epoch}.part`
-}
+/** How often an object may be replaced while it is fetched before it has to wait for a later run. */
+const VERSIONS = 3
+const REPLACED_PAUSE_MS = 400
 
 /**
- * Fetches the item's object as it is now and proves that the bytes arrived whole. A broken transfer starts again from
- * zero, at most three times.
+ * Fetches the item's object as it is now and proves that the bytes arrived whole. What broke off goes on where it ended,
+ * within this run and from what an earlier one left; an object that was replaced meanwhile is begun anew.
  *
  * @throws OBJECT_MISSING, CHANGED_AFTER_APPROVAL, SIZE_MISMATCH, TRANSFER_*, BUCKET_*, DISK_*
  */
@@ -38,15 +40,23 @@ export async function download(
   item: Item,
   signal: AbortSignal,
 ): Promise<Downloaded> {
-  for (let tries = 1; ; tries++) {
+  for (let versions = 1; ; versions++) {
     try {
       return await downloadOnce(parts, item, signal)
     } catch (error) {
-      if (!mayTryAgain(error) || tries === TRIES) throw error
-      parts.log.warn({ item: item.id, error }, 'transfer broke off, starting again')
-      await pause(100 * 4 ** tries, signal)
+      // An interrupted download is worth less than the one that has the disk to itself.
+      if (isAppError(error, 'DISK_FULL') && (await makeRoom(parts)) > 0) continue
+      if (!isAppError(error, 'OBJECT_CHANGED') || versions >= VERSIONS) throw error
+      parts.log.warn({ item: item.id, error }, 'the object was replaced, starting again')
+      await pause(REPLACED_PAUSE_MS * versions, signal)
     }
   }
+}
+
+/** @returns how many temporaries are gone */
+function makeRoom(parts: DownloadParts): Promise<number> {
+  // Without an answer from the database nothing goes, and the full disk stays what is to be told.
+  return sweepTemporaries(parts, { spaceIsShort: true }).catch(() => 0)
 }
 
 async function downloadOnce(
@@ -56,7 +66,8 @@ async function downloadOnce(
 ): Promise<Downloaded> {
   const { bucket, space } = parts
   const key = item.media.objectKey
-  const facts = await bucket.head(key, signal)
+  const patient = { item: item.id, signal }
+  const facts = await persistently(parts, patient, () => bucket.head(key, signal))
   if (facts === null)
     throw new AppError('OBJECT_MISSING', `bucket ${bucket.name} has no object "${key}"`, {
       hint: 'upload it again, or close the media row',
@@ -64,7 +75,7 @@ async function downloadOnce(
   judgeFacts(parts, item, facts)
   const reservation = await space.reserve(facts.sizeBytes)
   try {
-    const plan = await planProof(bucket, key, { facts, signal })
+    const plan = await persistently(parts, patient, () => planProof(bucket, key, { facts, signal }))
     const proven = await fetchProven(parts, item, { facts, plan, signal, reservation })
     return { ...proven, source: toSource(bucket.name, key, facts) }
   } finally {
@@ -104,134 +115,116 @@ interface Fetch {
   reservation: Reservation | null
 }
 
+interface Fetched {
+  part: NewFile
+  sha256: string
+  /** Of the planned digest. */
+  value: string | null
+  /** Not the bytes of one answer alone. */
+  inPieces: boolean
+}
+
 /**
- * One read suffices where the store gave a digest that agrees. Without one, or against one that may be opaque (KMS),
- * the object is read twice and both reads must be equal: no source may ever be deleted on less.
+ * Pieces that do not make up the object are fetched once more as a whole before anything is called corrupt: after a power
+ * cut the prefix on the disk may be anything.
  */
 async function fetchProven(
   parts: DownloadParts,
   item: Item,
   fetch: Fetch,
 ): Promise<{ part: NewFile; sha256: string; proof: Proof }> {
-  const { plan } = fetch
-  const first = await fetchToFile(parts, item, fetch)
-  try {
-    if (plan !== null && first.value === plan.expected)
-      return { ...first, proof: { kind: plan.kind, value: plan.expected } }
-    // A CRC-64/NVME is of these very bytes; an ETag may be a hash of something else.
-    const same =
-      plan?.kind !== 'crc64nvme' && (await fetchOnly(parts, item, fetch)) === first.sha256
-    if (!same)
-      throw new AppError(
-        'TRANSFER_CORRUPT',
-        `"${item.media.objectKey}" did not arrive as the store has it`,
-        { hint: 'the network, a proxy or the store corrupts bytes; it is tried again' },
-      )
-    return {
-      ...first,
-      proof: { kind: plan?.kind === 'md5' ? 'opaque-etag' : 'read-twice', value: null },
-    }
-  } catch (error) {
-    await discardPart(parts, first.part)
-    throw error
+  for (const resume of [true, false]) {
+    const { part, ...fetched } = await fetchToFile(parts, item, { ...fetch, resume })
+    const proof = await prove(parts, item, { ...fetch, fetched }).catch(async (error: unknown) => {
+      await letGo(parts, part, error)
+      throw error
+    })
+    if (proof !== null) return { part, sha256: fetched.sha256, proof }
+    await discardPart(parts, part)
+    fetch.reservation?.discarded(fetch.facts.sizeBytes)
+    if (!fetched.inPieces) break
+    if (resume) parts.log.warn({ item: item.id }, 'the pieces do not make up the object')
   }
+  throw new AppError(
+    'TRANSFER_CORRUPT',
+    `"${item.media.objectKey}" did not arrive as the store has it`,
+    { hint: 'the network, a proxy or the store corrupts bytes; it is tried again' },
+  )
+}
+
+/**
+ * One read suffices where the store gave a digest that agrees. Without one, or against one that may be opaque (KMS),
+ * the object is read twice and both reads must be equal: no source may ever be deleted on less.
+ *
+ * @returns null when the bytes are not the store's
+ */
+async function prove(
+  parts: DownloadParts,
+  item: Item,
+  { fetched, ...fetch }: Fetch & { fetched: Omit<Fetched, 'part'> },
+): Promise<Proof | null> {
+  const { plan } = fetch
+  if (plan !== null && fetched.value === plan.expected)
+    return { kind: plan.kind, value: plan.expected }
+  // A CRC-64/NVME is of these very bytes; an ETag may be a hash of something else.
+  if (plan?.kind === 'crc64nvme') return null
+  if ((await readAgain(parts, item, fetch)) !== fetched.sha256) return null
+  return { kind: plan?.kind === 'md5' ? 'opaque-etag' : 'read-twice', value: null }
 }
 
 async function fetchToFile(
-  parts: Pick<Parts, 'disk' | 'bucket'>,
+  parts: FetchParts,
   item: Item,
-  { facts, plan, signal, reservation }: Fetch,
-) {
+  { facts, plan, signal, reservation, resume }: Fetch & { resume: boolean },
+): Promise<Fetched> {
   const { disk, bucket } = parts
-  const path = partPath(item)
+  const key = item.media.objectKey
+  const version = versionMark(bucket.id, { key, ...facts })
+  const path = partPath(item, version)
   await disk.unlink(path)
-  const { body, ...head } = await bucket.get(item.media.objectKey, { ifMatch: facts.etag, signal })
-  let part: NewFile | null = null
+  const part = await disk.create(path)
   try {
-    assertLength(head.sizeBytes, facts)
-    part = await disk.create(path)
     const digests = await createDigests(plan)
-    for await (const chunk of body as AsyncIterable<Buffer>) {
+    const take = async (chunk: Uint8Array) => {
       digests.update(chunk)
       await part.write(chunk)
-      reservation?.wrote(chunk.length)
+      reservation?.wrote(chunk.byteLength)
     }
-    assertLength(part.sizeBytes, facts)
-    return { part, ...digests.finish() }
+    const stillWanted = async () => {
+      if ((await disk.stat(path)) === null)
+        throw new AppError('FILE_MISSING', `${path} is gone: its archive, or its lease`)
+    }
+    const known = { version, sizeBytes: facts.sizeBytes, signal }
+    const from = resume ? await copyLeftover(parts, item, known, take) : 0
+    const wanted = { item: item.id, key, facts, from, signal, stillWanted }
+    const pieces = await receive(parts, wanted, take)
+    if (part.sizeBytes !== facts.sizeBytes)
+      throw new AppError('TRANSFER_CORRUPT', `${path} has ${part.sizeBytes} bytes`)
+    return { part, ...digests.finish(), inPieces: from > 0 || pieces > 1 }
   } catch (error) {
-    body.destroy()
-    if (part !== null) await discardPart(parts, part)
+    await letGo(parts, part, error)
     throw error
   }
 }
 
 /** Fetches one known version into the item's temporary, for a caller that knows the hash it must have. */
 export function fetchVersion(
-  parts: Pick<Parts, 'disk' | 'bucket'>,
-  { item, facts, signal }: { item: Item; facts: ObjectFacts; signal: AbortSignal },
-): Promise<{ part: NewFile; sha256: string }> {
-  return fetchToFile(parts, item, { facts, plan: null, signal, reservation: null })
-}
-
-async function fetchOnly(
-  { bucket }: DownloadParts,
+  parts: FetchParts,
   item: Item,
-  { facts, signal }: Fetch,
-): Promise<string> {
-  const second: Download = await bucket.get(item.media.objectKey, { ifMatch: facts.etag, signal })
-  try {
-    const digests = await createDigests(null)
-    let sizeBytes = 0
-    for await (const chunk of second.body as AsyncIterable<Buffer>) {
-      digests.update(chunk)
-      sizeBytes += chunk.length
-    }
-    assertLength(sizeBytes, facts)
-    return digests.finish().sha256
-  } finally {
-    second.body.destroy()
-  }
+  { facts, signal }: { facts: ObjectFacts; signal: AbortSignal },
+): Promise<{ part: NewFile; sha256: string }> {
+  return fetchToFile(parts, item, { facts, plan: null, signal, reservation: null, resume: false })
 }
 
-/** Closes and removes a temporary that nobody will publish. */
-export async function discardPart({ disk }: Pick<Parts, 'disk'>, part: NewFile): Promise<void> {
-  await part.close()
-  await disk.unlink(part.path)
-}
-
-function assertLength(sizeBytes: number, facts: ObjectFacts): void {
-  if (sizeBytes !== facts.sizeBytes)
-    throw new AppError('TRANSFER_BROKEN', `${sizeBytes} of ${facts.sizeBytes} bytes arrived`)
+/** @returns the SHA-256 of what the bucket sends now, written nowhere */
+async function readAgain(parts: FetchParts, item: Item, { facts, signal }: Fetch): Promise<string> {
+  const digests = await createDigests(null)
+  const wanted = { item: item.id, key: item.media.objectKey, facts, from: 0, signal }
+  await receive(parts, wanted, async (chunk) => digests.update(chunk))
+  return digests.finish().sha256
 }
 
 function toSource(bucket: string, key: string, facts: ObjectFacts): Source {
   const { etag, versionId, lastModified, sizeBytes } = facts
   return { bucket, key, etag, versionId, lastModified, sizeBytes }
-}
-
-function mayTryAgain(error: unknown): boolean {
-  return isAppError(
-    error,
-    'TRANSFER_BROKEN',
-    'TRANSFER_STALLED',
-    'OBJECT_CHANGED',
-    'BUCKET_UNAVAILABLE',
-    'BUCKET_THROTTLED',
-  )
-}
-
-/** Waits, or throws the signal's reason. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted()
-    const stop = () => {
-      clearTimeout(timer)
-      reject(signal.reason)
-    }
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', stop)
-      resolve()
-    }, ms)
-    signal.addEventListener('abort', stop, { once: true })
-  })
 }

@@ -32,9 +32,12 @@ export async function settleFailure(
     return { report: reportOf(item, 'left', reason.message), outage }
   const to = destination(item, reason)
   try {
-    const claimed = await parts.items.putBack(item, to)
-    if (!claimed)
-      await parts.items.yield(item, stop ? null : reason, 'delayMs' in to ? to.delayMs : 0)
+    const delayMs = 'delayMs' in to ? to.delayMs : 0
+    const mine =
+      (await parts.items.putBack(item, to)) ||
+      (await parts.items.yield(item, stop ? null : reason, delayMs))
+    // Another worker took it, and with it what we had of it: that is no failure of the item.
+    if (!mine) return { report: reportOf(item, 'left', reason.message), outage }
     return { report: reportOf(item, outcomeOf(to), stop ? null : reason.message), outage }
   } catch (failure) {
     const unreachable = toAppError(failure)

@@ -3,11 +3,12 @@ import { AppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
 import { quarantine } from './aside.ts'
-import { discardPart, fetchVersion } from './download.ts'
+import { fetchVersion } from './download.ts'
 import type { ReleaseParts } from './parts.ts'
 import { putFinal } from './publish.ts'
 import type { ReleaseOutcome } from './report.ts'
 import { writeSidecar } from './sidecar-file.ts'
+import { discardPart } from './temporaries.ts'
 
 /**
  * The archived copy is damaged, unreadable or gone. If the bucket still has the archived version, it is fetched again and
@@ -51,7 +52,7 @@ export async function heal(
     log.error({ item: item.id, error }, 'an archived file is lost')
     return mine ? 'lost' : 'stale'
   }
-  const { part, sha256 } = await fetchVersion(parts, { item, facts, signal })
+  const { part, sha256 } = await fetchVersion(parts, item, { facts, signal })
   try {
     if (sha256 !== intent.sha256)
       throw new AppError(

@@ -8,7 +8,7 @@ import { giveBack } from './leases.ts'
 import type { Parts } from './parts.ts'
 import { record, withdraw } from './record.ts'
 import { readSidecar } from './sidecar-file.ts'
-import { TEMPORARY_FOLDER } from './volume.ts'
+import { sweepTemporaries } from './temporaries.ts'
 
 export type ReconcileParts = Pick<
   Parts,
@@ -135,26 +135,4 @@ async function quarantineOwn(
   if (sidecar?.media_id !== item.media.mediaId) return
   const isForeign = sha256 !== null && sha256 !== sidecar.sha256
   await quarantine(parts, item, isForeign ? [sidecarPathOf(path)] : [path, sidecarPathOf(path)])
-}
-
-/** Removes temporaries whose epoch is over, or whose bytes have a final name too. Those of live workers stay. */
-async function sweepTemporaries({ disk, items, log }: ReconcileParts): Promise<number> {
-  const names = await disk.list(TEMPORARY_FOLDER)
-  const temporaries = names.flatMap((name) => {
-    const match = /^(\d{1,15})\.(\d{1,9})\.(?:part|json)$/.exec(name)
-    return match === null ? [] : [{ name, id: Number(match[1]), epoch: Number(match[2]) }]
-  })
-  if (temporaries.length === 0) return 0
-  const current = await items.current([...new Set(temporaries.map(({ id }) => id))])
-  let removed = 0
-  for (const { name, id, epoch } of temporaries) {
-    const path = `${TEMPORARY_FOLDER}/${name}`
-    const now = current.get(id)
-    const live = now !== undefined && now.epoch === epoch && now.leased
-    if (live) continue
-    await disk.unlink(path)
-    removed += 1
-  }
-  if (removed > 0) log.info({ removed }, 'removed temporaries of earlier runs')
-  return removed
 }

@@ -55,6 +55,8 @@ export async function setAside(
   if ((await items.reject(item, { reason, report, ...found })) === 'stale')
     throw new AppError('LEASE_LOST', `another worker took item ${item.id}`)
   log.warn({ item: item.id, media: item.media.mediaId, reason, report }, 'rejected')
+  // A failure to remove it is the sweep's business.
+  await disk.unlink(downloaded.part.path).catch(() => {})
   return { ...reportOf(item, 'rejected', reason), ...found }
 }
 

@@ -10,6 +10,8 @@ export interface Space {
 export interface Reservation {
   /** These bytes are on the disk now and no longer only promised. */
   wrote(sizeBytes: number): void
+  /** These bytes were taken off the disk again, to be written anew. */
+  discarded(sizeBytes: number): void
   end(): void
 }
 
@@ -27,6 +29,10 @@ export function createSpace(disk: Disk): Space {
         promised -= less
         reserved -= less
       }
+      const discarded = (bytes: number) => {
+        promised += bytes
+        reserved += bytes
+      }
       const end = () => wrote(promised)
       try {
         const free = await disk.freeBytes()
@@ -40,7 +46,7 @@ export function createSpace(disk: Disk): Space {
         end()
         throw error
       }
-      return { wrote, end }
+      return { wrote, discarded, end }
     },
   }
 }

@@ -1,7 +1,7 @@
 import { type AppError, toAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
 import { type Claimed, claim } from './claim.ts'
-import { type Downloaded, discardPart, download } from './download.ts'
+import { type Downloaded, download } from './download.ts'
 import { settleFailure } from './failure.ts'
 import type { Parts } from './parts.ts'
 import { publish } from './publish.ts'
@@ -9,6 +9,7 @@ import { record } from './record.ts'
 import { setAside } from './reject.ts'
 import { type ItemReport, type Outcome, reportOf, summaryOf } from './report.ts'
 import type { Space } from './space.ts'
+import { letGo } from './temporaries.ts'
 import type { Verdict } from './validate.ts'
 import { type Watch, watchedSpace } from './watch.ts'
 
@@ -126,9 +127,10 @@ async function archiveOne(parts: SyncParts, item: Item, signal: AbortSignal): Pr
       ...summaryOf(downloaded),
       archivePath: published.intent.archivePath,
     }
-  } finally {
-    // Gone already after publishing; a failure to remove it is the sweep's business.
-    await discardPart(parts, downloaded.part).catch(() => {})
+  } catch (error) {
+    // A failure to remove it is the sweep's business.
+    await letGo(parts, downloaded.part, error).catch(() => {})
+    throw error
   }
 }
 

@@ -366,7 +366,7 @@ for (const { name, open } of implementations) {
       assert.deepEqual([next.id, next.generation, next.epoch], [2, 2, 1])
     })
 
-    test('epochs and running leases are told for the sweep', async (t) => {
+    test('epochs, states and running leases are told for the sweep', async (t) => {
       const store = await open(t)
       await store.addMedia(1)
       await store.addMedia(2, { objectKey: 'two' })
@@ -374,13 +374,13 @@ for (const { name, open } of implementations) {
       await store.worker('a').putBack(two, later)
       const current = await store.worker('a').current([one.id, two.id, 99])
       assert.deepEqual([...current].sort(), [
-        [1, { epoch: 1, leased: true }],
-        [2, { epoch: 1, leased: false }],
+        [1, { epoch: 1, state: 'claimed', leased: true }],
+        [2, { epoch: 1, state: 'waiting', leased: false }],
       ])
       await store.elapse(LEASE_MS + 1_000)
       assert.deepEqual(
         await store.worker('a').current([1]),
-        new Map([[1, { epoch: 1, leased: false }]]),
+        new Map([[1, { epoch: 1, state: 'claimed', leased: false }]]),
       )
       assert.deepEqual(await store.worker('a').current([]), new Map())
     })

@@ -4,6 +4,7 @@ import { scenarioNamed } from './scenarios.ts'
 
 const stories = [
   'one item',
+  'a download that an earlier process began',
   'two items of one name',
   'a file system that refuses links',
   'a row that is un-approved before it is recorded',

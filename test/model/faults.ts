@@ -80,7 +80,7 @@ export const faults: readonly Fault[] = [
   diskFault('a write fails', 'DISK_SICK', ['write', 'create', 'link', 'rename', 'makeFolder']),
   diskFault('the disk is full', 'DISK_FULL', ['write', 'create', 'link']),
   diskFault('a name is refused', 'DISK_DENIED', ['create', 'link', 'rename', 'unlink']),
-  diskFault('a read fails', 'DISK_SICK', ['stat', 'read', 'hash', 'list']),
+  diskFault('a read fails', 'DISK_SICK', ['stat', 'read', 'hash', 'chunks', 'list']),
   {
     name: 'an answer of the database is lost, and asked for again',
     hits: (operation) => isOn('database', operation),

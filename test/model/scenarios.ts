@@ -1,6 +1,6 @@
 import type { Scenario } from './explore.ts'
 import { upload } from './sim-bucket.ts'
-import { addMedia, NOT_MEDIA, newWorld, startWorker, type World } from './world.ts'
+import { addMedia, LEASE_MS, NOT_MEDIA, newWorld, startWorker, type World } from './world.ts'
 
 /** Puts a file of somebody else into the archive, durable at once. */
 export async function plant(world: World, path: string, content: string): Promise<void> {
@@ -58,6 +58,24 @@ async function archiveFirst(world: World): Promise<void> {
   await (await startWorker(world, { owner: 'earlier' })).cycle()
 }
 
+/** A process dies in the middle of its download, and its lease runs out. */
+async function interrupt(world: World): Promise<void> {
+  const died = Promise.withResolvers<void>()
+  let writes = 0
+  const worker = await startWorker(world, {
+    owner: 'interrupted',
+    gate({ name, path }, moment) {
+      if (moment === 'before' && name === 'write' && path.endsWith('.part')) writes += 1
+      if (writes < 2) return undefined
+      died.resolve()
+      return new Promise(() => {})
+    },
+  })
+  void worker.cycle()
+  await died.promise
+  world.clock.ms += LEASE_MS + 1_000
+}
+
 function isReplaced({ bucket }: Pick<World, 'bucket'>): boolean {
   return bucket.uploaded.filter(({ key }) => key === 'uploads/1.mp4').length > 1
 }
@@ -70,6 +88,38 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'one item of a bucket without conditional deletes',
     begin: () => withOne({ honoursIfMatch: false }),
+    ends: released,
+  },
+  {
+    name: 'a download that an earlier process began',
+    begin: () => withOne(),
+    prepare: interrupt,
+    ends: released,
+  },
+  {
+    name: 'a download that an earlier process began, of an object that was replaced since',
+    begin: () => withOne(),
+    async prepare(world) {
+      const { ms } = world.clock
+      await interrupt(world)
+      upload(world.bucket, 'uploads/1.mp4', 'BYTES OF CLIP 1', ms)
+    },
+    ends: released,
+  },
+  {
+    name: 'a download that an earlier process began, whose bytes the disk has spoiled since',
+    begin: () => withOne(),
+    async prepare(world) {
+      await interrupt(world)
+      const parts = [...world.disk.tree()].filter(([path]) => path.endsWith('.part'))
+      for (const [path, { content }] of parts) {
+        await world.disk.unlink(path)
+        const file = await world.disk.create(path)
+        content[0] = (content[0] ?? 0) ^ 1
+        await file.write(content)
+        await file.close()
+      }
+    },
     ends: released,
   },
   {

@@ -68,9 +68,9 @@ export function createSimItems(worker: SimWorker, run: RunStatement): Items {
       run('current', () => {
         const rows = tables.items.filter(({ id }) => ids.includes(id))
         return new Map(
-          rows.map(({ id, epoch, leaseUntil }) => [
+          rows.map(({ id, epoch, state, leaseUntil }) => [
             id,
-            { epoch, leased: leaseUntil !== null && leaseUntil >= now() },
+            { epoch, state, leased: leaseUntil !== null && leaseUntil >= now() },
           ]),
         )
       }),
