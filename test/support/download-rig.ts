@@ -1,4 +1,5 @@
 /** One download at a time, from our own bucket with its faults to a real folder, without a database. */
+import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -147,4 +148,31 @@ export function made(facts: Partial<VirtualObject> & { bytes?: () => Buffer } = 
     read: (offset, length) => bytes().subarray(offset, offset + length),
     ...rest,
   }
+}
+
+/** Where each GET began, and how many bytes it was sent. */
+export function gets(rig: Rig): { from: number; sentBytes: number; status: number | null }[] {
+  return rig
+    .requests()
+    .filter(({ operation }) => operation === 'GetObject')
+    .map(({ headers, sentBytes, status }) => {
+      assert.ok(headers['if-match'], 'every GET names its version')
+      const from = Number(/^bytes=(\d+)-$/.exec(headers.range ?? 'bytes=0-')?.[1])
+      return { from, sentBytes, status }
+    })
+}
+
+/** The file and what is told of it are the object, whatever the way there was. */
+export async function assertWhole(rig: Rig, found: Downloaded, bytes = BYTES): Promise<void> {
+  assert.deepEqual(await rig.disk.read(found.part.path, 1e8), bytes)
+  assert.equal(found.sha256, sha256(bytes))
+  assert.deepEqual(await rig.leftovers(), [found.part.path.split('/').at(-1)])
+}
+
+/** Of all temporaries. */
+export async function sizesOf({ disk, leftovers }: Rig): Promise<(number | undefined)[]> {
+  const names = await leftovers()
+  return Promise.all(
+    names.map(async (name) => (await disk.stat(`.strongroom/tmp/${name}`))?.sizeBytes),
+  )
 }
