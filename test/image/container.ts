@@ -57,7 +57,7 @@ export interface Ended {
 export interface Container {
   /** What `docker exec` does: the same user and rights. */
   exec(args: string[]): Promise<Ended>
-  /** Resolves with the match as soon as its output (either stream) has it; rejects when it ends before. */
+  /** Resolves with the match as soon as one of its streams has it; rejects when it ends without. */
   says(pattern: RegExp): Promise<RegExpExecArray>
   /** Sends the signal to process 1. */
   signal(name: 'TERM' | 'KILL'): Promise<Ended>
@@ -98,49 +98,46 @@ async function create(image: Image, start: Start): Promise<Container> {
   const first = processOf(image, start)
   await writeFile(join(bundle, 'hosts'), '127.0.0.1 localhost\n')
   await write('config.json', specOf(image, start, { process: first, bundle }))
-  const child = crun(['run', '--bundle', bundle, id])
-  const ended = endOf(child)
+  const { ended, says } = listenTo(crun(['run', '--bundle', bundle, id]))
   return {
     ended,
+    says,
     async exec(args) {
       const path = await write(`${randomUUID()}.json`, { ...first, args })
-      return endOf(crun(['exec', '--process', path, id]))
+      return listenTo(crun(['exec', '--process', path, id])).ended
     },
-    says: (pattern) => outputWith(child, pattern, ended),
     async signal(name) {
-      await endOf(crun(['kill', id, name]))
+      await listenTo(crun(['kill', id, name])).ended
       return ended
     },
   }
 }
 
-function endOf(child: ChildProcess): Promise<Ended> {
+/** Keeps what a process says from its first word on, for whoever asks later. */
+function listenTo(child: ChildProcess): Pick<Container, 'ended' | 'says'> {
   const texts = { stdout: '', stderr: '' }
+  const heard = new Set<() => void>()
   for (const stream of ['stdout', 'stderr'] as const)
     child[stream]?.setEncoding('utf8').on('data', (text: string) => {
       texts[stream] += text
+      for (const look of heard) look()
     })
-  const { promise, resolve, reject } = Promise.withResolvers<Ended>()
-  child.on('error', reject).on('close', (code) => resolve({ code, ...texts }))
-  return promise
-}
-
-async function outputWith(
-  child: ChildProcess,
-  pattern: RegExp,
-  ended: Promise<Ended>,
-): Promise<RegExpExecArray> {
-  const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>()
-  let seen = ''
-  const look = (text: string) => {
-    seen += text
-    const match = pattern.exec(seen)
-    if (match) resolve(match)
+  const end = Promise.withResolvers<Ended>()
+  child.on('error', end.reject).on('close', (code) => end.resolve({ code, ...texts }))
+  const says = async (pattern: RegExp) => {
+    const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>()
+    const look = () => {
+      const match = pattern.exec(texts.stdout) ?? pattern.exec(texts.stderr)
+      if (match !== null) resolve(match)
+    }
+    heard.add(look)
+    look()
+    const tooEarly = (cause?: unknown) =>
+      reject(new Error(`ended before ${pattern}:\n${texts.stdout}${texts.stderr}`, { cause }))
+    end.promise.then(tooEarly, tooEarly)
+    return promise.finally(() => heard.delete(look))
   }
-  child.stdout?.on('data', look)
-  child.stderr?.on('data', look)
-  void ended.then(({ code }) => reject(new Error(`ended with ${code} before ${pattern}:\n${seen}`)))
-  return promise
+  return { ended: end.promise, says }
 }
 
 /** The first process as the OCI runtime specification describes it. */
