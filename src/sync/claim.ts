@@ -17,8 +17,9 @@ export async function claim(
   limit: number,
 ): Promise<Claimed[]> {
   await volume.verify()
+  const sentAt = leases.now()
   const claimed = await items.claim(limit, leases.held())
-  const inHand = claimed.map((item) => ({ item, lost: leases.hold(item) }))
+  const inHand = claimed.map((item) => ({ item, lost: leases.hold(item, sentAt) }))
   for (const { item } of inHand) await reached('claimed', item)
   return inHand
 }

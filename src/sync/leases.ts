@@ -2,11 +2,19 @@ import type { Held, Items } from '../db/items.ts'
 import { AppError, toAppError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Item } from '../media.ts'
+import { createWakefulClock } from './clock.ts'
 
 /** The leases that this process holds, waiting items' too, kept alive by one heartbeat for all of them. */
 export interface Leases {
-  /** From now on the item's lease is extended. @returns a signal that aborts with LEASE_LOST (or CANCELLED) */
-  hold(item: Held): AbortSignal
+  /** The time by which leases are judged, in milliseconds from an arbitrary start. */
+  now(): number
+  /**
+   * From now on the item's lease is extended.
+   *
+   * @param since when the claim was sent, by {@link now}: the lease began before its answer came
+   * @returns a signal that aborts with LEASE_LOST (or CANCELLED)
+   */
+  hold(item: Held, since?: number): AbortSignal
   /** The item has left our hands. */
   drop(item: Held): void
   held(): Held[]
@@ -27,6 +35,10 @@ interface Entry {
 
 /** Node clocks are never compared with the database's; only their speeds are. */
 const CLOCK_TOLERANCE_MS = 60_000
+/** Far more than two clocks drift apart between two heartbeats. */
+const DRIFT_PER_BEAT_MS = 100
+/** A clock that jumped and then ran steadily for so long was put right. */
+const CLOCK_TRUSTED_AFTER_MS = 3_600_000
 
 /**
  * @param leaseMs a lease's length; a worker stops itself two thirds of it after the send time of the last
@@ -41,14 +53,31 @@ export function createLeases(options: {
   now?: () => number
 }): Leases {
   const { items, log, leaseMs, beatMs } = options
-  const now = options.now ?? (() => performance.now())
+  const now = options.now ?? createWakefulClock()
   const entries = new Map<number, Entry>()
-  let firstOffset: number | null = null
-  let steady = true
+  let usualOffset: number | null = null
+  let jumpedAt: number | null = null
   let beating: Promise<void> | null = null
 
   const lose = ({ held, controller }: Entry, why: string) => {
     controller.abort(new AppError('LEASE_LOST', `the lease of item ${held.id} is lost: ${why}`))
+  }
+
+  /** Two clocks drift apart by seconds a day, which is followed; a jump is remembered. */
+  const judgeClock = (databaseTimeMs: number) => {
+    const at = now()
+    const offset = databaseTimeMs - at
+    usualOffset ??= offset
+    const away = offset - usualOffset
+    if (Math.abs(away) < CLOCK_TOLERANCE_MS) {
+      usualOffset += Math.sign(away) * Math.min(Math.abs(away), DRIFT_PER_BEAT_MS)
+      jumpedAt = null
+      return
+    }
+    jumpedAt ??= at
+    if (at - jumpedAt < CLOCK_TRUSTED_AFTER_MS) return
+    usualOffset = offset
+    jumpedAt = null
   }
 
   const beatOnce = async () => {
@@ -61,9 +90,7 @@ export function createLeases(options: {
         if (alive.has(entry.held.id)) entry.renewedAt = sentAt
         else lose(entry, 'another worker holds it')
       }
-      const offset = databaseTimeMs - now()
-      firstOffset ??= offset
-      steady = Math.abs(offset - firstOffset) < CLOCK_TOLERANCE_MS
+      judgeClock(databaseTimeMs)
     } catch (error) {
       log.warn({ error: toAppError(error) }, 'heartbeat failed')
     }
@@ -80,11 +107,12 @@ export function createLeases(options: {
   const timer = beatMs > 0 ? setInterval(beat, beatMs).unref() : null
 
   return {
-    hold(item) {
+    now,
+    hold(item, since = now()) {
       const controller = new AbortController()
       entries.set(item.id, {
         held: { id: item.id, epoch: item.epoch },
-        renewedAt: now(),
+        renewedAt: since,
         controller,
       })
       return controller.signal
@@ -100,7 +128,7 @@ export function createLeases(options: {
       if (now() - entry.renewedAt > (leaseMs * 2) / 3) lose(entry, 'no heartbeat got through')
       entry.controller.signal.throwIfAborted()
     },
-    clockIsSteady: () => steady,
+    clockIsSteady: () => jumpedAt === null,
     beat,
     stop() {
       if (timer !== null) clearInterval(timer)

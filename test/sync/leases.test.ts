@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import type { Held } from '../../src/db/items.ts'
 import { AppError, isAppError } from '../../src/errors.ts'
+import { createWakefulClock } from '../../src/sync/clock.ts'
 import { createLeases, type Leases } from '../../src/sync/leases.ts'
 import { hasCode } from '../support/scopes.ts'
 import { listeningLog } from '../support/worker.ts'
@@ -174,6 +175,58 @@ for (const [what, ms] of [
     )
   })
 }
+
+test('two clocks that drift apart slowly stay steady for years', async (t) => {
+  const rig = withLeases(t)
+  rig.leases.hold(one)
+  for (let beat = 1; beat <= 5_000; beat++) {
+    rig.clock.now += 50_000
+    rig.answer = async (held) => everybodyLives(rig.clock, held, 1e9 + beat * 50)
+    await rig.leases.beat()
+    assert.ok(rig.leases.clockIsSteady(), `beat ${beat}`)
+  }
+})
+
+test('a database clock that was put right is trusted again after an hour', async (t) => {
+  const rig = withLeases(t)
+  rig.leases.hold(one)
+  await rig.leases.beat()
+  rig.answer = async (held) => everybodyLives(rig.clock, held, 1e9 + 20 * 3_600_000)
+  const steady = async (ms: number) => {
+    rig.clock.now += ms
+    await rig.leases.beat()
+    return rig.leases.clockIsSteady()
+  }
+  assert.deepEqual(
+    [await steady(20_000), await steady(3_599_000), await steady(1_000), await steady(20_000)],
+    [false, false, true, true],
+  )
+})
+
+test('a lease counts from when its claim was sent', (t) => {
+  const rig = withLeases(t)
+  const sentAt = rig.leases.now()
+  rig.clock.now += 60_001
+  rig.leases.hold(one, sentAt)
+  assert.throws(() => rig.leases.assertAlive(one), hasCode('LEASE_LOST', /no heartbeat/))
+})
+
+test('the clock of leases goes on while the machine sleeps, and never back', () => {
+  const [monotonic, wall] = [{ ms: 500 }, { ms: 1e12 }]
+  const clock = createWakefulClock(
+    () => monotonic.ms,
+    () => wall.ms,
+  )
+  const after = (monotonicMs: number, wallMs: number) => {
+    monotonic.ms += monotonicMs
+    wall.ms += wallMs
+    return clock()
+  }
+  assert.deepEqual(
+    [after(10, 10), after(5, 3_600_000), after(10, -3_600_000), after(0, 0)],
+    [10, 3_600_010, 3_600_020, 3_600_020],
+  )
+})
 
 test('heartbeats go out by themselves until they are stopped', async (t) => {
   t.mock.timers.enable({ apis: ['setInterval'] })
