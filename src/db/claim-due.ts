@@ -86,8 +86,9 @@ function roomUnderCap(sql: Sql, context: WorkerContext, free: Fragment): Fragmen
 }
 
 /**
- * Nothing goes while releases are paused or the disk is sick, and a source stays while another live media row with the
- * same key is not archived. R2 treats keys that are equal in NFC as one object, hence the three spellings.
+ * Nothing goes while releases are paused or the disk is sick, and a source stays while a live media row with the same key
+ * is not archived: another one, whose only copy it may be, or its own, whose next approval would find nothing to download.
+ * R2 treats keys that are equal in NFC as one object, hence the three spellings.
  */
 function mayBeReleased(sql: Sql, { archiveId, backend }: WorkerContext): Fragment {
   const { mediaTable, mediaColumns, status } = backend.mapping
@@ -98,10 +99,10 @@ function mayBeReleased(sql: Sql, { archiveId, backend }: WorkerContext): Fragmen
       select from ${sql(mediaTable)} m
       where m.${sql(mediaColumns.object_key)} in
           (i.object_key, normalize(i.object_key, nfc), normalize(i.object_key, nfd))
-        and m.${sql(mediaColumns.id)} <> i.media_id and ${notDeleted(sql, backend)}
-        and m.${sql(mediaColumns.status)} <> ${status.archived}
-        and not exists (select from strongroom.items other
+        and ${notDeleted(sql, backend)} and m.${sql(mediaColumns.status)} is distinct from ${status.archived}
+        and (m.${sql(mediaColumns.id)} = i.media_id or not exists (
+          select from strongroom.items other
           where other.media_id = m.${sql(mediaColumns.id)}
             and other.state in ('archived', 'releasing', 'released', 'source_differs', 'kept')
-            and normalize(other.object_key, nfc) = normalize(i.object_key, nfc)))`
+            and normalize(other.object_key, nfc) = normalize(i.object_key, nfc))))`
 }

@@ -132,15 +132,16 @@ function roomUnderCap(worker: SimWorker, held: readonly Held[]) {
   }
 }
 
-/** Another live media row lives on the same object and is not archived itself. */
+/** A live media row, the item's own or another, lives on the same object and is not archived. */
 function stillNeeds(tables: SimTables, media: MediaRecord, item: ItemRecord): boolean {
   const spellings = [
     item.objectKey,
     item.objectKey.normalize('NFC'),
     item.objectKey.normalize('NFD'),
   ]
-  if (media.id === item.mediaId || media.deleted || media.status === 'archived') return false
+  if (media.deleted || media.status === 'archived') return false
   if (!spellings.includes(media.objectKey)) return false
+  if (media.id === item.mediaId) return true
   return !tables.items.some(
     (other) =>
       other.mediaId === media.id &&
