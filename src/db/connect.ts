@@ -90,10 +90,18 @@ export function openDatabase(
       }
     },
     async rehearse(attempt) {
-      const connection = await sql.reserve()
+      // A connection of its own: the driver's reserve() hangs on a fresh pool, and crashes when the backend dies.
+      let lost = false
+      const own = connect(config, {
+        max: 1,
+        onclose() {
+          lost = true
+        },
+      })
       const inside: Database['run'] = async (statement) => {
+        if (lost) throw new AppError('DB_UNKNOWN', 'the connection was lost during the rehearsal')
         try {
-          return await within(statement(connection), deadlineMs)
+          return await within(statement(own), deadlineMs)
         } catch (error) {
           throw translate(error, config)
         }
@@ -102,7 +110,9 @@ export function openDatabase(
         await inside((one) => one`begin`)
         return await attempt({ run: inside, settle: inside })
       } finally {
-        await inside((one) => one`rollback`).finally(() => connection.release())
+        // What has no connection any more is rolled back by the server.
+        if (!lost) await inside((one) => one`rollback`).catch(() => {})
+        await own.end({ timeout: 0 })
       }
     },
     async script(text) {
@@ -114,14 +124,17 @@ export function openDatabase(
   }
 }
 
-function connect(config: DatabaseConfig): Sql {
+function connect(
+  config: DatabaseConfig,
+  more: Pick<postgres.Options<never>, 'max' | 'onclose'> = {},
+): Sql {
   return postgres({
     host: config.host,
     port: config.port,
     database: config.database,
     username: config.user,
     ...(config.password === null ? {} : { password: config.password }),
-    ssl: config.ssl === 'disable' ? false : config.ssl,
+    ssl: tlsOf(config),
     max: 8,
     prepare: !config.pooler,
     fetch_types: false,
@@ -129,14 +142,21 @@ function connect(config: DatabaseConfig): Sql {
     idle_timeout: 60,
     backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 1),
     onnotice: () => {},
-    connection: config.pooler
-      ? {}
-      : {
-          application_name: 'strongroom',
-          statement_timeout: STATEMENT_TIMEOUT_MS,
-          lock_timeout: LOCK_TIMEOUT_MS,
-        },
+    connection: {
+      // pgbouncer knows this one setting, and refuses those that it does not know.
+      application_name: 'strongroom',
+      ...(config.pooler
+        ? {}
+        : { statement_timeout: STATEMENT_TIMEOUT_MS, lock_timeout: LOCK_TIMEOUT_MS }),
+    },
+    ...more,
   })
+}
+
+/** For a host given as an address the driver would check the certificate against the name "localhost". */
+function tlsOf({ ssl, host }: DatabaseConfig) {
+  if (ssl === 'verify-full') return { rejectUnauthorized: true, host }
+  return ssl === 'disable' ? false : ssl
 }
 
 async function within<T>(answer: PromiseLike<T>, deadlineMs: number): Promise<T> {
@@ -184,6 +204,13 @@ const refused = new Set(['28P01', '28000'])
 const denied = new Set(['42501', '25006'])
 const schema = new Set(['42P01', '42703', '3F000', '22P02', '42704', '42883', '42804', '23502'])
 
+/** OpenSSL's verdicts on a certificate (`CERT_HAS_EXPIRED`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE` …) and Node's on its names. */
+function isCertificateFault(code: string): boolean {
+  return /^(ERR_TLS_CERT_|CERT_|SELF_SIGNED_CERT|DEPTH_ZERO_SELF|UNABLE_TO_(GET_ISSUER|VERIFY))/.test(
+    code,
+  )
+}
+
 function translate(error: unknown, config: DatabaseConfig): AppError {
   if (error instanceof AppError) return error
   const code = systemCode(error) ?? ''
@@ -193,9 +220,22 @@ function translate(error: unknown, config: DatabaseConfig): AppError {
   if (code === '40P01' || code === '40001') return new AppError('DB_CONFLICT', message, options)
   if (code === '23505') return new AppError('DB_DUPLICATE', message, options)
   if (refused.has(code))
-    return new AppError('DB_AUTH', `the database at ${where} refuses user "${config.user}"`, {
+    return new AppError(
+      'DB_AUTH',
+      `the database at ${where} refuses user "${config.user}": ${message}`,
+      {
+        cause: error,
+      },
+    )
+  if (isCertificateFault(code))
+    return new AppError('DB_AUTH', `the certificate of the database at ${where}: ${message}`, {
       cause: error,
-      hint: 'check DB_USER and DB_PASSWORD (or DATABASE_URL)',
+      hint: 'DB_SSLMODE=verify-full needs a certificate for the name in DB_HOST from an authority that Node knows (NODE_EXTRA_CA_CERTS); require encrypts without looking at it',
+    })
+  if (message.includes('before secure TLS connection was established'))
+    return new AppError('DB_UNAVAILABLE', `the database at ${where} ended the TLS handshake`, {
+      cause: error,
+      hint: `DB_SSLMODE=${config.ssl} demands TLS: turn it on in PostgreSQL, or set DB_SSLMODE=prefer`,
     })
   if (code === '3D000')
     return new AppError('DB_SCHEMA', `there is no database "${config.database}" at ${where}`, {
