@@ -14,7 +14,10 @@ export interface AcceptedFormat {
   mimeTypes: Partial<Record<MediaKind, string>>
 }
 
-const MOV = 'mov,mp4,m4a,3gp,3g2,mj2'
+/** MP4 and all that is built like it. */
+export const MOV = 'mov,mp4,m4a,3gp,3g2,mj2'
+/** The brand of every still picture or sequence, whatever its coding. */
+const GENERAL_BRAND = /^(mif[12]|msf1)$/
 const MATROSKA = 'matroska,webm'
 const webmCodecs = new Set(['vp8', 'vp9', 'av1', 'opus', 'vorbis', 'webvtt'])
 
@@ -30,7 +33,7 @@ export const acceptedFormats: readonly AcceptedFormat[] = [
     brand: /^he(ic|ix|im|is|vc|vx)$/,
     mimeTypes: { image: 'image/heic' },
   },
-  { name: 'heif', demuxer: MOV, brand: /^m[is]f1$/, mimeTypes: { image: 'image/heif' } },
+  { name: 'heif', demuxer: MOV, brand: GENERAL_BRAND, mimeTypes: { image: 'image/heif' } },
   {
     name: 'm4a',
     demuxer: MOV,
@@ -87,6 +90,7 @@ export const acceptedFormats: readonly AcceptedFormat[] = [
   { name: 'apng', demuxer: 'apng', mimeTypes: { image: 'image/apng' } },
   { name: 'gif', demuxer: 'gif', mimeTypes: { image: 'image/gif', video: 'image/gif' } },
   { name: 'webp', demuxer: 'webp_pipe', mimeTypes: { image: 'image/webp' } },
+  { name: 'jxl', demuxer: 'jpegxl_pipe', mimeTypes: { image: 'image/jxl' } },
   { name: 'bmp', demuxer: 'bmp_pipe', mimeTypes: { image: 'image/bmp' } },
   { name: 'tiff', demuxer: 'tiff_pipe', mimeTypes: { image: 'image/tiff' } },
 ]
@@ -121,6 +125,6 @@ export function formatOf(found: FoundContainer): AcceptedFormat | null {
 /** An image file may carry the general brand first (mif1, msf1) and say only after it what it really is. */
 function decidingBrand({ majorBrand, compatibleBrands }: FoundContainer): string {
   const major = (majorBrand ?? '').trim()
-  if (!/^m[is]f1$/.test(major)) return major
+  if (!GENERAL_BRAND.test(major)) return major
   return compatibleBrands.find((brand) => /^(avi[fs]|he(ic|ix|im|is|vc|vx))$/.test(brand)) ?? major
 }

@@ -78,6 +78,7 @@ describe('a container is named', () => {
     assert.equal(named('mif1', 'miaf', 'avif'), 'avif')
     assert.equal(named('mif1', 'heic'), 'heic')
     assert.equal(named('mif1'), 'heif')
+    assert.equal(formatOf(found({ majorBrand: 'mif2', compatibleBrands: ['heic'] }))?.name, 'heic')
   })
 
   test('webm only when every codec is one of webm', () => {

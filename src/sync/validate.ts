@@ -1,3 +1,4 @@
+import { inspect, type Picture } from '../formats/inspect.ts'
 import { type AcceptedFormat, formatOf } from '../formats.ts'
 import type { MediaKind, ProbedStream, ProbeFacts } from '../media.ts'
 import type { Probe, RawProbe, RawStream } from '../tools/ffprobe.ts'
@@ -29,9 +30,28 @@ const MAX_DURATION_SECONDS = 10 * 366 * 86_400
  */
 export async function validate(file: FileToValidate & { probe: Probe }): Promise<Verdict> {
   if (file.sizeBytes === 0) return invalid('the file is empty')
+  const inspected = await inspect(file.absolutePath, file.signal)
+  if ('fault' in inspected) return invalid(inspected.fault)
+  if (inspected.picture) return judge(asProbed(inspected.picture), file.kind)
   const found = await file.probe.probe(file.absolutePath, file.signal)
   if ('refused' in found) return invalid(`not readable as media: ${found.refused}`)
   return judge(found, file.kind)
+}
+
+/** What ffprobe would say of a picture that it cannot read. */
+function asProbed({ codec, width, height, ...container }: Picture): RawProbe {
+  const stream: RawStream = {
+    type: 'video',
+    codec,
+    width,
+    height,
+    frameRate: null,
+    channels: null,
+    sampleRate: null,
+    attachedPicture: false,
+    durationSeconds: null,
+  }
+  return { ...container, durationSeconds: null, packets: 1, streams: [stream] }
 }
 
 /**

@@ -117,7 +117,7 @@ async function understand(
     }
     return failed(`could not read the file: ${answer.text}`)
   }
-  if (answer && ran.exitCode === 0) return answer
+  if (answer && ran.exitCode === 0) return isCutOff(ran.stderr) ? cutOff : answer
   return failed(`ended without an answer (${ran.signal ?? `exit code ${ran.exitCode}`})`)
 }
 
@@ -137,6 +137,13 @@ const EIO = -5
 /** The Matroska demuxer answers EIO for a damaged file too: the disk is to blame only if we cannot read it either. */
 async function isVerdict(code: number, file: string, signal?: AbortSignal): Promise<boolean> {
   return CONTENT_CODES.has(code) || (code === EIO && (await isReadable(file, signal)))
+}
+
+const cutOff = { refused: 'Unexpected end of JXL codestream' }
+
+/** A bare JPEG XL says nowhere how long it is; but its decoder, which ffprobe asks for the dimensions, misses the rest. */
+function isCutOff(stderr: string): boolean {
+  return /^\[libjxl @ 0x[0-9a-f]+\] Unexpected end of JXL codestream$/m.test(stderr)
 }
 
 async function isReadable(file: string, signal?: AbortSignal): Promise<boolean> {

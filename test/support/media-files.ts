@@ -14,6 +14,8 @@ const sound = ['-f', 'lavfi', '-i', 'sine=duration=0.5:sample_rate=16000']
 const bothInputs = [...picture, ...sound]
 const h264 = ['-c:v', 'libx264', '-pix_fmt', 'yuv420p']
 const still = [...picture, '-frames:v', '1']
+const glass = [...still, '-vf', 'format=rgba,colorchannelmixer=aa=0.5']
+const hevc = ['-c:v', 'libx265', '-tag:v', 'hvc1', '-x265-params', 'log-level=none']
 
 /** How ffmpeg makes one small file of each kind that the tests use. */
 const recipes = {
@@ -53,9 +55,15 @@ const recipes = {
   gif: [...picture, '-f', 'gif'],
   'gif-still': [...still, '-f', 'gif'],
   webp: [...still, '-c:v', 'libwebp', '-f', 'webp'],
+  'webp-lossless': [...still, '-c:v', 'libwebp', '-lossless', '1', '-f', 'webp'],
+  'webp-alpha': [...glass, '-c:v', 'libwebp', '-f', 'webp'],
+  'webp-animated': [...picture, '-c:v', 'libwebp_anim', '-f', 'webp'],
   bmp: [...still, '-c:v', 'bmp', '-f', 'image2pipe'],
   tiff: [...still, '-c:v', 'tiff', '-f', 'image2pipe'],
   avif: [...still, '-c:v', 'libaom-av1', '-cpu-used', '8', '-still-picture', '1', '-f', 'avif'],
+  'avif-sequence': [...picture, '-c:v', 'libaom-av1', '-cpu-used', '8', '-f', 'avif'],
+  'heic-sequence': [...picture, ...hevc, '-brand', 'hevc', '-f', 'mp4'],
+  jxl: [...still, '-c:v', 'libjxl', '-f', 'image2pipe'],
 } as const satisfies Record<string, readonly string[]>
 
 export type MediaFileName = keyof typeof recipes
@@ -89,6 +97,23 @@ export async function mediaFile(name: MediaFileName): Promise<string> {
 /** The bytes of {@link mediaFile}. */
 export function mediaBytes(name: MediaFileName): Buffer {
   return readFileSync(makeOnce(name))
+}
+
+/** Pictures that ffmpeg cannot make; the README beside them tells how they were made. */
+export const fixtureNames = [
+  ...(['still.heic', 'alpha.heic', 'grid.avif', 'alpha.avif', 'container.jxl'] as const),
+  ...(['from-jpeg.jxl', 'animated-container.jxl', 'animated.jxl'] as const),
+] as const
+export type FixtureName = (typeof fixtureNames)[number]
+
+/** Where the checked-in picture lies. */
+export function fixtureFile(name: FixtureName): string {
+  return join(import.meta.dirname, '../fixtures/formats', name)
+}
+
+/** The bytes of {@link fixtureFile}. */
+export function fixtureBytes(name: FixtureName): Buffer {
+  return readFileSync(fixtureFile(name))
 }
 
 function makeOnce(name: MediaFileName): string {
