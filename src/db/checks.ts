@@ -48,7 +48,9 @@ export function checkTables(backend: Backend): Finding[] {
         mapping.mediaTable,
         media.map((column) => mapping.mediaColumns[column]),
       ),
-      sql: media.map((column) => addMediaColumn(backend, column)),
+      sql: isThere(backend.mediaColumns)
+        ? media.map((column) => addMediaColumn(backend, column))
+        : [makeTables('MEDIA_TABLE')],
     },
     {
       ok: audit.length === 0,
@@ -56,9 +58,11 @@ export function checkTables(backend: Backend): Finding[] {
         mapping.auditTable,
         audit.map((column) => mapping.auditColumns[column]),
       ),
-      sql: audit.map((column) => addAuditColumn(backend, column)),
+      sql: isThere(backend.auditColumns)
+        ? audit.map((column) => addAuditColumn(backend, column))
+        : [makeTables('AUDIT_TABLE')],
     },
-    ...(optional.length === 0
+    ...(optional.length === 0 || !isThere(backend.mediaColumns)
       ? []
       : [
           {
@@ -73,6 +77,15 @@ export function checkTables(backend: Backend): Finding[] {
 function describeMissing(table: string, columns: string[]): string {
   if (columns.length === 0) return `table ${table} has every column that is needed`
   return `table ${table} is missing or lacks ${columns.join(', ')}`
+}
+
+/** A table none of whose columns is known is most likely not there at all. */
+function isThere(columns: ReadonlySet<string>): boolean {
+  return columns.size > 0
+}
+
+function makeTables(setting: string): string {
+  return `-- name the backend's own with ${setting}, or run "strongroom migrate", which makes it`
 }
 
 function addMediaColumn({ mapping }: Backend, column: MediaColumn): string {

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import {
+  auditColumnTypes,
+  createBackendTables,
+  mediaColumnTypes,
+  openBackend,
+} from '../../src/db/backend.ts'
+import { openDatabase } from '../../src/db/connect.ts'
+import { openItems } from '../../src/db/items.ts'
+import { migrate } from '../../src/db/migrate.ts'
+import { planApproved } from '../../src/db/plan.ts'
+import type { Item } from '../../src/media.ts'
+import { intentFor } from '../contract/items-stores.ts'
+import { parse } from '../support/config.ts'
+import { withDatabase } from '../support/postgres.ts'
+import { hasCode, type Scope } from '../support/scopes.ts'
+
+const { backend: mapping } = parse()
+
+async function withProduct(t: Scope) {
+  const { config, sql } = await withDatabase(t)
+  const database = openDatabase(config)
+  t.after(() => database.close())
+  return { sql, database }
+}
+
+test('the tables for stand-alone use have every column of the contract, and stay as they are', async (t) => {
+  const { sql, database } = await withProduct(t)
+  await createBackendTables(database, mapping)
+  const backend = await openBackend(database, mapping)
+  assert.deepEqual([...backend.mediaColumns], Object.keys(mediaColumnTypes))
+  assert.deepEqual([...backend.auditColumns], Object.keys(auditColumnTypes))
+  await sql`insert into media (object_key) values ('key')`
+  await sql`alter table media drop column title`
+  await createBackendTables(database, mapping)
+  assert.equal((await openBackend(database, mapping)).mediaColumns.has('title'), false)
+  assert.deepEqual([...(await sql`select id, status from media`)], [{ id: 1, status: 'pending' }])
+})
+
+test('required columns that are missing are named by the names they should have', async (t) => {
+  const { sql, database } = await withProduct(t)
+  const renamed = {
+    ...mapping,
+    mediaTable: 'app.uploads',
+    mediaColumns: { ...mapping.mediaColumns, approved_at: 'reviewed_at' },
+  }
+  await sql`create schema app`
+  await sql`create table app.uploads (id bigint, status text, object_key text, approved_at timestamptz)`
+  await assert.rejects(
+    openBackend(database, renamed),
+    hasCode(
+      'DB_SCHEMA',
+      /tables lack app\.uploads\.reviewed_at, audit_logs\.media_id, audit_logs\.action$/,
+    ),
+  )
+})
+
+test('a backend with nothing but the required columns is archived, rejected and released', async (t) => {
+  const { sql, database } = await withProduct(t)
+  await sql`create table media (id int primary key, status text, object_key text, approved_at timestamptz)`
+  await sql`create table audit_logs (media_id int, action text)`
+  await sql`insert into media select n, 'approved', 'key ' || n, now() - n * interval '1 minute' from generate_series(1, 2) n`
+  await migrate(database)
+  const backend = await openBackend(database, {
+    ...mapping,
+    status: { ...mapping.status, rejected: 'rejected' },
+  })
+  const archiveId = crypto.randomUUID()
+  await sql`insert into strongroom.archives (id) values (${archiveId})`
+  const worker = {
+    archiveId,
+    owner: 'a',
+    leaseMs: 60_000,
+    releaseGraceMs: 0,
+    releaseDailyMax: null,
+  }
+  const items = openItems({ ...worker, database, backend })
+
+  const planned = await planApproved(database, backend, { after: null, limit: 9, ours: true })
+  const [one, two] = (await items.claim(9, [])) as [Item, Item]
+  assert.deepEqual(
+    planned.map(({ media }) => media),
+    [one.media, two.media],
+  )
+  assert.deepEqual(one.media, {
+    mediaId: 2,
+    userId: null,
+    title: null,
+    filename: null,
+    contentType: null,
+    mimeType: null,
+    declaredBytes: null,
+    objectKey: 'key 2',
+    approvedAt: one.media.approvedAt,
+  })
+  await items.commitIntent(one, intentFor(one, 'folder/1'))
+  assert.equal(await items.record(one), 'archived')
+  const verdict = { reason: 'r', report: 'p', sha256: 'ef'.repeat(32), sizeBytes: 5 }
+  assert.equal(await items.reject(two, verdict), 'rejected')
+  const [due] = (await items.claimDue(9, [])) as [Item]
+  assert.equal(await items.released(due, 'deleted'), true)
+  assert.deepEqual(
+    [...(await sql`select id, status from media order by id`)],
+    [
+      { id: 1, status: 'rejected' },
+      { id: 2, status: 'archived' },
+    ],
+  )
+  assert.deepEqual(
+    [...(await sql`select media_id, action from audit_logs order by media_id, action`)],
+    [
+      { media_id: 1, action: mapping.action.rejected },
+      { media_id: 2, action: mapping.action.archived },
+      { media_id: 2, action: mapping.action.sourceDeleted },
+    ],
+  )
+})

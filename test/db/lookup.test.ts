@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { countByState, findArchived, listMedia, releasesToday } from '../../src/db/lookup.ts'
+import type { Item } from '../../src/media.ts'
+import { GRACE_MS, intentFor, postgresStore } from '../contract/items-stores.ts'
+
+test('the newest copy that can be served is found, under its owner', async (t) => {
+  const store = await postgresStore(t)
+  const items = store.worker('a')
+  await store.addMedia(1)
+  assert.equal(await findArchived(store.database, 1), null)
+  for (const [path, objectKey] of [
+    ['first', 'one.mp4'],
+    ['second', 'two.mp4'],
+    [null, 'three.mp4'],
+  ] as const) {
+    await store.changeMedia(1, { status: 'approved', objectKey })
+    const [item] = (await items.claim(1, [])) as [Item]
+    if (path === null) break
+    await items.commitIntent(item, intentFor(item, path))
+    await items.record(item)
+  }
+  assert.deepEqual(await findArchived(store.database, 1), { archivePath: 'second', userId: 7 })
+  await store.sql`update strongroom.items set user_id = null`
+  assert.deepEqual(await findArchived(store.database, 1), { archivePath: 'second', userId: null })
+  assert.equal(await findArchived(store.database, 2), null)
+  assert.deepEqual(await countByState(store.database), { archived: 2, claimed: 1 })
+
+  const [listed, ...others] = await listMedia(store.database)
+  assert.deepEqual(others, [])
+  assert.deepEqual(listed, {
+    mediaId: 1,
+    objectKey: 'three.mp4',
+    state: 'claimed',
+    archivePath: null,
+    sizeBytes: null,
+    sha256: null,
+    reason: null,
+  })
+})
+
+test('what is listed of an archived row is what was archived', async (t) => {
+  const store = await postgresStore(t)
+  const items = store.worker('a')
+  await store.addMedia(1)
+  const [item] = (await items.claim(1, [])) as [Item]
+  await items.commitIntent(item, intentFor(item, 'folder/clip.mp4'))
+  await items.record(item)
+  const [listed] = await listMedia(store.database)
+  assert.deepEqual(
+    [listed?.archivePath, listed?.sizeBytes, listed?.sha256],
+    ['folder/clip.mp4', 5, 'ab'.repeat(32)],
+  )
+  await store.elapse(GRACE_MS + 1_000)
+  await items.claimDue(1, [])
+  assert.deepEqual(await releasesToday(store.database), { released: 0, releasing: 1 })
+})
