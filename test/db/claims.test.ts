@@ -23,19 +23,21 @@ function assertDistinct(ids: number[]): void {
   assert.equal(new Set(ids).size, ids.length, `claimed twice: ${ids}`)
 }
 
-test('workers that saw the same rows at the same moment get different ones, and none goes empty-handed', async (t) => {
-  const store = await postgresStore(t)
-  await approve(store, 13)
-  const claimed = await overtaken(
-    store.sql,
-    (inside) => inside`
-      insert into strongroom.items (media_id, generation, state, object_key, approved_at, lease_owner, lease_until)
-      select id, 1, 'claimed', object_key, approved_at, 'early', now() + interval '1 minute' from media where id = 13`,
-    () => ['a', 'b', 'c', 'd'].map((owner) => store.worker(owner).claim(3, [])),
-  )
-  for (const items of claimed) assert.ok(items.length > 0, JSON.stringify(claimed.map(mediaIds)))
-  assertDistinct([13, ...mediaIds(claimed.flat())])
-})
+for (const state of ['claimed', 'rejected']) {
+  test(`workers that saw the row that becomes ${state} all get others, and none goes empty-handed`, async (t) => {
+    const store = await postgresStore(t)
+    await approve(store, 13)
+    const claimed = await overtaken(
+      store.sql,
+      (inside) => inside`
+        insert into strongroom.items (media_id, generation, state, object_key, approved_at, lease_owner, lease_until)
+        select id, 1, ${state}, object_key, approved_at, 'early', now() + interval '1 minute' from media where id = 13`,
+      () => ['a', 'b', 'c', 'd'].map((owner) => store.worker(owner).claim(3, [])),
+    )
+    for (const items of claimed) assert.ok(items.length > 0, JSON.stringify(claimed.map(mediaIds)))
+    assertDistinct([13, ...mediaIds(claimed.flat())])
+  })
+}
 
 test('workers that see the same dead leases at the same moment share them, each item one epoch on', async (t) => {
   const store = await postgresStore(t)
