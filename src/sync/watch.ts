@@ -26,6 +26,10 @@ export function watchedSpace(space: Space, item: Item, watch: Watch): Space {
           reservation.wrote(bytes)
           watch.fetched(item, bytes)
         },
+        discarded(bytes) {
+          reservation.discarded(bytes)
+          watch.fetching(item, sizeBytes)
+        },
       }
     },
   }
