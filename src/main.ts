@@ -29,6 +29,9 @@ function sizeOfTerminal() {
   return { columns: process.stderr.columns || 80, rows: process.stderr.rows || 24 }
 }
 
+// For a user without a home, as 99:100 in a bare container, the S3 client fails when it looks for one.
+process.env.HOME ??= '/nonexistent'
+
 const host: Host = {
   env: process.env,
   readFile: (path) => readFileSync(path, 'utf8'),
