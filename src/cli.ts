@@ -22,8 +22,8 @@ import { openScreen } from './screen.ts'
 
 const exitCodes = `
 Exit codes: 0 done; 1 failed, unhealthy or stopped by a signal; 64 wrong usage; 69 database, bucket or
-ffprobe not reachable; 70 internal error; 74 archive missing, foreign, full or failing; 75 done, but some
-items need another run or a person; 77 access refused; 78 wrong configuration.`
+ffprobe not reachable, a port taken or a clock off; 70 internal error; 74 archive missing, foreign, full or
+failing; 75 done, but some items need another run or a person; 77 access refused; 78 wrong configuration.`
 
 /** Runs one command line. @returns the exit code */
 export async function runCli(host: Host, args: readonly string[]): Promise<number> {
@@ -155,13 +155,17 @@ function addInspection(host: Host, command: AddCommand, done: (code: number) => 
       migrateCommand(host, config, program),
     )
   })
-  command('doctor', 'check everything and print the remedy for whatever is wrong').action(
-    async () => {
+  command('doctor', 'check everything; print the remedy for whatever is wrong and what to do next')
+    .option(
+      '--compose',
+      'print a compose file for these settings, and the checks to standard error',
+    )
+    .action(async (options: { compose?: boolean }) => {
+      const compose = options.compose === true
       await session(host, { needs: ['database', 'bucket'] }, async ({ config, program }) =>
-        done(await doctor(host, config, program)),
+        done(await doctor(host, { config, program, compose })),
       )
-    },
-  )
+    })
   command('config', 'print the effective settings, secrets masked').action(() => {
     showConfig(host)
     parseConfig(host.env, { needs: new Set(), readFile: host.readFile })

@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts'
-import { openArchives } from '../db/archives.ts'
-import { inspectBackend } from '../db/backend.ts'
+import { type ArchiveRow, type Archives, openArchives } from '../db/archives.ts'
+import { type Backend, inspectBackend } from '../db/backend.ts'
 import {
   checkIndexes,
   checkServer,
@@ -10,58 +10,83 @@ import {
 } from '../db/checks.ts'
 import type { Database } from '../db/connect.ts'
 import { pendingMigrations } from '../db/migrate.ts'
-import { type AppError, toAppError } from '../errors.ts'
+import { AppError, isAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openArchiveFolder, openLinks, openProbe, type Program } from '../open.ts'
+import { createHttpServer } from '../serve/listen.ts'
+import type { Disk } from '../storage/disk.ts'
+import { whyNotWritable } from '../storage/folder-check.ts'
+import { bucketClock, databaseClock, judgeClocks } from './clock.ts'
+import { composeFor } from './compose.ts'
+import { createReport, type Report } from './doctor-report.ts'
+import { jurisdictionHint } from './jurisdiction.ts'
+import { bytesText } from './units.ts'
 
 /** An ffprobe that starts slower than this makes start-up, not probing, the cost of small files. */
 const SLOW_PROBE_MS = 30
+/** A sync reserves what each file needs; with less than this hardly any fits. */
+const LEAST_FREE_BYTES = 100 * 1024 * 1024
+const MOST_STEPS = 3
 
-/** Collects findings as lines and remembers the first failure's exit code. */
-interface Report {
-  ok(what: string): void
-  advise(what: string, remedy: string[]): void
-  fail(what: string, remedy: string[], exit: number): void
+interface Examined {
+  config: Config
+  program: Program
+  report: Report
 }
 
-/** `strongroom doctor`: checks each part on its own and prints the remedy for whatever is wrong. @returns the exit code */
-export async function doctor(host: Host, config: Config, program: Program): Promise<number> {
-  let exit = 0
-  const line = (mark: string, what: string, remedy: string[]) =>
-    host.out([`${mark} ${what}`, ...remedy.map((text) => `    ${text}`), ''].join('\n'))
-  const report: Report = {
-    ok: (what) => line('ok  ', what, []),
-    advise: (what, remedy) => line('note', what, remedy),
-    fail(what, remedy, code) {
-      line('FAIL', what, remedy)
-      if (exit === 0) exit = code
-    },
-  }
+/**
+ * `strongroom doctor`: checks each part on its own, prints the remedy for whatever is wrong, and ends with at most three
+ * next steps. @returns the exit code
+ */
+export async function doctor(
+  host: Host,
+  { config, program, compose }: { config: Config; program: Program; compose: boolean },
+): Promise<number> {
+  // With --compose standard output is the snippet alone, to be kept in a file.
+  const out = compose ? host.err : host.out
+  const report = createReport(out)
+  const examined = { config, program, report }
   for (const warning of config.warnings) report.advise(warning, [])
-  const links = openLinks(config, program)
-  await section(report, 'ffprobe', () => checkProbe(report, config, program))
-  await section(report, 'bucket', async () => {
-    await links.bucket.check()
-    report.ok(`bucket ${links.bucket.name} answers`)
+  const { database, bucket } = openLinks(config, program)
+  await report.section('ffprobe', () => checkProbe(examined))
+  // A wrong clock comes before the refusals that it causes.
+  const rightTime = await report.section('clock', () => checkClocks(examined, database))
+  await report.section('bucket', async () => {
+    await bucket.check().catch((error: unknown) => {
+      throw rightTime ? withJurisdiction(error, config) : dueToClock(error)
+    })
+    report.ok(`bucket ${bucket.name} answers`)
   })
-  await section(report, 'database', () => checkDatabase(report, config, links.database))
-  await section(report, 'archive', () => checkArchive(report, config, links.database))
-  host.out(
-    exit === 0 ? 'everything is as it must be\n' : 'mend what says FAIL and run doctor again\n',
-  )
-  return exit
+  await report.section('database', () => checkDatabase(examined, database))
+  await report.section('archive', () => checkArchive(examined, openArchives(database)))
+  await report.section('ports', () => checkPorts(examined))
+  if (compose) host.out(await composeFor(host, config))
+  out(ending(report, config))
+  return report.exit()
 }
 
-async function section(report: Report, name: string, check: () => Promise<void>): Promise<void> {
-  try {
-    await check()
-  } catch (error) {
-    const { message, hint, exit } = toAppError(error)
-    report.fail(`${name}: ${message}`, hint === null ? [] : [hint], exit)
-  }
+function ending(report: Report, config: Config): string {
+  const failed = report.nextSteps()
+  const steps = (failed.length > 0 ? failed : firstSteps(config)).slice(0, MOST_STEPS)
+  const list = steps.map((step, n) => `  ${n + 1}. ${step}\n`).join('')
+  if (failed.length === 0) return `everything is as it must be; next:\n${list}`
+  return `next, then run doctor again:\n${list}`
 }
 
-async function checkProbe(report: Report, config: Config, program: Program): Promise<void> {
+/** What somebody does who has just seen that everything is well. */
+function firstSteps({ serve, migrateOnStart }: Config): string[] {
+  return [
+    ...(serve.tokens === null
+      ? ['set UNRAID_TUNNEL_SECRET to the key that your backend signs tokens with']
+      : []),
+    ...(migrateOnStart ? [] : ['strongroom migrate: brings the schema up to date']),
+    'strongroom sync --once --dry-run: says what would be done, writes nothing',
+    'strongroom start: syncer, file server and admin server until a signal comes',
+    'strongroom token --media ID: a link to one archived file',
+  ]
+}
+
+async function checkProbe({ config, program, report }: Examined): Promise<void> {
   const { version, startMs } = await openProbe(config, program).version()
   const rounded = Math.round(startMs)
   report.ok(`ffprobe ${version} starts in ${rounded} ms`)
@@ -71,61 +96,166 @@ async function checkProbe(report: Report, config: Config, program: Program): Pro
     ])
 }
 
-async function checkDatabase(report: Report, config: Config, database: Database): Promise<void> {
-  const role = config.database?.user ?? ''
+async function checkClocks({ config, report }: Examined, database: Database): Promise<void> {
+  const endpoint = config.bucket?.endpoint ?? ''
+  const seen = await Promise.all([
+    // That it cannot be reached is said by its own check.
+    databaseClock(database).catch(() => null),
+    bucketClock(endpoint),
+  ])
+  const clocks = seen.filter((clock) => clock !== null)
+  const wrong = judgeClocks(clocks)
+  if (wrong !== null) throw wrong
+  const agree = clocks.map(({ of }) => of).join(' and ')
+  if (agree !== '') report.ok(`the clock agrees with ${agree}`)
+}
+
+function withJurisdiction(error: unknown, { bucket }: Config): unknown {
+  if (!isAppError(error, 'BUCKET_DENIED', 'BUCKET_MISSING') || bucket === null) return error
+  const hint = jurisdictionHint(bucket.endpoint)
+  if (hint === null) return error
+  return new AppError(error.code, error.message, { cause: error, hint: `${error.hint} ${hint}` })
+}
+
+/** One cause is one step: the clock's own failure says it already. */
+function dueToClock(error: unknown): unknown {
+  if (!isAppError(error) || !error.message.includes('RequestTimeTooSkewed')) return error
+  return new AppError('CLOCK_OFF', error.message, { cause: error })
+}
+
+async function checkDatabase(examined: Examined, database: Database): Promise<void> {
+  const { config, report } = examined
   tell(report, await checkServer(database))
   const pending = await pendingMigrations(database)
   if (pending.length === 0) report.ok('schema strongroom is up to date')
   else report.advise(`schema strongroom lacks ${pending.join(', ')}`, ['run "strongroom migrate"'])
   const backend = await inspectBackend(database, config.backend)
   const tables = checkTables(backend)
-  for (const finding of tables) tell(report, finding)
+  for (const finding of tables) tell(report, finding, { next: tableStep(backend, finding) })
   if (!tables.every((finding) => finding.ok)) return
   for (const finding of await checkIndexes(database, backend)) tell(report, finding)
   if (pending.length > 0) return
+  const role = config.database?.user ?? ''
   const { finding, error } = await rehearseRecord(database, backend, role)
-  tell(report, finding, error)
+  tell(report, finding, { error })
 }
 
-function tell(report: Report, finding: Finding, error: AppError | null = null): void {
+function tableStep({ mapping, mediaColumns, auditColumns }: Backend, { sql }: Finding): string {
+  if (mediaColumns.size === 0 || auditColumns.size === 0) {
+    const absent = mediaColumns.size === 0 ? mapping.mediaTable : mapping.auditTable
+    return `name your own table in place of ${absent} with MEDIA_TABLE or AUDIT_TABLE; without a backend run "strongroom migrate"`
+  }
+  return `name your own column with MEDIA_COLUMN_… or AUDIT_COLUMN_…, or ${asOwner(sql)}`
+}
+
+function asOwner(sql: readonly string[]): string {
+  const more = sql.length > 1 ? ` (and ${sql.length - 1} more above)` : ''
+  return `have the owner of the tables run: ${sql[0]}${more}`
+}
+
+function tell(
+  report: Report,
+  { ok, what, sql }: Finding,
+  { error = null, next }: { error?: AppError | null; next?: string } = {},
+): void {
   // A rule or trigger of the backend that says no is a matter of set-up like a missing column.
   const exit = error === null || error.code === 'INTERNAL' ? 78 : error.exit
-  if (!finding.ok) report.fail(finding.what, finding.sql, exit)
-  else if (finding.sql.length > 0) report.advise(finding.what, finding.sql)
-  else report.ok(finding.what)
+  const known = error === null || error.code === 'INTERNAL' ? what : error.hint
+  if (!ok) report.fail(what, { remedy: sql, exit, next: next ?? (sql[0] ? asOwner(sql) : known) })
+  else if (sql.length > 0) report.advise(what, sql)
+  else report.ok(what)
 }
 
-async function checkArchive(report: Report, config: Config, database: Database): Promise<void> {
-  const archives = openArchives(database)
+async function checkArchive({ config, report }: Examined, archives: Archives): Promise<void> {
   const { disk, fileSystem } = await openArchiveFolder(config, archives)
+  await checkErrorFolder(config)
   const free = await disk.freeBytes()
-  report.ok(`${disk.root} is there, ${(free / 1024 ** 3).toFixed(1)} GiB free`)
-  const known = await archives.find().catch(() => null)
-  const marker = await disk.read('.strongroom/archive.json', 4096)
-  const found = marker === null ? null : (JSON.parse(marker.toString('utf8')) as { id?: string }).id
+  if (free < LEAST_FREE_BYTES)
+    throw new AppError('DISK_FULL', `${disk.root} has only ${bytesText(free)} free`)
+  report.ok(`${disk.root} is there, ${bytesText(free)} free`)
+  const found = await markerOf(disk)
+  const known = await knownTo(archives)
+  if (known === 'no answer') {
+    // Why it gives none was said by its own check.
+    report.advise(
+      `the database does not say which archive it expects; here is ${found ?? 'none'}`,
+      [],
+    )
+    return
+  }
   if (known?.initialised !== true && found === null) {
     const remedy =
-      fileSystem === 'memory' ? 'run "strongroom init-volume" if it is meant to be in memory' : ''
-    report.advise(`no archive yet; the first sync makes one`, remedy === '' ? [] : [remedy])
+      fileSystem === 'memory' ? ['run "strongroom init-volume" if it is meant to be in memory'] : []
+    report.advise(`no archive yet; the first sync makes one`, remedy)
     return
   }
   if (known === null)
-    report.fail(
+    throw new AppError(
+      'VOLUME_UNCLAIMED',
       `${disk.root} carries archive ${found}, unknown to this database`,
-      ['run "strongroom accept-volume"'],
-      74,
     )
-  else if (found !== known.id)
-    report.fail(
+  if (found !== known.id)
+    throw new AppError(
+      found === null ? 'VOLUME_MISSING' : 'VOLUME_FOREIGN',
       `${disk.root} carries ${found ?? 'no archive'}, expected ${known.id}`,
-      ['mount the right volume at ARCHIVE_DIR'],
-      74,
     )
-  else if (known.sick !== null)
-    report.fail(
-      `the archive disk failed: ${known.sick.reason}`,
-      ['check the disk, then run "strongroom accept-volume"'],
-      74,
-    )
-  else report.ok(`archive ${known.id}`)
+  if (known.sick !== null)
+    throw new AppError('DISK_SICK', `the archive disk failed: ${known.sick.reason}`)
+  report.ok(`archive ${known.id}`)
+}
+
+async function knownTo(archives: Archives): Promise<ArchiveRow | null | 'no answer'> {
+  try {
+    return await archives.find()
+  } catch (error) {
+    // Before the first start there is no table to ask.
+    return isAppError(error, 'DB_SCHEMA') ? null : 'no answer'
+  }
+}
+
+/** Not made here: a doctor changes nothing. */
+async function checkErrorFolder({ archive }: Config): Promise<void> {
+  const denied = await whyNotWritable(archive.errorDir)
+  if (denied !== null)
+    throw new AppError('DISK_DENIED', `ERROR_DIR ${archive.errorDir} ${denied.wrong}`, {
+      hint: `as root run: ${denied.remedy}`,
+    })
+}
+
+/** @throws VOLUME_FOREIGN for a marker that is torn or somebody else's */
+async function markerOf(disk: Disk): Promise<string | null> {
+  const path = '.strongroom/archive.json'
+  const bytes = await disk.read(path, 4096)
+  if (bytes === null) return null
+  const [, id] = /"id":\s*"([0-9a-f-]{36})"/.exec(bytes.toString('utf8')) ?? []
+  if (id !== undefined) return id
+  throw new AppError('VOLUME_FOREIGN', `${disk.root}/${path} is not a marker of an archive`, {
+    hint: 'restore it from a backup of the archive, or mount the right volume',
+  })
+}
+
+async function checkPorts({ config, program, report }: Examined): Promise<void> {
+  const { port, adminPort } = config.serve
+  for (const wanted of [port, adminPort].filter((one) => one !== 0)) {
+    const server = createHttpServer({ listener: () => {}, onDrain: () => {}, log: program.log })
+    try {
+      const listening = await server.listen(wanted)
+      await listening.close(0)
+      report.ok(`port ${wanted} is free`)
+    } catch (error) {
+      if (!(await isOurs(wanted))) throw error
+      report.ok(`port ${wanted}: Strongroom runs there`)
+    }
+  }
+}
+
+async function isOurs(port: number): Promise<boolean> {
+  try {
+    const signal = AbortSignal.timeout(5_000)
+    const answer = await fetch(`http://127.0.0.1:${port}/health`, { signal })
+    return /^\{"status":"(?:ok|draining)"\}\s*$/.test(await answer.text())
+  } catch {
+    // Refused, mute or no HTTP at all: somebody else's.
+    return false
+  }
 }

@@ -154,6 +154,8 @@ function environment(database: DatabaseConfig, bucket: BucketConfig): Env {
     R2_BUCKET: bucket.bucket,
     R2_ACCESS_KEY: bucket.accessKey,
     R2_SECRET_KEY: bucket.secretKey,
+    SERVER_PORT: '0',
+    ADMIN_PORT: '0',
     LOG_LEVEL: 'debug',
     TZ: 'UTC',
   }
