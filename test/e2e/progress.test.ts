@@ -90,7 +90,7 @@ describe('how far a run is', { concurrency: 2 }, () => {
     assert.deepEqual(
       lines.slice(0, -1).map((line) => /^\S+Z WARN {2}(.*?) {1,2}item=/.exec(line)?.[1] ?? line),
       [
-        'transfer broke off, starting again',
+        'the transfer broke off and goes on from there',
         'the media row and the object disagree about the size',
       ],
       'the log stands whole and nothing else is left',
