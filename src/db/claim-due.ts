@@ -1,7 +1,7 @@
 import type { Item } from '../media.ts'
-import { notDeleted } from './backend.ts'
 import type { Fragment, Sql } from './connect.ts'
 import { arrayText, type Held, type ItemRow, toItem, type WorkerContext } from './item-rows.ts'
+import { mayBeReleased } from './release-check.ts'
 
 /** Each lost turn is another worker's claim that went through. */
 const TURNS = 10
@@ -38,7 +38,7 @@ function statement(
   const { owner, leaseMs } = context
   const free = sql`(i.lease_until is null or i.lease_until < clock_timestamp()
     or (i.lease_owner = ${owner} and not i.id = any(${arrayText(held.map((item) => item.id))}::bigint[])))`
-  const may = mayBeReleased(sql, context)
+  const may = sql`exists (select from turn) and ${mayBeReleased(sql, context)}`
   // An index can be searched for now(), but not for clock_timestamp(); here both are the same, for the transaction is this
   // statement. The inner limits are known to the planner, which then walks the due items in order instead of sorting them.
   return sql<Answer[]>`
@@ -83,26 +83,4 @@ function roomUnderCap(sql: Sql, context: WorkerContext, free: Fragment): Fragmen
           where released_at > now() - interval '24 hours') released,
         (select count(*), count(*) filter (where not ${free}) as live from strongroom.items i
           where i.state = 'releasing') releasing)`
-}
-
-/**
- * Nothing goes while releases are paused or the disk is sick, and a source stays while a live media row with the same key
- * is not archived: another one, whose only copy it may be, or its own, whose next approval would find nothing to download.
- * R2 treats keys that are equal in NFC as one object, hence the three spellings.
- */
-function mayBeReleased(sql: Sql, { archiveId, backend }: WorkerContext): Fragment {
-  const { mediaTable, mediaColumns, status } = backend.mapping
-  return sql`exists (select from turn)
-    and exists (select from strongroom.archives
-      where id = ${archiveId} and sick_at is null and release_paused_at is null)
-    and not exists (
-      select from ${sql(mediaTable)} m
-      where m.${sql(mediaColumns.object_key)} in
-          (i.object_key, normalize(i.object_key, nfc), normalize(i.object_key, nfd))
-        and ${notDeleted(sql, backend)} and m.${sql(mediaColumns.status)} is distinct from ${status.archived}
-        and (m.${sql(mediaColumns.id)} = i.media_id or not exists (
-          select from strongroom.items other
-          where other.media_id = m.${sql(mediaColumns.id)}
-            and other.state in ('archived', 'releasing', 'released', 'source_differs', 'kept')
-            and normalize(other.object_key, nfc) = normalize(i.object_key, nfc))))`
 }

@@ -15,6 +15,7 @@ import {
   recordRejected,
   recordReleased,
 } from './records.ts'
+import { confirmRelease } from './release-check.ts'
 
 /**
  * The protocol's writes, one statement each. All of them may be repeated: they name the item's epoch and tell what
@@ -44,6 +45,8 @@ export interface Items {
   /** Keeps the state and gives up the lease: recovery takes over after `delayMs`. */
   yield(item: Held, error: AppError | null, delayMs: number): Promise<boolean>
   finishWithdrawal(item: Held, movedTo: string): Promise<boolean>
+  /** May the source go at this moment? `refused`: the item was given back as `archived`, due as before. */
+  confirmRelease(item: Held): Promise<'confirmed' | 'refused' | 'stale'>
   released(item: Held, outcome: 'deleted' | 'already_gone'): Promise<boolean>
   /** Ends a release without deletion: `archived` is due again after `delayMs`. */
   keepSource(
@@ -100,6 +103,7 @@ export function openItems(context: WorkerContext): Items {
       )
       return rows.length === 1
     },
+    confirmRelease: (item) => confirmRelease(context, item),
     released: (item, outcome) => recordReleased(context, item, outcome),
     async keepSource(item, to) {
       const rows = await database.settle(

@@ -1,5 +1,6 @@
 import { AppError, isAppError, toAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
+import { deleteSource, isStillDue } from './delete-source.ts'
 import { makeDurable } from './filed.ts'
 import { heal } from './heal.ts'
 import { giveBack } from './leases.ts'
@@ -7,8 +8,6 @@ import type { ReleaseParts } from './parts.ts'
 import { assertOnVolume } from './record.ts'
 import type { ReleaseOutcome } from './report.ts'
 
-/** A DELETE later than this after its HEAD is not sent: what the HEAD saw may have changed. */
-const HEAD_VALID_MS = 2_000
 /** More than this many damaged or changed items in one pass mean that something else is wrong. */
 const MASS_CHANGE_LIMIT = 20
 const BATCH = 20
@@ -99,12 +98,15 @@ async function releaseOne(
   const { bucket, items, reached } = parts
   const { intent } = item
   if (intent === null) throw new AppError('INTERNAL', `archived item ${item.id} has no intent`)
+  // Those behind one that took hours need not be read to learn that releases pause since.
+  if (!(await isStillDue(parts, item))) return 'kept'
   const damage = await findDamage(parts, intent, signal)
   if (damage !== null)
     return heal(parts, { item, intent, damage, retryMs: DAMAGED_RETRY_MS }, signal)
   await makeDurable(parts, item, intent)
   await reached('rehashed', item)
   const verdict = await deleteSource(parts, { item, intent }, signal)
+  if (verdict === 'not due') return 'kept'
   if (verdict === 'changed') {
     const error = new AppError(
       'OBJECT_CHANGED',
@@ -142,59 +144,6 @@ async function findDamage(
     if (isAppError(error, 'FILE_MISSING', 'DISK_SICK')) return error
     throw error
   }
-}
-
-/**
- * HEAD, compare, DELETE. Where the store was seen to honour it the DELETE is conditional; otherwise, as on R2, which
- * documents none, the window between HEAD and DELETE is at most two seconds.
- */
-async function deleteSource(
-  parts: ReleaseParts,
-  { item, intent }: { item: Item; intent: Intent },
-  signal: AbortSignal,
-): Promise<'deleted' | 'gone' | 'changed'> {
-  const { bucket, leases, reached, now } = parts
-  const { source } = intent
-  let conditional = await honoursConditionalDelete(parts, signal)
-  for (;;) {
-    const seenAt = now()
-    const facts = await bucket.head(source.key, signal)
-    if (facts === null) return 'gone'
-    if (facts.etag !== source.etag || facts.sizeBytes !== source.sizeBytes) return 'changed'
-    await reached('source-seen', item)
-    leases.assertAlive(item)
-    signal.throwIfAborted()
-    if (now() - seenAt > HEAD_VALID_MS) continue
-    const options = conditional ? { ifMatch: source.etag, signal } : { signal }
-    const outcome = await bucket.delete(source.key, options)
-    if (outcome !== 'changed') return outcome
-    // Some stores answer 412 for every multipart object although nothing changed: look again, then without condition.
-    conditional = false
-  }
-}
-
-/**
- * Does this bucket refuse a DELETE whose If-Match is wrong? Tried once with an object of a random name and remembered.
- * A key that may not write gets no probe and no condition.
- */
-async function honoursConditionalDelete(
-  { bucket, archives, log }: ReleaseParts,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const known = await archives.conditionalDelete(bucket.id)
-  if (known !== null) return known
-  const key = `.strongroom-probe-${crypto.randomUUID()}`
-  let honoured = false
-  try {
-    await bucket.put(key, Buffer.from('strongroom asks whether DELETE honours If-Match\n'), signal)
-    honoured = (await bucket.delete(key, { ifMatch: '0'.repeat(32), signal })) === 'changed'
-    if (honoured) await bucket.delete(key, { signal })
-  } catch (error) {
-    if (!isAppError(error, 'OBJECT_DENIED', 'BUCKET_DENIED')) throw error
-    log.info({}, 'the bucket key may not write; sources are deleted by HEAD and DELETE')
-  }
-  await archives.rememberConditionalDelete(bucket.id, honoured)
-  return honoured
 }
 
 function jittered(ms: number): number {

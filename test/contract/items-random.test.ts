@@ -32,6 +32,7 @@ const requests: readonly ((items: Items, item: Item) => Promise<unknown>)[] = [
   (items, item) => items.yield(item, error, 30_000),
   (items, item) => items.yield(item, null, 0),
   (items, item) => items.finishWithdrawal(item, 'aside'),
+  (items, item) => items.confirmRelease(item),
   (items, item) => items.released(item, 'deleted'),
   (items, item) => items.keepSource(item, { state: 'archived', error, delayMs: 30_000 }),
   (items, item) => items.keepSource(item, { state: 'source_differs', error, delayMs: 0 }),

@@ -5,6 +5,7 @@ import {
   EPOCH_MS,
   GRACE_MS,
   intentFor,
+  LEASE_MS,
   type MediaChange,
   postgresStore,
   type Store,
@@ -25,6 +26,33 @@ const unsettled: { what: string; change: MediaChange }[] = [
   { what: 'approved as it was', change: { status: 'approved' } },
   { what: 'approved anew', change: { status: 'approved', approvedAt: EPOCH_MS + 60_000 } },
   { what: 'pending', change: { status: 'pending' } },
+]
+
+const objections: {
+  what: string
+  speakAgainst(store: Store): Promise<void>
+  takeBack(store: Store): Promise<void>
+}[] = [
+  {
+    what: 'releases pause',
+    speakAgainst: ({ archives }) => archives.pauseRelease('by hand'),
+    takeBack: ({ archives }) => archives.resumeRelease(),
+  },
+  {
+    what: 'the disk is sick',
+    speakAgainst: ({ archives }) => archives.latchSick('fsync failed'),
+    takeBack: ({ archives }) => archives.clearSick(),
+  },
+  {
+    what: 'another row needs the object',
+    speakAgainst: (store) => store.addMedia(2, { status: 'pending' }),
+    takeBack: (store) => store.changeMedia(2, { deleted: true }),
+  },
+  {
+    what: 'its own row is approved again',
+    speakAgainst: (store) => store.changeMedia(1, { status: 'approved' }),
+    takeBack: (store) => store.changeMedia(1, { status: 'archived' }),
+  },
 ]
 
 for (const [what, open] of [
@@ -55,6 +83,57 @@ for (const [what, open] of [
       await archiveDue(store)
       await store.changeMedia(1, { status: 'pending', deleted: true })
       assert.equal((await store.worker('a').claimDue(9, [])).length, 1)
+    })
+  })
+
+  describe(`the last question before a DELETE: ${what}`, () => {
+    test('is answered with yes as long as nothing speaks against it, and changes nothing', async (t) => {
+      const store = await open(t)
+      await archiveDue(store)
+      const items = store.worker('a')
+      const [due] = (await items.claimDue(9, [])) as [Item]
+      const before = await store.seen()
+      assert.equal(await items.confirmRelease(due), 'confirmed')
+      assert.equal(await items.confirmRelease(due), 'confirmed')
+      assert.deepEqual(await store.seen(), before)
+    })
+
+    for (const { what, speakAgainst, takeBack } of objections) {
+      test(`gives the item back when ${what}`, async (t) => {
+        const store = await open(t)
+        await archiveDue(store)
+        const items = store.worker('a')
+        const [due] = (await items.claimDue(9, [])) as [Item]
+        await speakAgainst(store)
+        assert.equal(await items.confirmRelease(due), 'refused')
+        assert.equal(await items.confirmRelease(due), 'refused', 'asked again after a lost answer')
+        const [seen] = (await store.seen()).items
+        assert.deepEqual(
+          [seen?.state, seen?.owner, seen?.leased, seen?.releaseDue],
+          ['archived', null, false, true],
+        )
+        assert.equal(await items.released(due, 'deleted'), false)
+        assert.deepEqual(await items.claimDue(9, []), [])
+        await takeBack(store)
+        const [again] = (await items.claimDue(9, [])) as [Item]
+        assert.equal(await items.confirmRelease(again), 'confirmed')
+      })
+    }
+
+    test('is refused to whoever no longer holds the item, and leaves it to the holder', async (t) => {
+      const store = await open(t)
+      await archiveDue(store)
+      const [old] = (await store.worker('a').claimDue(9, [])) as [Item]
+      await store.elapse(LEASE_MS + 1_000)
+      const [mine] = (await store.worker('b').claimDue(9, [])) as [Item]
+      await store.archives.pauseRelease('by hand')
+      assert.equal(await store.worker('a').confirmRelease(old), 'stale')
+      const [seen] = (await store.seen()).items
+      assert.deepEqual([seen?.state, seen?.owner, seen?.leased], ['releasing', 'b', true])
+      await store.archives.resumeRelease()
+      assert.equal(await store.worker('b').confirmRelease(mine), 'confirmed')
+      assert.equal(await store.worker('b').released(mine, 'deleted'), true)
+      assert.equal(await store.worker('b').confirmRelease(mine), 'stale')
     })
   })
 }

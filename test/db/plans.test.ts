@@ -163,6 +163,13 @@ const writes: Statement[] = [
     },
   },
   {
+    name: 'confirmRelease reads its item, and the rows that share its key',
+    most: { media: 3, items: 5 },
+    async run({ items, releasing }) {
+      assert.equal(await items.confirmRelease(releasing[0] as Item), 'confirmed')
+    },
+  },
+  {
     name: 'released reads its item',
     most: oneItem,
     run: ({ items, releasing }) => items.released(next(releasing), 'deleted'),

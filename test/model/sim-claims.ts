@@ -101,10 +101,9 @@ export function claimAbandoned(worker: SimWorker, limit: number, held: readonly 
 
 export function claimDue(worker: SimWorker, limit: number, held: readonly Held[]) {
   const { tables, now } = worker
-  if (!archiveIsSound(worker) || tables.archive?.releasePaused !== null) return []
   const room = roomUnderCap(worker, held)
   const inOrder = tables.items
-    .filter((item) => !tables.media.some((media) => stillNeeds(tables, media, item)))
+    .filter((item) => mayBeReleased(worker, item))
     .sort((a, b) => Number(a.releaseDue) - Number(b.releaseDue))
   const leftOver = inOrder
     .filter(({ state, nextAttemptAt }) => state === 'releasing' && nextAttemptAt <= now())
@@ -116,6 +115,21 @@ export function claimDue(worker: SimWorker, limit: number, held: readonly Held[]
   return [...leftOver, ...due].map((item) =>
     Object.assign(takeOver(worker, item), { state: 'releasing' as const }),
   )
+}
+
+export function confirmRelease(worker: SimWorker, { id, epoch }: Held) {
+  const item = worker.tables.items.find((row) => row.id === id && row.epoch === epoch)
+  if (item?.state === 'archived') return 'refused'
+  if (item?.state !== 'releasing') return 'stale'
+  if (mayBeReleased(worker, item)) return 'confirmed'
+  Object.assign(item, { state: 'archived', leaseOwner: null, leaseUntil: null })
+  return 'refused'
+}
+
+function mayBeReleased(worker: SimWorker, item: ItemRecord): boolean {
+  const { tables } = worker
+  if (!archiveIsSound(worker) || tables.archive?.releasePaused !== null) return false
+  return !tables.media.some((media) => stillNeeds(tables, media, item))
 }
 
 function roomUnderCap(worker: SimWorker, held: readonly Held[]) {

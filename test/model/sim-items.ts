@@ -6,6 +6,7 @@ import {
   claimAbandoned,
   claimApproved,
   claimDue,
+  confirmRelease,
   isSameVersion,
   latestItem,
   type SimWorker,
@@ -56,6 +57,7 @@ export function createSimItems(worker: SimWorker, run: RunStatement): Items {
         Object.assign(row, { state: 'withdrawn', archivePath: null, errorMessage })
         return true
       }),
+    confirmRelease: (item) => run('confirmRelease', () => confirmRelease(worker, item)),
     released: (item, outcome) => run('released', () => recordReleased(worker, item, outcome)),
     keepSource: (item, to) =>
       change('keepSource', item, (row) => {
