@@ -1,6 +1,7 @@
 import { basename, dirname } from 'node:path'
 import { isAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
+import type { Disk } from '../storage/disk.ts'
 import type { Parts } from './parts.ts'
 import { putFinal } from './publish.ts'
 import { QUARANTINE_FOLDER } from './volume.ts'
@@ -19,52 +20,86 @@ export async function quarantine(
   await moveAside(parts, { item, paths, to, undo: 'always' })
 }
 
+interface Move {
+  item: Holder
+  paths: readonly string[]
+  /** A folder inside the archive. */
+  to: string
+  /** What goes back when the lease was over before a move: anything, or only what had come in the file's place. */
+  undo: 'always' | 'replaced'
+}
+
 /**
- * Moves files of one folder, those that are there, into the folder `to` inside the archive. May be repeated.
+ * Moves files of one folder, those that are there, into another one. May be repeated.
  *
- * @param undo what goes back when the lease was over before a move: anything, or only what had come in the file's place
- * @throws LEASE_LOST, and then nothing of another worker's has moved
+ * @throws LEASE_LOST or DB_*, and then nothing of another worker's has moved
  */
-export async function moveAside(
-  parts: AsideParts,
-  move: { item: Holder; paths: readonly string[]; to: string; undo: 'always' | 'replaced' },
-): Promise<void> {
-  const { item, paths, to, undo } = move
-  const { disk, folders, leases } = parts
+export async function moveAside(parts: AsideParts, move: Move): Promise<void> {
+  const { disk, folders } = parts
+  const { paths, to } = move
   await folders.ensure(to)
-  for (const from of paths) {
-    const meant = await disk.stat(from)
-    if (meant === null) continue
-    leases.assertAlive(item)
-    const target = `${to}/${basename(from)}`
-    await disk.rename(from, target)
-    await undoIfLate(parts, item, { from, target, meant: undo === 'always' ? null : meant.inode })
-    // A crash during an earlier try may have kept both names, and renaming one file to itself does nothing (POSIX).
-    const left = await disk.stat(from)
-    if (left?.inode === meant.inode) await disk.unlink(from)
-  }
+  for (const from of paths) await moveOne(parts, from, move)
   await disk.syncFolder(to)
   for (const folder of new Set(paths.map(dirname)))
     if ((await disk.stat(folder)) !== null) await disk.syncFolder(folder)
 }
 
 /**
+ * A rename that a power cut catches unsynced may leave neither name, so the new one is made durable first. The old one
+ * then goes by way of a third: one name of a file cannot be renamed to another (POSIX does nothing), and an unlink of
+ * what a later worker has filed there could not be undone. The third one carries the epoch: no crash has left it.
+ */
+async function moveOne(parts: AsideParts, from: string, { item, to, undo }: Move): Promise<void> {
+  const { disk, leases, volume } = parts
+  const meant = await disk.stat(from)
+  if (meant === null) return
+  await leases.confirm(item)
+  const kept = `${to}/${basename(from)}`
+  // Without links the name itself carries an epoch: no later worker files anything else there.
+  const leaving = volume.canLink ? `${kept}.${item.epoch}` : kept
+  if (volume.canLink) await keepName(disk, { from, to, kept })
+  await disk.rename(from, leaving)
+  const stays = undo === 'always' ? null : meant.inode
+  await undoIfLate(parts, item, { from, leaving, kept, stays })
+  if (leaving === kept) return
+  if ((await disk.stat(kept))?.inode === meant.inode) await disk.unlink(leaving)
+  else await disk.rename(leaving, kept)
+}
+
+async function keepName(
+  disk: Disk,
+  { from, to, kept }: { from: string; to: string; kept: string },
+): Promise<void> {
+  try {
+    await disk.link(from, kept)
+  } catch (error) {
+    // An earlier try came this far.
+    if (!isAppError(error, 'NAME_TAKEN')) throw error
+  }
+  await disk.syncFolder(to)
+}
+
+/**
  * Nothing can bind a rename to a lease: a worker that was stopped just before it may have taken away what another one
  * filed under the name since, or found good. That goes back.
  *
- * @param meant the inode of what stays away all the same; null for none
+ * @param stays the inode of what stays away all the same; null for none
  */
 async function undoIfLate(
   parts: AsideParts,
   item: Holder,
-  { from, target, meant }: { from: string; target: string; meant: number | null },
+  names: { from: string; leaving: string; kept: string; stays: number | null },
 ): Promise<void> {
   const { disk, leases } = parts
+  const { from, leaving, kept, stays } = names
   try {
-    leases.assertAlive(item)
+    await leases.confirm(item)
   } catch (late) {
-    const moved = await disk.stat(target)
-    if (moved !== null && moved.inode !== meant) await putBack(parts, target, from)
+    const moved = await disk.stat(leaving)
+    if (moved !== null && moved.inode !== stays) {
+      await putBack(parts, leaving, from)
+      if ((await disk.stat(kept))?.inode === moved.inode) await disk.unlink(kept)
+    }
     throw late
   }
 }

@@ -31,7 +31,7 @@ async function renewSidecar(parts: FiledParts, item: Item, intent: Intent): Prom
   const target = sidecarPathOf(intent.archivePath)
   const temporary = await writeSidecar(parts, item, intent)
   try {
-    leases.assertAlive(item)
+    await leases.confirm(item)
     if ((await disk.stat(target)) === null) await putFinal(parts, temporary, target)
     else await disk.rename(temporary, target)
   } finally {

@@ -20,6 +20,14 @@ export interface Leases {
   held(): Held[]
   /** @throws LEASE_LOST when the lease may be over; asked before every change that others can see */
   assertAlive(item: Held): void
+  /**
+   * The same, asked of the database, before what cannot be undone: a virtual machine that was paused knows nothing of it,
+   * by none of its clocks, and another worker may have finished the item since.
+   *
+   * @returns the database's time in milliseconds
+   * @throws LEASE_LOST, DB_*
+   */
+  confirm(item: Held): Promise<number>
   /** True while the database's clock and ours run alike; releases pause otherwise. */
   clockIsSteady(): boolean
   /** Sends one heartbeat now. */
@@ -106,6 +114,17 @@ export function createLeases(options: {
   }
   const timer = beatMs > 0 ? setInterval(beat, beatMs).unref() : null
 
+  const entryOf = (item: Held) => {
+    const entry = entries.get(item.id)
+    if (entry?.held.epoch === item.epoch) return entry
+    throw new AppError('LEASE_LOST', `item ${item.id} is not held`)
+  }
+  const assertAlive = (item: Held) => {
+    const entry = entryOf(item)
+    if (now() - entry.renewedAt > (leaseMs * 2) / 3) lose(entry, 'no heartbeat got through')
+    entry.controller.signal.throwIfAborted()
+  }
+
   return {
     now,
     hold(item, since = now()) {
@@ -121,12 +140,15 @@ export function createLeases(options: {
       if (entries.get(item.id)?.held.epoch === item.epoch) entries.delete(item.id)
     },
     held: () => [...entries.values()].map((entry) => entry.held),
-    assertAlive(item) {
-      const entry = entries.get(item.id)
-      if (entry === undefined || entry.held.epoch !== item.epoch)
-        throw new AppError('LEASE_LOST', `item ${item.id} is not held`)
-      if (now() - entry.renewedAt > (leaseMs * 2) / 3) lose(entry, 'no heartbeat got through')
-      entry.controller.signal.throwIfAborted()
+    assertAlive,
+    async confirm(item) {
+      const entry = entryOf(item)
+      const sentAt = now()
+      const { alive, databaseTimeMs } = await items.heartbeat([entry.held])
+      if (alive.has(item.id)) entry.renewedAt = Math.max(entry.renewedAt, sentAt)
+      else lose(entry, 'another worker holds it')
+      assertAlive(item)
+      return databaseTimeMs
     },
     clockIsSteady: () => jumpedAt === null,
     beat,

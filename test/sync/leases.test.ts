@@ -149,6 +149,37 @@ test('a late answer about an earlier epoch says nothing about the next one', asy
   assert.equal(again.aborted, false)
 })
 
+test('a lease is confirmed by the database, which also extends it and tells its time', async (t) => {
+  const rig = withLeases(t)
+  rig.leases.hold(one)
+  rig.leases.hold(two)
+  rig.clock.now += 59_000
+  assert.equal(await rig.leases.confirm(one), rig.clock.now + 1e9)
+  assert.deepEqual(rig.asked, [[one.id]])
+  rig.clock.now += 59_000
+  rig.leases.assertAlive(one)
+  assert.throws(() => rig.leases.assertAlive(two), hasCode('LEASE_LOST', /no heartbeat/))
+})
+
+test('a lease that another worker took is not confirmed, however little time seems to have passed', async (t) => {
+  const rig = withLeases(t)
+  const lost = rig.leases.hold(one)
+  rig.answer = async () => ({ alive: new Set(), databaseTimeMs: 0 })
+  await assert.rejects(rig.leases.confirm(one), hasCode('LEASE_LOST', /another worker/))
+  assert.ok(isAppError(lost.reason, 'LEASE_LOST'))
+})
+
+test('without an answer of the database nothing is confirmed, and the lease is not lost', async (t) => {
+  const rig = withLeases(t)
+  rig.leases.hold(one)
+  rig.answer = async () => {
+    throw new AppError('DB_UNAVAILABLE', 'the database is away')
+  }
+  await assert.rejects(rig.leases.confirm(one), hasCode('DB_UNAVAILABLE'))
+  rig.leases.assertAlive(one)
+  await assert.rejects(rig.leases.confirm(two), hasCode('LEASE_LOST', /not held/))
+})
+
 test('two heartbeats at once are one', async (t) => {
   const rig = withLeases(t)
   rig.leases.hold(one)
