@@ -21,9 +21,14 @@ export interface Scenario {
 
 /** A broken promise, and how to see it again. */
 export class Violation extends Error {
+  readonly found: readonly string[]
+  readonly where: string
+
   constructor(found: readonly string[], where: string) {
     super(`${found.join('\n')}\n  at ${where}`)
     this.name = 'Violation'
+    this.found = found
+    this.where = where
   }
 }
 

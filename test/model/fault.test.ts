@@ -5,6 +5,8 @@ import { scenarioNamed } from './scenarios.ts'
 const stories = [
   'one item',
   'a download that an earlier process began',
+  'one item of a bucket without conditional deletes',
+  'a bucket whose ETags say nothing',
   'two items of one name',
   'a file system that refuses links',
   'a row that is un-approved before it is recorded',

@@ -21,7 +21,7 @@ import { crashedWorld, type World } from './world.ts'
 export interface Fault {
   name: string
   /** The operations that it can hit. */
-  hits(operation: Operation): boolean
+  hits(operation: Operation, world: World): boolean
   before?(world: World, operation: Operation): void | Promise<void>
   after?(world: World, operation: Operation): undefined | 'lost'
   /** Called when the story is over. */
@@ -65,6 +65,24 @@ function throwing(name: string, of: Operation['of'], error: () => AppError): Fau
 }
 
 const changes = { hits: changesSomething }
+
+/** Users do not wait for us. */
+function replaceFirst({ bucket, clock, tables }: World): void {
+  const [row] = tables.media
+  if (row !== undefined) upload(bucket, row.objectKey, 'new bytes', clock.ms)
+}
+
+const replacedEnds = ['source_differs', 'held', 'lost', 'released']
+
+/**
+ * R2 documents no conditional DELETE: what happens in the two seconds between HEAD and DELETE is the documented window, and
+ * so is a worker that is held up with the request in its hands.
+ */
+const WINDOW = ['source-seen', 'heartbeat', 'delete']
+const isNoticed = ({ name }: Operation, { bucket }: World) =>
+  bucket.honoursIfMatch || !WINDOW.includes(name)
+const isNoticedLater = ({ name }: Operation, { bucket }: World) =>
+  bucket.honoursIfMatch || name !== 'delete'
 
 export const faults: readonly Fault[] = [
   {
@@ -112,13 +130,24 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'the object is replaced',
-    hits: () => true,
-    before({ bucket, clock, tables }) {
-      const [row] = tables.media
-      if (row !== undefined) upload(bucket, row.objectKey, 'new bytes', clock.ms)
-    },
-    ends: ['source_differs', 'held', 'lost', 'released'],
+    hits: isNoticed,
+    before: replaceFirst,
+    ends: replacedEnds,
   },
+  {
+    name: 'the worker is slow, and the object is replaced meanwhile',
+    hits: isNoticedLater,
+    before(world) {
+      world.clock.ms += 3_000
+      replaceFirst(world)
+    },
+    ends: replacedEnds,
+  },
+  ...(['cut', 'flip'] as const).map((flaw) => ({
+    name: `a download is ${flaw === 'cut' ? 'cut short' : 'corrupted'}`,
+    hits: ({ of, name }: Operation) => of === 'bucket' && name === 'get',
+    before: ({ bucket }: World) => void bucket.flaws.push(flaw),
+  })),
   {
     name: 'the archive is not mounted',
     hits: isInTime,
@@ -135,7 +164,8 @@ export const faults: readonly Fault[] = [
   },
   {
     name: 'the folder lies on another file system than the marker',
-    hits: isInTime,
+    // A verdict on a missing object concerns no file.
+    hits: (operation, { bucket }) => isInTime(operation) && bucket.live.size > 0,
     before(world) {
       world.onAnotherDevice = true
     },
@@ -183,7 +213,7 @@ function hitAt(world: World, fault: Fault, at: number) {
       isHit = false
       return hitNow ? fault.after?.(world, operation) : undefined
     }
-    if (!started(operation) || !fault.hits(operation)) return undefined
+    if (!started(operation) || !fault.hits(operation, world)) return undefined
     count += 1
     if (count !== at + 1) return undefined
     where = `${fault.name} at ${count}: ${describe(operation)}`

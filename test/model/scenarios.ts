@@ -30,6 +30,12 @@ export async function spoil(world: World, path: string): Promise<void> {
   world.damaged.set(path, disk.tree().get(path)?.inode ?? 0)
 }
 
+/** A person copies a file of the archive back from a backup, whole, and syncs nothing. */
+function restore({ disk, damaged }: World, path: string): void {
+  const content = disk.tree().get(path)?.content ?? Buffer.alloc(0)
+  damaged.set(path, disk.putUnsynced(path, content, 0o644))
+}
+
 /** Another volume comes in the archive's place, or goes again: the same tree under another marker. */
 export async function spoilMarker({ disk }: World): Promise<void> {
   const marker = '.strongroom/archive.json'
@@ -161,6 +167,16 @@ export const scenarios: readonly Scenario[] = [
     ends: released,
   },
   {
+    name: 'a foreign file that comes just before the rename',
+    begin: () => withOne({ linksRefused: true }),
+    async meddle(world, { name }) {
+      const taken = path.replace('.mp4', '~1.1.mp4')
+      if (name === 'sidecar-linked' && world.foreign.size === 0)
+        await plant(world, taken, 'foreign')
+    },
+    ends: released,
+  },
+  {
     name: 'a foreign sidecar that comes just before the link',
     begin: () => withOne(),
     async meddle(world, { name }) {
@@ -206,6 +222,66 @@ export const scenarios: readonly Scenario[] = [
     async prepare(world) {
       await archiveFirst(world)
       await spoil(world, path)
+    },
+    ends: released,
+  },
+  {
+    name: 'a file that a person restores during the grace',
+    begin: () => withOne(),
+    async prepare(world) {
+      await archiveFirst(world)
+      restore(world, path)
+    },
+    ends: released,
+  },
+  {
+    name: 'a sidecar that a person restores during the grace',
+    begin: () => withOne(),
+    async prepare(world) {
+      await archiveFirst(world)
+      restore(world, `${path}.json`)
+    },
+    ends: released,
+  },
+  {
+    name: 'a sidecar that the disk spoils during the grace',
+    begin: () => withOne(),
+    async prepare(world) {
+      await archiveFirst(world)
+      await spoil(world, `${path}.json`)
+    },
+    ends: released,
+  },
+  {
+    name: 'a bucket whose ETags say nothing',
+    begin: () => withOne({ opaqueEtags: true }),
+    ends: released,
+  },
+  {
+    name: 'an object that is missing',
+    begin() {
+      const world = withOne()
+      world.bucket.live.clear()
+      return world
+    },
+    ends: () => ['missing'],
+  },
+  {
+    name: 'an object that was replaced long after its approval',
+    begin() {
+      const world = withOne()
+      world.clock.ms += 3_600_000
+      upload(world.bucket, 'uploads/1.mp4', 'new bytes', world.clock.ms)
+      return world
+    },
+    ends: () => ['held'],
+  },
+  {
+    name: 'a row that is approved again unchanged',
+    begin: () => withOne(),
+    async prepare(world) {
+      await archiveFirst(world)
+      for (const row of world.tables.media) row.status = 'approved'
     },
     ends: released,
   },

@@ -20,6 +20,8 @@ export interface StallOptions {
   meanwhile?: (world: World, second: Worker) => Promise<void>
   /** Moments at which a worker that wakes may still do harm; each is a documented limit. */
   except?: (operation: Operation) => boolean
+  /** The whole virtual machine is paused: when it goes on, none of its clocks knows of that. */
+  suspended?: boolean
 }
 
 /**
@@ -43,6 +45,7 @@ export async function everyStall(scenario: Scenario, options: StallOptions): Pro
     if (!started(stalled) || !isInteresting(stalled)) continue
     const where = `stalled before operation ${at}: ${describe(stalled)}`
     explored.moments += 1
+    const stalledAt = world.clock.ms
     world.clock.ms += LEASE_MS + 1_000
     const worker = await startWorker(world, { owner: 'second' })
     await worker.cycle()
@@ -50,6 +53,7 @@ export async function everyStall(scenario: Scenario, options: StallOptions): Pro
     await options.meanwhile?.(world, worker)
     if (options.except?.(stalled)) continue
     const before = believed(world)
+    if (options.suspended === true) world.suspendedMs += world.clock.ms - stalledAt
     awake = true
     halt.resume()
     await life

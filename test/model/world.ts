@@ -26,6 +26,8 @@ const START_MS = Date.UTC(2026, 0, 15)
 /** All that outlives a process: the disks, the database, the bucket, and the time. */
 export interface World {
   clock: { ms: number }
+  /** How long the machine was paused, which its own clocks do not count. */
+  suspendedMs: number
   disk: SimDisk
   errorDisk: SimDisk
   tables: SimTables
@@ -42,16 +44,20 @@ export interface World {
 }
 
 export function newWorld(
-  options: { honoursIfMatch?: boolean; linksRefused?: boolean } = {},
+  options: { honoursIfMatch?: boolean; opaqueEtags?: boolean; linksRefused?: boolean } = {},
 ): World {
   const disk = createSimDisk()
   disk.linksRefused = options.linksRefused ?? false
   return {
     clock: { ms: START_MS },
+    suspendedMs: 0,
     disk,
     errorDisk: createSimDisk(),
     tables: emptyTables(),
-    bucket: emptyBucket(options.honoursIfMatch ?? true),
+    bucket: emptyBucket({
+      honoursIfMatch: options.honoursIfMatch ?? true,
+      opaqueEtags: options.opaqueEtags ?? false,
+    }),
     layout: '{year}/{month}/{filename}',
     foreign: new Map(),
     damaged: new Map(),
@@ -132,6 +138,7 @@ export async function startWorker(
 ): Promise<Worker> {
   const { clock, tables } = world
   const now = () => clock.ms
+  const monotonic = () => clock.ms - world.suspendedMs
   const log = bugLog(world)
   const run = gatedStatements((name, moment) => gate({ of: 'database', name, path: '' }, moment))
   const archives = createSimArchives({ tables, now }, run)
@@ -154,7 +161,7 @@ export async function startWorker(
       nowMs: now,
       itemsWith: (key) => tables.items.filter(({ objectKey }) => objectKey === key),
     }),
-    leases: createLeases({ items, log, leaseMs: LEASE_MS, beatMs: 0, now }),
+    leases: createLeases({ items, log, leaseMs: LEASE_MS, beatMs: 0, now: monotonic }),
     validate: async ({ absolutePath }: { absolutePath: string }) => {
       const part = world.disk.tree().get(absolutePath.slice(disk.root.length + 1))
       return part?.content.toString() === NOT_MEDIA
@@ -167,7 +174,7 @@ export async function startWorker(
       await gate(pointOf(point), 'before')
     },
     watch: unwatched,
-    now,
+    now: monotonic,
   }
   const never = new AbortController().signal
   return {

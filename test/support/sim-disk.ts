@@ -1,7 +1,16 @@
 import { AppError, type ErrorCode } from '../../src/errors.ts'
 import type { Disk } from '../../src/storage/disk.ts'
 import { crashedRoots } from './sim-crash.ts'
-import { type Folder, type Inode, newFolder, walk } from './sim-inodes.ts'
+import {
+  changeEntry,
+  type Folder,
+  type Inode,
+  newFolder,
+  newInode,
+  placeOf,
+  syncEntries,
+  walk,
+} from './sim-inodes.ts'
 import {
   type SimGround,
   type SimOperation,
@@ -45,6 +54,8 @@ export interface SimDisk extends Disk {
    * absent, empty, torn, zeroed or whole. Above `limit` states a sample that `seed` determines, extremes included.
    */
   crashStates(limit?: number, seed?: number): Iterable<SimDisk>
+  /** A file as another program leaves it: seen whole, durable under its name, but empty. @returns its inode */
+  putUnsynced(path: string, content: Buffer, mode: number): number
   /** All that can be seen now, by path. */
   tree(): Map<string, SimEntry>
   /** Takes the volume away: an empty folder on another device shows in its place. */
@@ -94,6 +105,7 @@ export function createSimDisk(volume: Folder = newFolder()): SimDisk {
     *crashStates(limit = 512, seed = 1) {
       for (const left of crashedRoots(ground.top(), limit, seed)) yield createSimDisk(left)
     },
+    putUnsynced: (path, content, mode) => putUnsynced(ground.top(), path, { content, mode }),
     tree: () => treeOf(ground.top()),
     unmount: () => {
       mounted = false
@@ -104,6 +116,14 @@ export function createSimDisk(volume: Folder = newFolder()): SimDisk {
     beneath: () => treeOf(beneath),
   }
   return disk
+}
+
+function putUnsynced(top: Folder, path: string, facts: Pick<Inode, 'content' | 'mode'>): number {
+  const { folder, name } = placeOf(top, path)
+  const inode = Object.assign(newInode(), facts, { durable: Buffer.alloc(0) })
+  changeEntry(folder, name, inode)
+  syncEntries(folder, null)
+  return inode.id
 }
 
 interface PlannedFailure {
