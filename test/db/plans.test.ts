@@ -198,8 +198,8 @@ const sweeps: Statement[] = [
     },
   },
   {
-    name: 'markReapproved reads the approved rows with their newest items',
-    most: ({ approved }) => ({ media: approved + 2, items: approved + 1 }),
+    name: 'markReapproved reads the approved rows with their newest items, and the missing items',
+    most: ({ approved, open }) => ({ media: approved + 2, items: approved + 1 + open }),
     async run({ items, sql }, n) {
       await sql`update media set status = 'approved' where id = ${n + 1}`
       assert.deepEqual(await items.markReapproved(), [n + 1])
@@ -237,12 +237,15 @@ const lookups: Statement[] = [
 
 test(`on tables of ${MANY} rows`, async (t) => {
   const rig = await openRig(t)
+  const used = new Set<string>()
   for (const { name, most, run } of [...claims, ...writes, ...sweeps, ...lookups]) {
     await t.test(name, async () => {
       for (let n = 0; n < TIMES; n++) {
         const looked = typeof most === 'function' ? most(await whatIsThere(rig.sql)) : most
         await run(rig, n)
-        judge(await rig.explained(), looked)
+        const explained = await rig.explained()
+        judge(explained, looked)
+        for (const index of explained.flatMap(({ indexes }) => indexes)) used.add(index)
       }
     })
   }
@@ -271,6 +274,19 @@ test(`on tables of ${MANY} rows`, async (t) => {
         count?.readings.map(({ how, table }) => [how, table]),
         [['Index Only Scan', 'items']],
       )
+    },
+  )
+
+  await t.test(
+    'each index of items is used by a statement, or forbids what must not be',
+    async () => {
+      const indexes = await rig.sql<{ name: string; isUnique: boolean }[]>`
+      select indexrelid::regclass::text as name, indisunique as "isUnique"
+      from pg_index where indrelid = 'strongroom.items'::regclass`
+      const unused = indexes.filter(
+        ({ name, isUnique }) => !isUnique && !used.has(name.replace('strongroom.', '')),
+      )
+      assert.deepEqual(unused, [])
     },
   )
 

@@ -16,6 +16,8 @@ export interface Reading {
 export interface Explained {
   text: string
   readings: Reading[]
+  /** Names of the indexes that were read. */
+  indexes: string[]
 }
 
 export interface WatchedDatabase {
@@ -28,6 +30,7 @@ export interface WatchedDatabase {
 interface Node {
   'Node Type': string
   'Relation Name'?: string
+  'Index Name'?: string
   'Actual Rows': number
   'Actual Loops': number
   'Rows Removed by Filter'?: number
@@ -72,7 +75,13 @@ export function withWatchedDatabase(t: Scope, config: DatabaseConfig): WatchedDa
 
 function readPlan(plan: string): Explained {
   const { 'Query Text': text, Plan } = JSON.parse(plan) as { 'Query Text': string; Plan: Node }
-  return { text, readings: readingsOf(Plan) }
+  return { text, readings: readingsOf(Plan), indexes: indexesOf(Plan) }
+}
+
+function indexesOf(node: Node): string[] {
+  const own = node['Index Name']
+  const below = (node.Plans ?? []).flatMap(indexesOf)
+  return own === undefined || node['Actual Loops'] === 0 ? below : [own, ...below]
 }
 
 function readingsOf(node: Node): Reading[] {

@@ -2,5 +2,9 @@
 -- which a large table did not survive within the time that a statement may take.
 alter table strongroom.items drop column archive_id;
 
--- Counts per state without reading the rows.
+-- Finds the few items in work, and counts all per state without reading them.
 create index items_state on strongroom.items (state);
+drop index strongroom.items_leased;
+
+-- The rule that a source stays for another row of its key looks for that row, and then for its items by media id.
+drop index strongroom.items_object_key;
