@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { startTalking } from '../support/program.ts'
+import { withService } from '../support/service.ts'
 
 /** Nothing answers there: whoever opens the database first waits for it for ever. */
 const settings = {
@@ -30,6 +31,15 @@ describe('with REQUIRE_MOUNT', () => {
       const { code, stdout, stderr } = await program.ended
       assert.deepEqual([code, stdout], [74, ''])
       assert.match(stderr, /^strongroom: ARCHIVE_DIR \/nowhere\/archive is on no mounted volume\n/)
+    })
+
+  for (const args of [['sync', '--once'], ['reconcile'], ['init-volume'], ['accept-volume']])
+    test(`${args.join(' ')} writes nothing to an archive on no mounted volume`, async (t) => {
+      const service = await withService(t)
+      const folders = { ARCHIVE_DIR: '/nowhere/archive', REQUIRE_MOUNT: 'true' }
+      const { code, stdout, stderr } = await service.run(args, folders)
+      assert.deepEqual([code, stdout], [74, ''])
+      assert.match(stderr, /^strongroom: ARCHIVE_DIR \/nowhere\/archive is on no mounted volume$/m)
     })
 })
 
