@@ -11,6 +11,7 @@ export type { Held, Rejection, WorkerContext } from './item-rows.ts'
 import {
   closeUnapproved,
   markReapproved,
+  markReleasedBefore,
   recordArchived,
   recordRejected,
   recordReleased,
@@ -59,6 +60,8 @@ export interface Items {
   closeUnapproved(): Promise<number[]>
   /** Sets media rows that were approved again although exactly this version is archived back to archived. */
   markReapproved(): Promise<number[]>
+  /** The same for rows that were approved anew, unchanged, after we had released their source: they count as missing. */
+  markReleasedBefore(): Promise<number[]>
 }
 
 export interface CurrentItem {
@@ -118,6 +121,7 @@ export function openItems(context: WorkerContext): Items {
     current: (ids) => current(context, ids),
     closeUnapproved: () => closeUnapproved(context),
     markReapproved: () => markReapproved(context),
+    markReleasedBefore: () => markReleasedBefore(context),
   }
 }
 

@@ -1,6 +1,6 @@
 import type { ItemState } from '../item-states.ts'
 import { auditInsert, mediaAssignments, mediaColumn, notDeleted } from './backend.ts'
-import type { Database, Query, Sql } from './connect.ts'
+import type { Database, Fragment, Query, Sql } from './connect.ts'
 import type { Held, Rejection, WorkerContext } from './item-rows.ts'
 
 /**
@@ -8,7 +8,7 @@ import type { Held, Rejection, WorkerContext } from './item-rows.ts'
  * before. Locks are taken in the order items → media.
  *
  * @returns `archived` also when an earlier, unanswered call did it; `withdrawing` when the media row is no longer the
- *   approved row that was claimed; `stale` when the lease is another's
+ *   approved row that was claimed, or was approved anew since: what was approved then is another version; `stale` when the lease is another's
  */
 export async function recordArchived(
   { database, backend, releaseGraceMs, leaseMs }: WorkerContext,
@@ -33,6 +33,7 @@ export async function recordArchived(
         from item
         where m.${sql(mediaColumns.id)} = item.media_id and m.${sql(mediaColumns.status)} = ${status.approved}
           and ${notDeleted(sql, backend)} and m.${sql(mediaColumns.object_key)} = item.object_key
+          and m.${sql(mediaColumns.approved_at)}::timestamptz = item.approved_at
         returning m.${sql(mediaColumns.id)} as media_id),
       moved as (
         update strongroom.items i set
@@ -88,6 +89,7 @@ export async function recordRejected(
         where ${status.rejected !== null} and m.${sql(mediaColumns.id)} = moved.media_id
           and m.${sql(mediaColumns.status)} = ${status.approved}
           and ${mediaColumn(sql, backend, 'object_key')} = moved.object_key
+          and m.${sql(mediaColumns.approved_at)}::timestamptz = moved.approved_at
         returning 1),
       audit as (${auditInsert(sql, backend, {
         source: 'moved',
@@ -171,24 +173,68 @@ export async function closeUnapproved({ database, backend }: WorkerContext): Pro
 
 /**
  * A media row that was approved again while exactly this version (key, size, approval time) is archived needs no
- * download: its status is set back to archived.
+ * download: its status is set back to archived. @returns the media ids
  */
-export async function markReapproved({ database, backend }: WorkerContext): Promise<number[]> {
-  const { mediaTable, mediaColumns, status } = backend.mapping
-  const rows = await database.settle(
-    (sql) => sql<{ media_id: string }[]>`
-      with again as (
+export function markReapproved(context: WorkerContext): Promise<number[]> {
+  const { mediaTable, mediaColumns, status } = context.backend.mapping
+  return markArchivedAgain(
+    context,
+    (sql, isCurrent) => sql`
+      again as (
         select i.* from ${sql(mediaTable)} m
         join lateral (
           select * from strongroom.items where media_id = m.${sql(mediaColumns.id)}
           order by generation desc limit 1) i on true
-        where m.${sql(mediaColumns.status)} = ${status.approved} and ${notDeleted(sql, backend)}
+        where m.${sql(mediaColumns.status)} = ${status.approved} and ${isCurrent}
           and i.state in ('archived', 'releasing', 'released')
-          and (i.object_key, i.declared_bytes, i.approved_at) is not distinct from
-            (m.${sql(mediaColumns.object_key)}::text,
-              nullif(${mediaColumn(sql, backend, 'file_size', 'bigint')}, 0)::bigint,
-              m.${sql(mediaColumns.approved_at)}::timestamptz)
-        order by i.id limit 100)
+        order by i.id limit 100)`,
+  )
+}
+
+/**
+ * A media row that was approved anew, with its key and size unchanged, after we ourselves had released the source: what it
+ * misses is what is archived, so its status is set back, too. @returns the media ids
+ */
+export function markReleasedBefore(context: WorkerContext): Promise<number[]> {
+  const { mediaTable, mediaColumns, status } = context.backend.mapping
+  return markArchivedAgain(
+    context,
+    (sql, isCurrent) => sql`
+      found as (
+        select i.id as missing_id, earlier.* from strongroom.items i
+        join ${sql(mediaTable)} m on m.${sql(mediaColumns.id)} = i.media_id
+        join lateral (
+          select * from strongroom.items e
+          where e.media_id = i.media_id and e.generation < i.generation and e.state = 'released'
+            and (e.object_key, e.declared_bytes) is not distinct from (i.object_key, i.declared_bytes)
+          order by e.generation desc limit 1) earlier on true
+        where i.state = 'missing' and (i.lease_until is null or i.lease_until < clock_timestamp())
+          and m.${sql(mediaColumns.status)} = ${status.approved} and ${isCurrent}
+        order by i.id limit 100),
+      again as (
+        update strongroom.items i set state = 'withdrawn', epoch = i.epoch + 1, error_code = null,
+          error_message = 'the same object is archived as item ' || found.id, updated_at = clock_timestamp()
+        from found
+        where i.id = found.missing_id and i.state = 'missing'
+          and (i.lease_until is null or i.lease_until < clock_timestamp())
+        returning found.*)`,
+  )
+}
+
+/** @param findAgain makes a CTE `again` of items; `isCurrent` says that item `i` is the version that row `m` names now */
+async function markArchivedAgain(
+  { database, backend }: WorkerContext,
+  findAgain: (sql: Sql, isCurrent: Fragment) => Fragment,
+): Promise<number[]> {
+  const { mediaTable, mediaColumns, status } = backend.mapping
+  const rows = await database.settle((sql) => {
+    const isCurrent = sql`${notDeleted(sql, backend)}
+      and (i.object_key, i.declared_bytes, i.approved_at) is not distinct from
+        (m.${sql(mediaColumns.object_key)}::text,
+          nullif(${mediaColumn(sql, backend, 'file_size', 'bigint')}, 0)::bigint,
+          m.${sql(mediaColumns.approved_at)}::timestamptz)`
+    return sql<{ media_id: string }[]>`
+      with ${findAgain(sql, isCurrent)}
       update ${sql(mediaTable)} m set ${mediaAssignments(sql, backend, {
         status: sql`${status.archived}`,
         archive_path: sql`again.archive_path`,
@@ -197,7 +243,7 @@ export async function markReapproved({ database, backend }: WorkerContext): Prom
         updated_at: sql`clock_timestamp()`,
       })}
       from again where m.${sql(mediaColumns.id)} = again.media_id and m.${sql(mediaColumns.status)} = ${status.approved}
-      returning m.${sql(mediaColumns.id)} as media_id`,
-  )
+      returning m.${sql(mediaColumns.id)} as media_id`
+  })
   return rows.map((row) => Number(row.media_id))
 }

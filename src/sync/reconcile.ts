@@ -62,7 +62,8 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
     }
   }
   found.withdrawn += (await parts.items.closeUnapproved()).length
-  found.reapproved = (await parts.items.markReapproved()).length
+  const again = [await parts.items.markReapproved(), await parts.items.markReleasedBefore()]
+  found.reapproved = again.flat().length
   found.temporariesRemoved = await sweepTemporaries(parts)
   return found
 }

@@ -145,6 +145,7 @@ for (const { name, open } of implementations) {
       ['was un-approved', { status: 'pending' }],
       ['was deleted', { deleted: true }],
       ['has another key', { objectKey: 'other' }],
+      ['was approved anew', { approvedAt: EPOCH_MS + 1 }],
     ] as const) {
       test(`a media row that ${what} is not recorded; the copy is withdrawn`, async (t) => {
         const store = await open(t)
@@ -364,6 +365,60 @@ for (const { name, open } of implementations) {
       assert.deepEqual(await store.worker('a').markReapproved(), [])
       const next = await claimOne(store)
       assert.deepEqual([next.id, next.generation, next.epoch], [2, 2, 1])
+    })
+
+    test('a row approved anew after we released its source is archived as it was', async (t) => {
+      const store = await open(t)
+      await store.addMedia(1)
+      await archiveOne(store)
+      await store.elapse(GRACE_MS + 1_000)
+      const [due] = await store.worker('a').claimDue(9, [])
+      assert.ok(due && (await store.worker('a').released(due, 'deleted')))
+      await store.changeMedia(1, { status: 'approved', approvedAt: EPOCH_MS + 1 })
+      const again = await claimOne(store)
+      assert.deepEqual(
+        await store.worker('a').markReleasedBefore(),
+        [],
+        'not while it is looked for',
+      )
+      const error = new AppError('OBJECT_MISSING', 'gone')
+      const missing = { state: 'missing', error, delayMs: 0, burn: false } as const
+      assert.ok(await store.worker('a').putBack(again, missing))
+      assert.deepEqual(await store.worker('a').markReleasedBefore(), [1])
+      const { media, items } = await store.seen()
+      assert.deepEqual(media, [
+        {
+          id: 1,
+          status: 'archived',
+          archivePath: due.intent?.archivePath,
+          checksum: 'ab'.repeat(32),
+        },
+      ])
+      assert.deepEqual(
+        items.map(({ state }) => state),
+        ['released', 'withdrawn'],
+      )
+      assert.deepEqual(await store.worker('a').claim(9, []), [])
+      assert.deepEqual(await store.worker('a').markReleasedBefore(), [])
+    })
+
+    test('a missing object that is of another size, or that we did not release, stays missing', async (t) => {
+      for (const change of [{ fileSize: 6 }, {}]) {
+        const store = await open(t)
+        await store.addMedia(1)
+        await archiveOne(store)
+        if ('fileSize' in change) {
+          await store.elapse(GRACE_MS + 1_000)
+          const [due] = await store.worker('a').claimDue(9, [])
+          assert.ok(due && (await store.worker('a').released(due, 'deleted')))
+        }
+        await store.changeMedia(1, { status: 'approved', approvedAt: EPOCH_MS + 1, ...change })
+        const again = await claimOne(store)
+        const error = new AppError('OBJECT_MISSING', 'gone')
+        const missing = { state: 'missing', error, delayMs: 0, burn: false } as const
+        assert.ok(await store.worker('a').putBack(again, missing))
+        assert.deepEqual(await store.worker('a').markReleasedBefore(), [])
+      }
     })
 
     test('epochs, states and running leases are told for the sweep', async (t) => {

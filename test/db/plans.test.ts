@@ -198,12 +198,17 @@ const sweeps: Statement[] = [
     },
   },
   {
-    name: 'markReapproved reads the approved rows with their newest items, and the missing items',
-    most: ({ approved, open }) => ({ media: approved + 2, items: approved + 1 + open }),
+    name: 'markReapproved reads the approved rows with their newest items',
+    most: ({ approved }) => ({ media: approved + 2, items: approved + 1 }),
     async run({ items, sql }, n) {
       await sql`update media set status = 'approved' where id = ${n + 1}`
       assert.deepEqual(await items.markReapproved(), [n + 1])
     },
+  },
+  {
+    name: 'markReleasedBefore reads the missing items with their media rows and generations',
+    most: ({ open }) => ({ media: 2 * open, items: 4 * open }),
+    run: ({ items }) => items.markReleasedBefore(),
   },
 ]
 

@@ -12,7 +12,13 @@ import {
   type SimWorker,
 } from './sim-claims.ts'
 import { recordArchived, recordRejected, recordReleased } from './sim-records.ts'
-import { type ItemRecord, type RunStatement, type SimTables, toItem } from './sim-tables.ts'
+import {
+  type ItemRecord,
+  type MediaRecord,
+  type RunStatement,
+  type SimTables,
+  toItem,
+} from './sim-tables.ts'
 
 /**
  * The database's writes in memory: each takes effect at once and whole, and nothing that was committed is ever lost. That
@@ -77,7 +83,8 @@ export function createSimItems(worker: SimWorker, run: RunStatement): Items {
         )
       }),
     closeUnapproved: () => run('closeUnapproved', () => closeUnapproved(worker)),
-    markReapproved: () => run('markReapproved', () => markReapproved(tables)),
+    markReapproved: () => run('markReapproved', () => markReapproved(worker)),
+    markReleasedBefore: () => run('markReleasedBefore', () => markReleasedBefore(worker)),
   }
 }
 
@@ -148,20 +155,52 @@ function closeUnapproved({ tables, now }: SimWorker): number[] {
   return closed.map(({ mediaId }) => mediaId)
 }
 
-function markReapproved(tables: SimTables): number[] {
+function markReapproved({ tables }: SimWorker): number[] {
   const again = tables.media.flatMap((media) => {
     const item = latestItem(tables, media.id)
     if (media.status !== 'approved' || media.deleted || item === null) return []
     if (!isIn(item, 'archived', 'releasing', 'released') || !isSameVersion(item, media)) return []
     return [{ media, item }]
   })
-  for (const { media, item } of again) {
-    media.status = 'archived'
-    media.archivePath = item.archivePath
-    media.archivedAt = item.archivedAt
-    media.checksum = item.intent?.sha256 ?? null
+  for (const { media, item } of again) setArchived(media, item)
+  return again.map(({ media }) => media.id)
+}
+
+function markReleasedBefore({ tables, now }: SimWorker): number[] {
+  const again = tables.media.flatMap((media) => {
+    const missing = latestItem(tables, media.id)
+    if (media.status !== 'approved' || media.deleted || missing === null) return []
+    const item = releasedBefore(tables, missing, now())
+    return item === null || !isSameVersion(missing, media) ? [] : [{ media, item, missing }]
+  })
+  for (const { media, item, missing } of again) {
+    Object.assign(missing, { state: 'withdrawn', epoch: missing.epoch + 1, errorCode: null })
+    missing.errorMessage = `the same object is archived as item ${item.id}`
+    setArchived(media, item)
   }
   return again.map(({ media }) => media.id)
+}
+
+function setArchived(media: MediaRecord, item: ItemRecord): void {
+  media.status = 'archived'
+  media.archivePath = item.archivePath
+  media.archivedAt = item.archivedAt
+  media.checksum = item.intent?.sha256 ?? null
+}
+
+/** The latest earlier generation of a missing item whose source we released ourselves. */
+function releasedBefore({ items }: SimTables, item: ItemRecord, nowMs: number): ItemRecord | null {
+  if (item.state !== 'missing' || (item.leaseUntil !== null && item.leaseUntil >= nowMs))
+    return null
+  const earlier = items.filter(
+    (row) =>
+      row.mediaId === item.mediaId &&
+      row.generation < item.generation &&
+      row.state === 'released' &&
+      row.objectKey === item.objectKey &&
+      row.declaredBytes === item.declaredBytes,
+  )
+  return earlier.toSorted((a, b) => b.generation - a.generation)[0] ?? null
 }
 
 export function createSimArchives(

@@ -16,7 +16,8 @@ export function recordArchived(
       row.id === item.mediaId &&
       row.status === 'approved' &&
       !row.deleted &&
-      row.objectKey === item.objectKey,
+      row.objectKey === item.objectKey &&
+      row.approvedAt === item.approvedAt,
   )
   item.errorCode = null
   item.errorMessage = null
