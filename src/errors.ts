@@ -92,6 +92,10 @@ export const ERRORS = {
   },
   /** This one key is refused although the bucket answers. */
   OBJECT_DENIED: itemLater('check the rights of the access key and the policy of the bucket'),
+  /** The store fails for this one key (5xx) although the bucket answers. */
+  OBJECT_UNAVAILABLE: itemLater(
+    'nothing to do at first: it is asked for again; if it goes on, try to download that object by hand',
+  ),
   /** A lock rule of the bucket forbids the change for now. */
   OBJECT_LOCKED: {
     ...itemLater('nothing to do: the source goes once the lock rule of the bucket lets it'),
@@ -112,6 +116,8 @@ export const ERRORS = {
   CHANGED_AFTER_APPROVAL: itemNever('look at the new object and approve its row again'),
   SIZE_MISMATCH: itemNever('correct file_size or upload the right object, then approve again'),
   ATTEMPTS_EXHAUSTED: itemNever('look at the reason, mend it, and approve the row again'),
+  /** What the backend says of the medium cannot be kept in a sidecar. */
+  ROW_INVALID: itemNever('correct the media row and approve it again'),
   MEDIA_INVALID: itemNever(
     'look at the copy and its report in ERROR_DIR; upload a good file and approve it again',
   ),

@@ -47,7 +47,7 @@ export async function runOnce(
     summary.bytes = run.bytes
     stoppedBy = run.stoppedBy
     // Without the archive or the database nothing may be released; a bucket that is down cannot be asked.
-    if (stoppedBy === null)
+    if (stoppedBy === null || isOfFetchingOnly(stoppedBy))
       summary.released = await releaseDue({ ...service, now: () => performance.now() }, drain)
   } catch (error) {
     stoppedBy = toAppError(error)
@@ -64,6 +64,11 @@ export async function runOnce(
   }
   summary.durationMs = Math.round(performance.now() - startedAt)
   return { summary, stoppedBy }
+}
+
+/** A release neither writes media nor judges them. */
+function isOfFetchingOnly({ code }: AppError): boolean {
+  return code === 'DISK_FULL' || code === 'PROBE_MISSING'
 }
 
 /** Looks at the archive's marker every two seconds, so that nothing goes on for long on a volume that went away. */

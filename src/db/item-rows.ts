@@ -52,15 +52,21 @@ export interface MediaFactsRow {
 export function toMediaRow(row: MediaFactsRow): MediaRow {
   return {
     mediaId: Number(row.media_id),
-    userId: row.user_id === null ? null : Number(row.user_id),
+    userId: positive(row.user_id),
     title: row.title,
     filename: row.filename,
     contentType: row.content_type,
     mimeType: row.mime_type,
-    declaredBytes: Number(row.declared_bytes) || null,
+    declaredBytes: positive(row.declared_bytes),
     objectKey: row.object_key,
     approvedAt: row.approved_at,
   }
+}
+
+/** A backend's 0 or -1 means that it does not know; a number that JavaScript would round is not known either. */
+function positive(bigint: string | null): number | null {
+  const number = Number(bigint)
+  return Number.isSafeInteger(number) && number > 0 ? number : null
 }
 
 /** Columns of `strongroom.items`. */

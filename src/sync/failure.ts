@@ -4,12 +4,21 @@ import type { Item } from '../media.ts'
 import type { Parts } from './parts.ts'
 import { type ItemReport, type Outcome, reportOf } from './report.ts'
 
-type FailureParts = Pick<Parts, 'items' | 'volume' | 'log'>
+type FailureParts = Pick<Parts, 'items' | 'volume' | 'log' | 'bucket'>
 
 /** Attempts of its own that an item may burn before it waits for a person. */
 export const MAX_ATTEMPTS = 8
 const FIRST_RETRY_MS = 30_000
 const LONGEST_RETRY_MS = 6 * 60 * 60_000
+const UNAVAILABLE_RETRY_MS = 5 * 60_000
+
+export interface Settled {
+  report: ItemReport
+  /** What stops the run, or null. */
+  outage: AppError | null
+  /** What may be an outage after all, if others meet it too. */
+  doubt: AppError | null
+}
 
 /**
  * Decides what becomes of an item whose work threw, and says so in the database. An outage burns no attempt and stops the
@@ -19,17 +28,18 @@ export async function settleFailure(
   parts: FailureParts,
   item: Item,
   error: unknown,
-): Promise<{ report: ItemReport; outage: AppError | null }> {
-  const reason = await judged(parts, toAppError(error))
+): Promise<Settled> {
+  const reason = await judged(parts, { item, reason: toAppError(error) })
   if (reason.code === 'LEASE_LOST')
-    return { report: reportOf(item, 'left', reason.message), outage: null }
+    return { report: reportOf(item, 'left', reason.message), outage: null, doubt: null }
   const stop = reason.code === 'CANCELLED'
   const outage = reason.retry === 'outage' && !stop && !isFirstWriteError(reason) ? reason : null
+  const doubt = reason.code === 'OBJECT_UNAVAILABLE' ? toAppError(error) : null
   if (!stop)
     parts.log.warn({ item: item.id, media: item.media.mediaId, error: reason }, 'not archived')
   // Without a database there is nobody to tell: the lease runs out and the item is claimed again.
   if (reason.code.startsWith('DB_'))
-    return { report: reportOf(item, 'left', reason.message), outage }
+    return { report: reportOf(item, 'left', reason.message), outage, doubt }
   const to = destination(item, reason)
   try {
     const delayMs = 'delayMs' in to ? to.delayMs : 0
@@ -37,20 +47,36 @@ export async function settleFailure(
       (await parts.items.putBack(item, to)) ||
       (await parts.items.yield(item, stop ? null : reason, delayMs))
     // Another worker took it, and with it what we had of it: that is no failure of the item.
-    if (!mine) return { report: reportOf(item, 'left', reason.message), outage }
-    return { report: reportOf(item, outcomeOf(to), stop ? null : reason.message), outage }
+    if (!mine) return { report: reportOf(item, 'left', reason.message), outage, doubt }
+    return { report: reportOf(item, outcomeOf(to), stop ? null : reason.message), outage, doubt }
   } catch (failure) {
     const unreachable = toAppError(failure)
     parts.log.warn(
       { item: item.id, error: unreachable },
       'the item could not be put back; its lease runs out',
     )
-    return { report: reportOf(item, 'left', reason.message), outage: outage ?? unreachable }
+    const report = reportOf(item, 'left', reason.message)
+    return { report, outage: outage ?? unreachable, doubt }
   }
 }
 
-/** A write error is told to the volume, which latches the second in a row and then speaks for itself. */
-async function judged({ volume }: FailureParts, reason: AppError): Promise<AppError> {
+/**
+ * A write error is told to the volume, which latches the second in a row and then speaks for itself. A store that fails
+ * for one key while the bucket answers must not hold up all others.
+ */
+async function judged(
+  { volume, bucket }: FailureParts,
+  { item, reason }: { item: Item; reason: AppError },
+): Promise<AppError> {
+  if (reason.code === 'BUCKET_UNAVAILABLE') {
+    const answers = await bucket.check().then(
+      () => true,
+      () => false,
+    )
+    if (!answers) return reason
+    const message = `the store fails for "${item.media.objectKey}" although it answers otherwise: ${reason.message}`
+    return new AppError('OBJECT_UNAVAILABLE', message, { cause: reason })
+  }
   if (!isFirstWriteError(reason)) return reason
   try {
     await volume.noteWrite(reason)
@@ -66,12 +92,23 @@ function isFirstWriteError(reason: AppError): boolean {
 }
 
 /** Pure: where an item goes after `reason`. */
-export function destination(item: Pick<Item, 'attempts'>, reason: AppError): PutBack {
+export function destination(
+  item: Pick<Item, 'attempts'> & { media: Pick<Item['media'], 'approvedAt'> },
+  reason: AppError,
+  now = new Date(),
+): PutBack {
   if (reason.code === 'CANCELLED') return { state: 'waiting', error: null, delayMs: 0, burn: false }
   if (reason.retry === 'never') return { state: 'held', error: reason }
-  const delayMs = retryDelayMs(item.attempts)
+  const delayMs = jittered(Math.min(FIRST_RETRY_MS * 2 ** item.attempts, LONGEST_RETRY_MS))
   if (reason.code === 'OBJECT_MISSING')
-    return { state: 'missing', error: reason, delayMs, burn: true }
+    return {
+      state: 'missing',
+      error: reason,
+      delayMs: missingDelayMs(item.media, now),
+      burn: false,
+    }
+  if (reason.code === 'OBJECT_UNAVAILABLE')
+    return { state: 'waiting', error: reason, delayMs: jittered(UNAVAILABLE_RETRY_MS), burn: false }
   if (reason.retry === 'outage' && !isFirstWriteError(reason))
     return { state: 'waiting', error: reason, delayMs: 0, burn: false }
   if (item.attempts + 1 < MAX_ATTEMPTS)
@@ -79,18 +116,33 @@ export function destination(item: Pick<Item, 'attempts'>, reason: AppError): Put
   const error = new AppError(
     'ATTEMPTS_EXHAUSTED',
     `${MAX_ATTEMPTS} attempts failed, the last one: ${reason.message}`,
-    {
-      cause: reason,
-      hint: 'look at the reason, mend it, and approve the row again',
-    },
+    { cause: reason },
   )
   return { state: 'held', error }
 }
 
-/** Doubles from half a minute to six hours, a fifth more or less so that items do not come back together. */
-function retryDelayMs(attempts: number): number {
-  const base = Math.min(FIRST_RETRY_MS * 2 ** attempts, LONGEST_RETRY_MS)
-  return Math.round(base * (0.8 + Math.random() * 0.4))
+/**
+ * An item that ends its worker (no memory, a crash) never comes to {@link settleFailure}; only the claims count it.
+ *
+ * @throws ATTEMPTS_EXHAUSTED before an attempt too many
+ */
+export function assertMayTry({ attempts }: Pick<Item, 'attempts'>): void {
+  if (attempts < MAX_ATTEMPTS) return
+  throw new AppError(
+    'ATTEMPTS_EXHAUSTED',
+    `${attempts} attempts ended without an answer; the process may have died of it each time`,
+  )
+}
+
+/** An object that is late by an hour is asked for every six minutes, one that is late by days every six hours. */
+function missingDelayMs({ approvedAt }: Pick<Item['media'], 'approvedAt'>, now: Date): number {
+  const age = now.getTime() - approvedAt.getTime()
+  return jittered(Math.max(FIRST_RETRY_MS, Math.min(age / 10, LONGEST_RETRY_MS)))
+}
+
+/** A fifth more or less, so that items do not come back together. */
+function jittered(ms: number): number {
+  return Math.round(ms * (0.8 + Math.random() * 0.4))
 }
 
 function outcomeOf(to: PutBack): Outcome {

@@ -1,4 +1,4 @@
-import { isAppError } from '../errors.ts'
+import { AppError, isAppError } from '../errors.ts'
 import type { Intent, Item, MediaRow } from '../media.ts'
 import {
   buildSidecar,
@@ -52,6 +52,10 @@ export async function writeSidecar(
   const path = `${TEMPORARY_FOLDER}/${item.id}.${item.epoch}.json`
   await disk.unlink(path)
   const text = renderSidecar(buildSidecar({ media: item.media, intent, version: policy.version }))
+  // A sidecar that no reader takes would make its file unservable for ever, and its source would be released.
+  if (Buffer.byteLength(text) > SIDECAR_MAX_BYTES)
+    throw new AppError('SIDECAR_INVALID', 'the sidecar would be too large to be read again')
+  parseSidecar(text)
   let file: NewFile | null = null
   try {
     file = await disk.create(path)

@@ -2,7 +2,8 @@ import { type AppError, toAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
 import { type Claimed, claim } from './claim.ts'
 import { type Downloaded, download } from './download.ts'
-import { settleFailure } from './failure.ts'
+import { assertMayTry, type Settled, settleFailure } from './failure.ts'
+import { assertUsable } from './media-row.ts'
 import type { Parts } from './parts.ts'
 import { publish } from './publish.ts'
 import { record } from './record.ts'
@@ -56,6 +57,9 @@ export async function runSync(
   return run
 }
 
+/** The store failing for so many keys in a row is an outage, whatever it says of the bucket. */
+const DOUBTS_ALLOWED = 5
+
 /** @returns the outage that stops the run, or null */
 async function runBatch(
   parts: SyncParts,
@@ -64,6 +68,7 @@ async function runBatch(
 ): Promise<AppError | null> {
   const queue = [...batch]
   let outage: AppError | null = null
+  let doubts = 0
   const lane = async () => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const { item, lost } = next
@@ -72,7 +77,8 @@ async function runBatch(
         continue
       }
       const settled = await settleItem(parts, item, AbortSignal.any([lost, run.abort]))
-      outage ??= settled.outage
+      doubts = settled.doubt === null ? 0 : doubts + 1
+      outage ??= settled.outage ?? (doubts < DOUBTS_ALLOWED ? null : settled.doubt)
       run.tally(settled.report)
     }
   }
@@ -81,13 +87,9 @@ async function runBatch(
 }
 
 /** Runs one item to an outcome; whatever goes wrong is this item's alone unless it is an outage. */
-async function settleItem(
-  parts: SyncParts,
-  item: Item,
-  signal: AbortSignal,
-): Promise<{ report: ItemReport; outage: AppError | null }> {
+async function settleItem(parts: SyncParts, item: Item, signal: AbortSignal): Promise<Settled> {
   try {
-    return { report: await archiveOne(parts, item, signal), outage: null }
+    return { report: await archiveOne(parts, item, signal), outage: null, doubt: null }
   } catch (error) {
     return settleFailure(parts, item, error)
   } finally {
@@ -110,6 +112,8 @@ async function giveBack(parts: SyncParts, item: Item): Promise<ItemReport> {
 
 /** The order is the guarantee: a row says archived only after file and sidecar are durable; the source goes later, in release. */
 async function archiveOne(parts: SyncParts, item: Item, signal: AbortSignal): Promise<ItemReport> {
+  assertMayTry(item)
+  assertUsable(item.media)
   const space = watchedSpace(parts.space, item, parts.watch)
   const downloaded = await download({ ...parts, space }, item, signal)
   try {

@@ -6,6 +6,7 @@ import {
   assertArchived,
   assertKept,
   itemOf,
+  sourceOf,
   statesOf,
 } from '../support/media-rows.ts'
 import { openWorker, withSite, withWorker } from '../support/worker.ts'
@@ -71,6 +72,62 @@ describe('a run', { concurrency: 2 }, () => {
     for (const row of rows) assert.deepEqual({ ...row }, { attempts: 0, lease_owner: null })
     worker.fault = () => undefined
     assert.equal((await worker.sync()).reports.archived, 5)
+  })
+
+  for (const operation of ['HeadObject', 'GetObject']) {
+    test(`goes on when ${operation} fails for one key alone`, async (t) => {
+      const worker = await withWorker(t, { policy: { concurrency: 1 } })
+      const bad = await approveMedium(worker)
+      for (let n = 0; n < 3; n++) await approveMedium(worker)
+      worker.fault = (request) =>
+        request.operation === operation && request.key === bad.key
+          ? { kind: 'answer', status: 500, code: 'InternalError' }
+          : undefined
+      const run = await worker.sync()
+      assert.deepEqual([run.stoppedBy, run.reports.archived, run.reports.waiting], [null, 3, 1])
+      const { attempts, error_code } = await itemOf(worker, bad.mediaId)
+      assert.deepEqual([attempts, error_code], [0, 'OBJECT_UNAVAILABLE'])
+    })
+  }
+
+  test('is ended when objects fail one after the other, whatever the bucket says of itself', async (t) => {
+    const worker = await withWorker(t, { policy: { concurrency: 1 } })
+    for (let n = 0; n < 8; n++) await approveMedium(worker)
+    worker.fault = ({ operation }) =>
+      operation === 'GetObject' ? { kind: 'answer', status: 500, code: 'InternalError' } : undefined
+    const run = await worker.sync()
+    assert.equal(run.stoppedBy?.code, 'BUCKET_UNAVAILABLE')
+    assert.deepEqual([run.reports.waiting, run.reports.left], [5, 3])
+  })
+
+  for (const [what, change] of [
+    ['id', 'id = 1234567890123456789'],
+    ['id of 0', 'id = 0'],
+    ['time of approval', "approved_at = '12000-01-01'"],
+    ['title', "title = repeat('x', 140000)"],
+  ] as const) {
+    test(`holds a row of whose ${what} no sidecar could tell`, async (t) => {
+      const worker = await withWorker(t)
+      const medium = await approveMedium(worker)
+      await worker.sql.unsafe(`update media set ${change}`)
+      assert.equal((await worker.sync()).reports.held, 1)
+      assert.deepEqual(await statesOf(worker), { held: 1 })
+      const [item] = await worker.sql<{ error_code: string }[]>`
+        select error_code from strongroom.items`
+      assert.equal(item?.error_code, 'ROW_INVALID')
+      assert.deepEqual(await sourceOf(worker, medium.key), medium.bytes)
+    })
+  }
+
+  test('takes a user id or a size that means nothing for none', async (t) => {
+    const worker = await withWorker(t)
+    for (const nonsense of [0, -1]) {
+      const medium = await approveMedium(worker, { fileSize: nonsense })
+      await worker.sql`update media set user_id = ${nonsense} where id = ${medium.mediaId}`
+      assert.equal((await worker.sync()).reports.archived, 1)
+      await assertArchived(worker, medium)
+      assert.equal((await worker.release()).released, 1)
+    }
   })
 
   test('that is drained finishes what is in hand and gives the rest back', async (t) => {
