@@ -12,7 +12,7 @@ import { type Disk, openDisk } from '../../src/storage/disk.ts'
 import type { S3Options } from '../../src/storage/s3.ts'
 import { type Downloaded, download } from '../../src/sync/download.ts'
 import type { Policy } from '../../src/sync/parts.ts'
-import { createSpace } from '../../src/sync/space.ts'
+import { createSpace, type Space } from '../../src/sync/space.ts'
 import { partPath, versionMark } from '../../src/sync/temporaries.ts'
 import { TEMPORARY_FOLDER } from '../../src/sync/volume.ts'
 import { type DemoBucket, openedS3, withDemoBucket } from './demo-bucket.ts'
@@ -30,7 +30,9 @@ export interface Rig extends DemoBucket {
   /** Requests that came since the object was put there, oldest first. */
   requests(): readonly LoggedRequest[]
   operations(): string[]
-  download(options?: Partial<{ item: Item; signal: AbortSignal; disk: Disk }>): Promise<Downloaded>
+  download(
+    options?: Partial<{ item: Item; signal: AbortSignal; disk: Disk; space: Space }>,
+  ): Promise<Downloaded>
   /** Names in the temporary folder. */
   leftovers(): Promise<string[]>
   /** Makes what an interrupted epoch of item 7 leaves of the object as it was put there. @returns its path */
@@ -83,9 +85,9 @@ export async function withRig(t: TestContext, options: RigOptions = {}): Promise
     current,
     requests,
     operations: () => requests().map(({ operation }) => operation),
-    async download({ item = itemOf(), signal = never, disk: given = disk } = {}) {
+    async download({ item = itemOf(), signal = never, disk: given = disk, space } = {}) {
       const found = await download(
-        { ...parts, disk: given, space: createSpace(given) },
+        { ...parts, disk: given, space: space ?? createSpace(given) },
         item,
         signal,
       )

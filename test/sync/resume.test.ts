@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import { AppError } from '../../src/errors.ts'
 import type { Disk } from '../../src/storage/disk.ts'
+import type { Space } from '../../src/sync/space.ts'
 import {
   assertWhole,
   BYTES,
@@ -188,6 +189,30 @@ describe('what an earlier epoch left', { concurrency: true }, () => {
     assert.deepEqual((await sizesOf(rig)).sort(), [100_000, NINETY])
     await assertWhole(rig, await rig.download({ item: itemOf({}, 4) }))
     assert.equal(gets(rig)[0]?.from, NINETY)
+  })
+
+  test('counts as room taken, and as room to be taken again once it is discarded', async (t) => {
+    const rig = await withRig(t)
+    await rig.leave({ epoch: 2, bytes: flipped(Buffer.from(BYTES.subarray(0, NINETY))) })
+    let promised = 0
+    const outstanding: number[] = []
+    const space: Space = {
+      async reserve(sizeBytes) {
+        promised = sizeBytes
+        return {
+          wrote: (bytes) => {
+            promised -= bytes
+          },
+          discarded: (bytes) => {
+            outstanding.push(promised)
+            promised += bytes
+          },
+          end: () => void outstanding.push(promised),
+        }
+      },
+    }
+    await rig.download({ space })
+    assert.deepEqual(outstanding, [0, 0])
   })
 
   test('is not looked for by a first epoch', async (t) => {

@@ -43,6 +43,19 @@ test('bytes on the disk are no longer promised, and count once', async () => {
   await space.reserve(50)
 })
 
+test('bytes that were discarded are promised again', async () => {
+  let free = MARGIN + 100
+  const space = createSpace(withRoom(async () => free))
+  const first = await space.reserve(100)
+  free -= 100
+  first.wrote(100)
+  free += 100
+  first.discarded(100)
+  await assert.rejects(space.reserve(1), hasCode('DISK_FULL'))
+  first.end()
+  await space.reserve(100)
+})
+
 test('a refused or failed reservation promises nothing', async () => {
   let answer = async () => MARGIN
   const space = createSpace(withRoom(() => answer()))
