@@ -15,7 +15,7 @@ import { initVolume } from '../sync/volume.ts'
 import { createProgress } from './progress.ts'
 import { runOnce } from './run.ts'
 import { startServers, waitForStop } from './start.ts'
-import { sentence } from './sync.ts'
+import { summaryText } from './summary.ts'
 import { linkTo } from './token.ts'
 
 type InSession = (config: Config, work: (run: Session) => Promise<void>) => Promise<void>
@@ -91,7 +91,7 @@ async function show(
   const { summary, stoppedBy } = await runOnce(service, { ...run, progress })
   if (stoppedBy !== null) throw stoppedBy
   const rows = await tableOf(links, media)
-  host.out(`\n${renderTable(rows)}\n\n${sentence(summary)}\n`)
+  host.out(`\n${renderTable(rows)}\n\n${summaryText(summary)}\n`)
   const asPlanted = rows.every((row) => row.asPlanted)
   if (!asPlanted) host.err('a verdict is not the planted one\n')
   if (run.serve && !run.drain.aborted) {

@@ -1,3 +1,4 @@
+import { leasedItems } from '../db/lookup.ts'
 import { type AppError, toAppError } from '../errors.ts'
 import type { SyncService } from '../open.ts'
 import { type Reconciled, reconcile } from '../sync/reconcile.ts'
@@ -12,6 +13,8 @@ export interface RunSummary {
   items: SyncRun['reports']
   bytes: number
   released: Record<ReleaseOutcome, number> | null
+  /** What another run, dead or alive, still has in hand; null when this one did not come to its end. */
+  elsewhere: { items: number; longestMs: number } | null
   stoppedBy: { code: string; message: string; hint: string | null } | null
   durationMs: number
 }
@@ -36,6 +39,7 @@ export async function runOnce(
     items: { archived: 0, rejected: 0, withdrawn: 0, held: 0, missing: 0, waiting: 0, left: 0 },
     bytes: 0,
     released: null,
+    elsewhere: null,
     stoppedBy: null,
     durationMs: 0,
   }
@@ -49,6 +53,7 @@ export async function runOnce(
     // Without the archive or the database nothing may be released; a bucket that is down cannot be asked.
     if (stoppedBy === null || isOfFetchingOnly(stoppedBy))
       summary.released = await releaseDue({ ...service, now: () => performance.now() }, drain)
+    if (stoppedBy === null) summary.elsewhere = await leasedItems(service.database)
   } catch (error) {
     stoppedBy = toAppError(error)
   } finally {

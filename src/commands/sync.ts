@@ -6,6 +6,7 @@ import { type Links, openLinks, openSync } from '../open.ts'
 import { plan } from '../sync/plan.ts'
 import { createProgress } from './progress.ts'
 import { type RunSummary, runOnce } from './run.ts'
+import { summaryText } from './summary.ts'
 
 /** Exit code of a run that ended well but left items for another run or a person (EX_TEMPFAIL). */
 export const EXIT_UNFINISHED = 75
@@ -19,39 +20,18 @@ export async function syncOnce(
   const service = await openSync(config, run.program, openLinks(config, run.program))
   const progress = createProgress({ ...run, log: run.program.log })
   const { summary, stoppedBy } = await runOnce(service, { ...run, progress })
-  host.out(run.json ? `${JSON.stringify(summary)}\n` : `${sentence(summary)}\n`)
+  host.out(run.json ? `${JSON.stringify(summary)}\n` : `${summaryText(summary)}\n`)
   if (stoppedBy !== null) return stoppedBy.exit
   if (run.drain.aborted) return 1
   return isUnfinished(summary) ? EXIT_UNFINISHED : 0
 }
 
-function isUnfinished({ reconciled, items, released }: RunSummary): boolean {
+function isUnfinished({ reconciled, items, released, elsewhere }: RunSummary): boolean {
   const { held, missing, waiting } = items
   const unreleased = (released?.kept ?? 0) + (released?.source_differs ?? 0) + (released?.lost ?? 0)
-  return held + missing + waiting + (reconciled?.failed ?? 0) + unreleased > 0
-}
-
-/** The summary as one line for a person; what did not happen is not mentioned. */
-export function sentence(summary: RunSummary): string {
-  const { items, released, reconciled, stoppedBy } = summary
-  const parts = [
-    `${items.archived} archived (${summary.bytes} bytes)`,
-    ...Object.entries(items)
-      .filter(([outcome, count]) => outcome !== 'archived' && count > 0)
-      .map(([outcome, count]) => `${count} ${outcome}`),
-    ...Object.entries(released ?? {})
-      .filter(([, count]) => count > 0)
-      .map(
-        ([outcome, count]) => `${count} ${outcome === 'released' ? 'sources released' : outcome}`,
-      ),
-    ...Object.entries(reconciled ?? {})
-      .filter(([, count]) => count > 0)
-      .map(([outcome, count]) => `recovery: ${count} ${outcome}`),
-    `${(summary.durationMs / 1000).toFixed(1)} s`,
-  ]
-  const ended = stoppedBy === null ? '' : `\nstopped early: ${stoppedBy.message}`
-  const hint = stoppedBy?.hint ? `\n  ${stoppedBy.hint}` : ''
-  return `${parts.join(', ')}${ended}${hint}`
+  return (
+    held + missing + waiting + (reconciled?.failed ?? 0) + unreleased + (elsewhere?.items ?? 0) > 0
+  )
 }
 
 /**

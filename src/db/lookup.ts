@@ -45,6 +45,24 @@ export async function releasesToday(
   return { released: Number(row?.released), releasing: Number(row?.releasing) }
 }
 
+/**
+ * The items that are under a lease: asked at the end of a run, when its own are given back, these are another run's, dead
+ * or alive.
+ */
+export async function leasedItems(
+  database: Database,
+): Promise<{ items: number; longestMs: number }> {
+  const [row] = await database.run(
+    (sql) => sql<{ items: string; longest_ms: string }[]>`
+      select count(*) as items,
+        coalesce(ceil(extract(epoch from max(lease_until) - clock_timestamp()) * 1000), 0) as longest_ms
+      from strongroom.items
+      where state in ('claimed', 'publishing', 'withdrawing', 'releasing')
+        and lease_until > clock_timestamp()`,
+  )
+  return { items: Number(row?.items), longestMs: Math.max(0, Number(row?.longest_ms)) }
+}
+
 export interface ListedMedia {
   mediaId: number
   objectKey: string

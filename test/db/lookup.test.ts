@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { countByState, findArchived, listMedia, releasesToday } from '../../src/db/lookup.ts'
+import {
+  countByState,
+  findArchived,
+  leasedItems,
+  listMedia,
+  releasesToday,
+} from '../../src/db/lookup.ts'
 import type { Item } from '../../src/media.ts'
-import { GRACE_MS, intentFor, postgresStore } from '../contract/items-stores.ts'
+import { GRACE_MS, intentFor, LEASE_MS, postgresStore } from '../contract/items-stores.ts'
 
 test('the newest copy that can be served is found, under its owner', async (t) => {
   const store = await postgresStore(t)
@@ -54,4 +60,20 @@ test('what is listed of an archived row is what was archived', async (t) => {
   await store.elapse(GRACE_MS + 1_000)
   await items.claimDue(1, [])
   assert.deepEqual(await releasesToday(store.database), { released: 0, releasing: 1 })
+})
+
+test('items under a lease are counted until it is over or given back', async (t) => {
+  const store = await postgresStore(t)
+  const items = store.worker('a')
+  assert.deepEqual(await leasedItems(store.database), { items: 0, longestMs: 0 })
+  for (const id of [1, 2, 3]) await store.addMedia(id)
+  const [item] = (await items.claim(3, [])) as [Item]
+  await items.commitIntent(item, intentFor(item, 'folder/clip.mp4'))
+  const all = await leasedItems(store.database)
+  assert.equal(all.items, 3)
+  assert.ok(all.longestMs > 0 && all.longestMs <= LEASE_MS, `${all.longestMs}`)
+  await items.record(item)
+  assert.equal((await leasedItems(store.database)).items, 2)
+  await store.elapse(LEASE_MS + 1_000)
+  assert.deepEqual(await leasedItems(store.database), { items: 0, longestMs: 0 })
 })

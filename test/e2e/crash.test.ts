@@ -63,6 +63,29 @@ describe('kill -9 costs nothing', { concurrency: 2 }, () => {
     assert.equal(summaryOf(idle).items.archived, 0)
     assert.deepEqual(await photograph(service), before)
   })
+  test('a run right after it says what the dead worker still holds, for how long, and ends with 75', async (t) => {
+    const service = await withApproved(t)
+    const halt = { STRONGROOM_HALT: 'downloaded:SIGKILL', BATCH_SIZE: '3' }
+    const killed = await service.run(['sync', '--once'], halt)
+    assert.equal(killed.signal, 'SIGKILL', story(killed))
+
+    const early = await service.run(['sync', '--once'])
+    assert.equal(early.code, 75, story(early))
+    const [, left] =
+      /^3 items are in another run.s hands, or their lease is not over yet: try again in (\d+) s$/m.exec(
+        early.stdout,
+      ) ?? []
+    assert.ok(Number(left) > 0 && Number(left) <= 90, story(early))
+    const machine = await service.run(['sync', '--once', '--json'])
+    assert.equal(machine.code, 75, story(machine))
+    assert.equal(summaryOf(machine).elsewhere?.items, 3)
+
+    await service.expireLeases()
+    const late = await service.run(['sync', '--once'])
+    assert.equal(late.code, 0, story(late))
+    assert.doesNotMatch(late.stdout, /another run/)
+    assert.deepEqual(await violations(service, { converged: true }), [])
+  })
   test('a row that lost its approval while its worker was dead is closed, and archived once approved again', async (t) => {
     const service = await withApproved(t)
     const halt = { STRONGROOM_HALT: 'downloaded:SIGKILL', SYNC_CONCURRENCY: '1' }
