@@ -77,12 +77,13 @@ async function judged(
     const message = `the store fails for "${item.media.objectKey}" although it answers otherwise: ${reason.message}`
     return new AppError('OBJECT_UNAVAILABLE', message, { cause: reason })
   }
-  if (!isFirstWriteError(reason)) return reason
   try {
-    await volume.noteWrite(reason)
+    // Without the archive there is no verdict, not even that an object is missing.
+    if (reason.code === 'OBJECT_MISSING') await volume.verify()
+    if (isFirstWriteError(reason)) await volume.noteWrite(reason)
     return reason
-  } catch (latched) {
-    return toAppError(latched)
+  } catch (graver) {
+    return toAppError(graver)
   }
 }
 

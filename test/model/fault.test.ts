@@ -7,6 +7,7 @@ const stories = [
   'a download that an earlier process began',
   'one item of a bucket without conditional deletes',
   'a bucket whose ETags say nothing',
+  'an object that is missing',
   'two items of one name',
   'a file system that refuses links',
   'a row that is un-approved before it is recorded',
