@@ -46,10 +46,15 @@ export interface Bucket {
    * @returns null where the store does not tell
    */
   partBytes(key: string, etag: string, signal?: AbortSignal): Promise<number | null>
-  /** @returns `changed` when `ifMatch` was given, the store honours it, and the object is another version */
+  /**
+   * `withinMs`: without an answer by then the socket is destroyed. After BUCKET_UNAVAILABLE nobody knows whether the object
+   * is gone.
+   *
+   * @returns `changed` when `ifMatch` was given, the store honours it, and the object is another version
+   */
   delete(
     key: string,
-    options?: { ifMatch?: string; signal?: AbortSignal },
+    options?: { ifMatch?: string; withinMs?: number; signal?: AbortSignal },
   ): Promise<'deleted' | 'gone' | 'changed'>
   /** Uploads small bytes in one request; the product needs it only to probe what the store honours. */
   put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<{ etag: string }>

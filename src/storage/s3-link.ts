@@ -108,15 +108,15 @@ export function mustBeListing(output: ListObjectsV2CommandOutput, asked: Asked):
 /** Sends one request under a deadline and turns whatever goes wrong into the AppError it means. */
 export async function ask<Output>(
   link: Link,
-  asked: Asked & { signal?: AbortSignal | undefined },
+  asked: Asked & { signal?: AbortSignal | undefined; withinMs?: number | undefined },
   send: (options: { abortSignal: AbortSignal }) => Promise<Output>,
 ): Promise<Output> {
-  const { signal } = asked
+  const { signal, withinMs = link.requestTimeoutMs } = asked
   if (signal?.aborted) throw cancelled(asked)
   const controller = new AbortController()
   const late = new DOMException('deadline', 'TimeoutError')
   // The SDK reads an error's body to its end without any limit of its own.
-  const deadline = setTimeout(() => controller.abort(late), link.requestTimeoutMs)
+  const deadline = setTimeout(() => controller.abort(late), withinMs)
   const forward = () => controller.abort()
   signal?.addEventListener('abort', forward, { once: true })
   try {

@@ -154,7 +154,7 @@ function plausiblePart(
 async function remove(
   link: Link,
   key: string,
-  { ifMatch, signal }: { ifMatch?: string; signal?: AbortSignal },
+  { ifMatch, withinMs, signal }: { ifMatch?: string; withinMs?: number; signal?: AbortSignal },
 ): Promise<'deleted' | 'gone' | 'changed'> {
   const command = new DeleteObjectCommand({
     Bucket: link.bucket,
@@ -164,7 +164,7 @@ async function remove(
   try {
     const asked = askedFor(link, key)
     const send = (abort: { abortSignal: AbortSignal }) => link.client.send(command, abort)
-    const output = await ask(link, { ...asked, signal }, send)
+    const output = await ask(link, { ...asked, signal, withinMs }, send)
     if (output.$metadata.httpStatusCode === 204) return 'deleted'
     // S3 says 204; a page that some portal puts in its place must not pass for a deletion.
     if ((await head(link, key, signal)) === null) return 'deleted'

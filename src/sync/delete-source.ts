@@ -1,17 +1,25 @@
-import { AppError } from '../errors.ts'
+import { AppError, isAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
+import type { Bucket } from '../storage/bucket.ts'
 import { honoursConditionalDelete } from './conditional-delete.ts'
 import type { ReleaseParts } from './parts.ts'
 
-/** A DELETE later than this after its HEAD is not sent: what the HEAD saw may have changed. */
+/** A DELETE is over, answered or not, so long after its HEAD was sent: what that saw may have changed since. */
 const HEAD_VALID_MS = 2_000
-
-/** `not due`: the item was given back without a DELETE. */
-export type Verdict = 'deleted' | 'gone' | 'changed' | 'not due'
+const LOOKS = 5
 
 /**
- * Asks the database for the last time, then HEAD, compare, DELETE. Where the store was seen to honour it the DELETE is conditional; otherwise, as on R2, which
- * documents none, the window between HEAD and DELETE is at most two seconds.
+ * `not due`: the item was given back without a DELETE. An error: the DELETE was not answered, so whether the source is gone
+ * is for a later look to find out.
+ */
+export type Verdict = 'deleted' | 'gone' | 'changed' | 'not due' | AppError
+
+/**
+ * Asks the database for the last time, then HEAD, compare, DELETE. Where the store was seen to honour it the DELETE is
+ * conditional; otherwise, as on R2, which documents none, the window between HEAD and the end of the DELETE is at most two
+ * seconds.
+ *
+ * @throws BUCKET_UNAVAILABLE from a bucket that is too slow for that
  */
 export async function deleteSource(
   parts: ReleaseParts,
@@ -21,7 +29,7 @@ export async function deleteSource(
   const { bucket, leases, reached, now } = parts
   const { source } = intent
   let conditional = await honoursConditionalDelete(parts, signal)
-  for (;;) {
+  for (let look = 1; look <= LOOKS; look++) {
     if (!(await isStillDue(parts, item))) return 'not due'
     const seenAt = now()
     const facts = await bucket.head(source.key, signal)
@@ -30,12 +38,31 @@ export async function deleteSource(
     await reached('source-seen', item)
     leases.assertAlive(item)
     signal.throwIfAborted()
-    if (now() - seenAt > HEAD_VALID_MS) continue
-    const options = conditional ? { ifMatch: source.etag, signal } : { signal }
-    const outcome = await bucket.delete(source.key, options)
+    const withinMs = HEAD_VALID_MS - (now() - seenAt)
+    if (withinMs <= 0) continue
+    const condition = conditional ? { ifMatch: source.etag } : {}
+    const outcome = await sendDelete(bucket, source.key, { ...condition, withinMs, signal })
     if (outcome !== 'changed') return outcome
     // Some stores answer 412 for every multipart object although nothing changed: look again, then without condition.
     conditional = false
+  }
+  throw new AppError(
+    'BUCKET_UNAVAILABLE',
+    `bucket ${bucket.name} answers too slowly to be looked at and deleted from within ${HEAD_VALID_MS} ms`,
+  )
+}
+
+async function sendDelete(
+  bucket: Bucket,
+  key: string,
+  options: NonNullable<Parameters<Bucket['delete']>[1]>,
+): Promise<'deleted' | 'gone' | 'changed' | AppError> {
+  try {
+    return await bucket.delete(key, options)
+  } catch (error) {
+    // The HEAD before it was answered: it may be this one object that the store has trouble with.
+    if (isAppError(error, 'BUCKET_UNAVAILABLE')) return error
+    throw error
   }
 }
 

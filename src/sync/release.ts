@@ -10,6 +10,8 @@ import type { ReleaseOutcome } from './report.ts'
 
 /** More than this many damaged or changed items in one pass mean that something else is wrong. */
 const MASS_CHANGE_LIMIT = 20
+/** So many DELETEs in a row without an answer are no trouble of single objects. */
+const UNANSWERED_LIMIT = 3
 const BATCH = 20
 const RETRY_MS = 60_000
 const DAMAGED_RETRY_MS = 60 * 60_000
@@ -25,6 +27,7 @@ export async function releaseDue(
   signal: AbortSignal,
 ): Promise<Record<ReleaseOutcome, number>> {
   const tally = { released: 0, kept: 0, source_differs: 0, healed: 0, lost: 0, stale: 0 }
+  let unanswered = 0
   while (!signal.aborted) {
     await parts.volume.verify()
     if (!parts.leases.clockIsSteady()) {
@@ -39,7 +42,11 @@ export async function releaseDue(
         if (signal.aborted) break
         await parts.reached('release-claimed', item)
         const lost = signals[index] ?? signal
-        tally[await releaseItem(parts, item, AbortSignal.any([signal, lost]))] += 1
+        const outcome = await releaseItem(parts, item, AbortSignal.any([signal, lost]))
+        unanswered = outcome === 'unanswered' ? unanswered + 1 : 0
+        tally[outcome === 'unanswered' ? 'kept' : outcome] += 1
+        if (unanswered === UNANSWERED_LIMIT)
+          throw new AppError('BUCKET_UNAVAILABLE', `${unanswered} DELETEs in a row went unanswered`)
         assertNoMassChange(tally)
       }
     } finally {
@@ -62,13 +69,11 @@ function assertNoMassChange(tally: Record<ReleaseOutcome, number>): void {
     )
 }
 
-async function releaseItem(
-  parts: ReleaseParts,
-  item: Item,
-  signal: AbortSignal,
-): Promise<ReleaseOutcome> {
+type Outcome = ReleaseOutcome | 'unanswered'
+
+async function releaseItem(parts: ReleaseParts, item: Item, signal: AbortSignal): Promise<Outcome> {
   const { items, leases, log } = parts
-  let outcome: ReleaseOutcome
+  let outcome: Outcome
   try {
     outcome = await releaseOne(parts, item, signal)
   } catch (error) {
@@ -90,11 +95,7 @@ async function releaseItem(
   return outcome
 }
 
-async function releaseOne(
-  parts: ReleaseParts,
-  item: Item,
-  signal: AbortSignal,
-): Promise<ReleaseOutcome> {
+async function releaseOne(parts: ReleaseParts, item: Item, signal: AbortSignal): Promise<Outcome> {
   const { bucket, items, reached } = parts
   const { intent } = item
   if (intent === null) throw new AppError('INTERNAL', `archived item ${item.id} has no intent`)
@@ -107,6 +108,11 @@ async function releaseOne(
   await reached('rehashed', item)
   const verdict = await deleteSource(parts, { item, intent }, signal)
   if (verdict === 'not due') return 'kept'
+  if (isAppError(verdict)) {
+    parts.log.warn({ item: item.id, error: verdict }, 'a DELETE was not answered; looked at later')
+    // Still `releasing`: whether the source is gone is what the next look finds.
+    return (await items.yield(item, verdict, jittered(RETRY_MS))) ? 'unanswered' : 'stale'
+  }
   if (verdict === 'changed') {
     const error = new AppError(
       'OBJECT_CHANGED',

@@ -9,7 +9,7 @@ import { type ErrorCode, isAppError } from '../../src/errors.ts'
 import type { Bucket } from '../../src/storage/bucket.ts'
 import { openS3, type S3Options } from '../../src/storage/s3.ts'
 import { afterwards } from '../support/afterwards.ts'
-import { coded, type DemoBucket, openedS3, withDemoBucket } from '../support/demo-bucket.ts'
+import { closed, coded, type DemoBucket, openedS3, withDemoBucket } from '../support/demo-bucket.ts'
 
 interface Faulty extends DemoBucket {
   bucket: Bucket
@@ -213,6 +213,13 @@ test('a server that never answers is given up at the deadline', async (t) => {
   for (const [name, call] of everyVerb) {
     await assert.rejects(call(bucket), coded('BUCKET_UNAVAILABLE'), name)
   }
+})
+
+test('a DELETE with a deadline of its own is broken off there, and its socket is gone', async (t) => {
+  const mute: Fault = { kind: 'delay', until: new Promise(() => {}) }
+  const { bucket } = await faulty(t, on('DeleteObject', mute), { requestTimeoutMs: 1_000_000 })
+  await assert.rejects(bucket.delete('a', { withinMs: 50 }), coded('BUCKET_UNAVAILABLE'))
+  await closed(bucket)
 })
 
 test('the deadline ends with the headers: a long download may take longer', async (t) => {

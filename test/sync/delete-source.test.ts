@@ -1,7 +1,29 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { Fault } from '../../src/demo/bucket.ts'
+import { closed, coded } from '../support/demo-bucket.ts'
+import { uniqueMedia } from '../support/media-files.ts'
 import { approveMedium, itemOf, sourceOf, statesOf } from '../support/media-rows.ts'
-import { openWorker, type Site, withSite } from '../support/worker.ts'
+import type { Scope } from '../support/scopes.ts'
+import { expireLeases, openWorker, type Site, type Worker, withSite } from '../support/worker.ts'
+
+async function auditOf({ sql }: Site, mediaId: number): Promise<[string, string | null][]> {
+  const rows = await sql<{ action: string; outcome: string | null }[]>`
+    select action, details->>'outcome' as outcome from audit_logs where media_id = ${mediaId} order by id`
+  return rows.map(({ action, outcome }) => [action, outcome])
+}
+
+/** A worker for whom the two seconds after a HEAD are nearly over as soon as it has its answer. */
+async function hurried(t: Scope, site: Site): Promise<Worker> {
+  let late = 0
+  return openWorker(t, site, {
+    now: () => performance.now() + late,
+    reached(point) {
+      if (point === 'source-seen') late += 1_900
+      if (point === 'release-claimed') late = 0
+    },
+  })
+}
 
 describe('what comes up after the claim', { concurrency: 2 }, () => {
   for (const { what, comeUp } of [
@@ -51,3 +73,97 @@ describe('what comes up after the claim', { concurrency: 2 }, () => {
     assert.equal((await worker.release()).released, 2)
   })
 })
+
+describe('a DELETE that is not answered within two seconds of its HEAD', { concurrency: 2 }, () => {
+  test('is broken off, and an upload that came since is never deleted', async (t) => {
+    const site = await withSite(t)
+    const worker = await hurried(t, site)
+    const medium = await approveMedium(site)
+    await worker.sync()
+    site.fault = onDelete(medium.key, { kind: 'delay', until: forever })
+    assert.deepEqual((await worker.release()).kept, 1)
+    await closed(worker.parts.bucket)
+    const { state, lease_owner, error_code } = await itemOf(site, medium.mediaId)
+    assert.deepEqual([state, lease_owner, error_code], ['releasing', null, 'BUCKET_UNAVAILABLE'])
+    assert.deepEqual(await auditOf(site, medium.mediaId), [['archived', null]])
+
+    site.fault = () => undefined
+    const fresh = uniqueMedia('image', 31_337)
+    await site.admin.put(medium.key, fresh)
+    await expireLeases(site)
+    const next = await openWorker(t, site)
+    assert.equal((await next.release()).source_differs, 1)
+    assert.deepEqual(await sourceOf(site, medium.key), fresh)
+    assert.deepEqual(await auditOf(site, medium.mediaId), [['archived', null]])
+  })
+
+  test('and was carried out after all is recorded as what the next look finds', async (t) => {
+    const site = await withSite(t)
+    const worker = await openWorker(t, site)
+    const medium = await approveMedium(site)
+    await worker.sync()
+    site.fault = onDelete(medium.key, { kind: 'lose-answer' })
+    assert.deepEqual((await worker.release()).kept, 1)
+    assert.equal((await itemOf(site, medium.mediaId)).state, 'releasing')
+    assert.deepEqual(await auditOf(site, medium.mediaId), [['archived', null]])
+
+    site.fault = () => undefined
+    await expireLeases(site)
+    assert.equal((await worker.release()).released, 1)
+    assert.deepEqual(await auditOf(site, medium.mediaId), [
+      ['archived', null],
+      ['source_deleted', 'already_gone'],
+    ])
+  })
+
+  test('holds up no other release', async (t) => {
+    const site = await withSite(t)
+    const worker = await openWorker(t, site)
+    const bad = await approveMedium(site)
+    const good = [await approveMedium(site), await approveMedium(site)]
+    await worker.sync()
+    site.fault = onDelete(bad.key, { kind: 'answer', status: 500, code: 'InternalError' })
+    const tally = await worker.release()
+    assert.deepEqual([tally.kept, tally.released], [1, 2])
+    assert.notEqual(await sourceOf(site, bad.key), null)
+    for (const { key } of good) assert.equal(await sourceOf(site, key), null)
+  })
+
+  test('ends the pass when it is the third in a row', async (t) => {
+    const site = await withSite(t)
+    const worker = await openWorker(t, site)
+    for (let n = 0; n < 5; n++) await approveMedium(site)
+    await worker.sync()
+    let asked = 0
+    site.fault = ({ operation, key }) => {
+      if (operation !== 'DeleteObject' || !key?.startsWith('uploads/')) return undefined
+      asked += 1
+      return { kind: 'answer', status: 500, code: 'InternalError' }
+    }
+    await assert.rejects(worker.release(), coded('BUCKET_UNAVAILABLE'))
+    assert.equal(asked, 3)
+    assert.equal((await site.admin.list()).length, 5)
+  })
+})
+
+test('a bucket too slow to be looked at in two seconds is an outage, and nothing is deleted', async (t) => {
+  const site = await withSite(t)
+  let late = 0
+  const worker = await openWorker(t, site, {
+    now: () => performance.now() + late,
+    reached(point) {
+      if (point === 'source-seen') late += 3_000
+    },
+  })
+  const medium = await approveMedium(site)
+  await worker.sync()
+  await assert.rejects(worker.release(), coded('BUCKET_UNAVAILABLE'))
+  assert.deepEqual(await sourceOf(site, medium.key), medium.bytes)
+})
+
+const forever = new Promise<never>(() => {})
+
+function onDelete(key: string, fault: Fault): Site['fault'] {
+  return (request) =>
+    request.operation === 'DeleteObject' && request.key === key ? fault : undefined
+}
