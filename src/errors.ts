@@ -143,7 +143,7 @@ export const ERRORS = {
     'check the disk (dmesg, smartctl), then run "strongroom accept-volume" to go on',
   ),
   DISK_DENIED: archive(
-    'give the folder to the user that Strongroom runs as (chown -R), or run it as the folder’s owner (PUID and PGID in the container)',
+    'give the folder to the user that Strongroom runs as (chown), or run it as the folder’s owner (PUID and PGID in the container)',
   ),
   FILE_MISSING: itemLater('restore the file from a backup of the archive'),
   NAME_TAKEN: itemLater(

@@ -178,7 +178,7 @@ async function openFolder(setting: FolderSetting, archive: Config['archive']): P
   const denied = await whyNotWritable(dir)
   if (denied !== null)
     throw new AppError('DISK_DENIED', `${setting} ${dir} ${denied.wrong}`, {
-      hint: `as root run: ${denied.remedy}`,
+      hint: denied.remedy,
     })
   return disk
 }

@@ -218,7 +218,7 @@ async function checkErrorFolder({ archive }: Config): Promise<void> {
   const denied = await whyNotWritable(archive.errorDir)
   if (denied !== null)
     throw new AppError('DISK_DENIED', `ERROR_DIR ${archive.errorDir} ${denied.wrong}`, {
-      hint: `as root run: ${denied.remedy}`,
+      hint: denied.remedy,
     })
 }
 

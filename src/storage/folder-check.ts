@@ -1,6 +1,7 @@
 import { constants } from 'node:fs'
-import { access, readFile, realpath, stat } from 'node:fs/promises'
+import { access, readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import { PRIVATE_FOLDER } from '../archive-path.ts'
 import { systemCode } from '../errors.ts'
 
 /**
@@ -19,25 +20,81 @@ export function mountPointOf(path: string, mounts: string): string {
   return holding.reduce((deepest, point) => (point.length > deepest.length ? point : deepest), '/')
 }
 
-/** @returns what is wrong and the command that mends it; null when this process may write there */
+/** @returns what is wrong and what to do about it; null when this process may write there */
 export async function whyNotWritable(
   folder: string,
 ): Promise<{ wrong: string; remedy: string } | null> {
-  for (const part of [folder, join(folder, '.strongroom')]) {
+  for (const part of [folder, join(folder, PRIVATE_FOLDER)]) {
     try {
       await access(part, constants.R_OK | constants.W_OK | constants.X_OK)
     } catch (error) {
       // What is absent, read-only or failing is told by the first real use.
       if (systemCode(error) !== 'EACCES') continue
-      const { uid, gid } = await stat(part)
-      const me = await thisUser()
-      return {
-        wrong: `belongs to ${uid}:${gid}, and ${me} may not write there`,
-        remedy: `chown -R ${me} ${quoted(folder)}`,
-      }
+      return (await closedParent(folder)) ?? (await denied(folder, part))
     }
   }
   return null
+}
+
+async function closedParent(folder: string): Promise<{ wrong: string; remedy: string } | null> {
+  const parent = dirname(folder)
+  if (parent === folder) return null
+  const above = await closedParent(parent)
+  if (above !== null || (await may(parent, constants.X_OK))) return above
+  const me = await thisUser()
+  return {
+    wrong: `lies below ${parent}, which ${me} may not enter`,
+    remedy: `choose a folder elsewhere, or let ${me} enter ${parent}`,
+  }
+}
+
+/** The smallest change that helps, and none where it would take a folder away from others. */
+async function denied(folder: string, part: string): Promise<{ wrong: string; remedy: string }> {
+  const { uid, gid } = await stat(part)
+  const me = await thisUser()
+  const wrong = `belongs to ${uid}:${gid}, and ${me} may not write there`
+  const use = await useOf(folder)
+  if (use === 'others')
+    return {
+      wrong,
+      remedy: `choose a folder of its own, for example ${quoted(join(folder, 'strongroom'))}, made by root and given to ${me}`,
+    }
+  if (me.startsWith(`${uid}:`)) return { wrong, remedy: `run: chmod u+rwx ${quoted(part)}` }
+  const all = use === 'archive' ? '-R ' : ''
+  const remedy = `as root run: chown ${all}${me} ${quoted(folder)}`
+  const unknown = ', if it is meant for Strongroom alone; otherwise choose a folder of its own'
+  return { wrong, remedy: use === 'unknown' ? `${remedy}${unknown}` : remedy }
+}
+
+/** Theirs and everything below: to change their owner ruins the machine. */
+const SYSTEM_TREES = /^\/(?:bin|boot|dev|etc|lib(?:32|64|x32)?|proc|run|sbin|sys|usr)(?:\/|$)/
+/** Shared by others, or somebody's home; what lies deeper may be an archive. */
+const SHARED_FOLDERS = /^\/(?:|home|media|mnt|opt|root|srv|tmp|var)$|^\/(?:home|var)\/[^/]+$/
+/** `<media id>-<item>.<epoch>-<name>`: a copy of what was rejected, or its report. */
+const REJECTED_NAME = /^\d+-\d+\.\d+-/
+
+/** Whose a folder is, by where it lies and what is in it. */
+async function useOf(folder: string): Promise<'archive' | 'free' | 'others' | 'unknown'> {
+  const real = await realpath(folder)
+  if (SYSTEM_TREES.test(real) || SHARED_FOLDERS.test(real)) return 'others'
+  if (await may(join(folder, PRIVATE_FOLDER), constants.F_OK)) return 'archive'
+  try {
+    const names = await readdir(folder)
+    return names.every((name) => REJECTED_NAME.test(name)) ? 'free' : 'others'
+  } catch (error) {
+    if (systemCode(error) !== 'EACCES') throw error
+    return 'unknown'
+  }
+}
+
+async function may(path: string, mode: number): Promise<boolean> {
+  try {
+    await access(path, mode)
+    return true
+  } catch {
+    // Whatever the reason, it may not.
+    return false
+  }
 }
 
 /** The effective user and group of this process. */

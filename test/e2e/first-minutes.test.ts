@@ -165,7 +165,7 @@ describe('in the first ten minutes doctor names the cause, once, with what to do
     const service = await withService(t)
     const medium = await approveMedium(service)
     await chmod(dirname(service.archiveDir), 0o755)
-    const remedy = `as root run: chown -R 99:100 ${service.archiveDir}`
+    const remedy = `as root run: chown 99:100 ${service.archiveDir}`
     assertTold(await asNobody(service, ['doctor']), {
       code: 74,
       fails: /archive: ARCHIVE_DIR .* belongs to 0:0, and 99:100 may not write there/,

@@ -141,7 +141,7 @@ describe('what is wrong is said at once', { concurrency: 2 }, () => {
       const { code, said } = await refusal({ media })
       assert.equal(code, 74)
       const advice = await follow(media, said, /as root run: (.*)/)
-      assert.equal(advice, `chown -R 99:100 /media/${folder}`)
+      assert.equal(advice, `chown 99:100 /media/${folder}`)
       await startsWell(t, media)
     })
 
