@@ -36,8 +36,8 @@ export interface Items {
   heartbeat(held: readonly Held[]): Promise<{ alive: Set<number>; databaseTimeMs: number }>
   /** `taken`: another item owns the archive path. */
   commitIntent(item: Held, intent: Intent): Promise<'committed' | 'taken' | 'stale'>
-  /** `withdrawing`: the media row is no longer the approved row that was claimed. */
-  record(item: Held): Promise<'archived' | 'withdrawing' | 'stale'>
+  /** `withdrawing`: the media row is no longer the approved row that was claimed; `sick`: the disk failed. */
+  record(item: Held): Promise<'archived' | 'withdrawing' | 'sick' | 'stale'>
   reject(item: Held, verdict: Rejection): Promise<'rejected' | 'stale'>
   /** The item leaves the worker's hands; false when it was no longer the worker's. */
   putBack(item: Held, to: PutBack): Promise<boolean>

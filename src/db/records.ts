@@ -8,20 +8,23 @@ import type { Held, Rejection, WorkerContext } from './item-rows.ts'
  * before. Locks are taken in the order items → media.
  *
  * @returns `archived` also when an earlier, unanswered call did it; `withdrawing` when the media row is no longer the
- *   approved row that was claimed, or was approved anew since: what was approved then is another version; `stale` when the lease is another's
+ *   approved row that was claimed, or was approved anew since: what was approved then is another version; `sick` when the
+ *   archive disk failed, on whatever node: what a sync says of it may be false; `stale` when the lease is another's
  */
 export async function recordArchived(
   { database, backend, releaseGraceMs, leaseMs }: WorkerContext,
   held: Held,
-): Promise<'archived' | 'withdrawing' | 'stale'> {
+): Promise<'archived' | 'withdrawing' | 'sick' | 'stale'> {
   const { mediaTable, mediaColumns, status, action } = backend.mapping
   const state = await stateAfter(
     database,
     'publishing',
     (sql) => sql`
-      with item as (
+      with sick as (select from strongroom.archives where sick_at is not null),
+      item as (
         select * from strongroom.items
-        where id = ${held.id} and epoch = ${held.epoch} and state = 'publishing' for no key update),
+        where id = ${held.id} and epoch = ${held.epoch} and state = 'publishing'
+          and not exists (select from sick) for no key update),
       media as (
         update ${sql(mediaTable)} m set ${mediaAssignments(sql, backend, {
           status: sql`${status.archived}`,
@@ -56,9 +59,10 @@ export async function recordArchived(
       })})
       select coalesce(
         (select state from moved),
-        (select state from strongroom.items where id = ${held.id} and epoch = ${held.epoch})) as state`,
+        (select case when state = 'publishing' and exists (select from sick) then 'sick' else state end
+          from strongroom.items where id = ${held.id} and epoch = ${held.epoch})) as state`,
   )
-  return state === 'archived' || state === 'withdrawing' ? state : 'stale'
+  return state === 'archived' || state === 'withdrawing' || state === 'sick' ? state : 'stale'
 }
 
 /** Records that the object is not valid media; the media row changes only if a rejected status is configured. */

@@ -16,7 +16,7 @@ export type RecordParts = Pick<
  * unmount between publishing and recording would have left it in a folder under the mount point.
  *
  * @returns `withdrawn` when the media row is no longer the approved row that was claimed; the copy is set aside then
- * @throws LEASE_LOST, VOLUME_MISSING, VOLUME_FOREIGN, FILE_MISSING, DB_*
+ * @throws LEASE_LOST, VOLUME_MISSING, VOLUME_FOREIGN, FILE_MISSING, DISK_SICK (latched by whatever node), DB_*
  */
 export async function record(
   parts: RecordParts,
@@ -27,6 +27,7 @@ export async function record(
   parts.leases.assertAlive(item)
   const outcome = await parts.items.record(item)
   if (outcome === 'stale') throw new AppError('LEASE_LOST', `another worker took item ${item.id}`)
+  if (outcome === 'sick') throw latchedSick(item)
   if (outcome === 'archived') {
     await parts.reached('recorded', item)
     return 'archived'
@@ -34,6 +35,15 @@ export async function record(
   await parts.reached('withdrawing', item)
   await withdraw(parts, item, intent.archivePath)
   return 'withdrawn'
+}
+
+/** With a cause, as every failure that is latched already: it is no new one. */
+function latchedSick(item: Item): AppError {
+  const cause = new AppError('DISK_SICK', 'the database says that the archive disk failed')
+  return new AppError('DISK_SICK', `item ${item.id} is not recorded: the archive disk failed`, {
+    cause,
+    hint: 'check the disk, mount it anew, then run "strongroom accept-volume"',
+  })
 }
 
 /** Moves the copy of an item in state `withdrawing` aside, durably, before anyone may claim the row again. */

@@ -104,6 +104,20 @@ for (const { what, start, send } of [
   })
 }
 
+test('nothing is recorded once the disk is known to be sick, until that is cleared', async (t) => {
+  const { store, item } = await withPublishing(t)
+  const items = store.worker('a')
+  await store.archives.latchSick('fsync failed on another node')
+  const before = await store.seen()
+  assert.equal(await items.record(item), 'sick')
+  assert.deepEqual(await store.seen(), before)
+  assert.equal(await items.record({ ...item, epoch: item.epoch + 1 }), 'stale')
+  await store.archives.clearSick()
+  assert.equal(await items.record(item), 'archived')
+  await store.archives.latchSick('again')
+  assert.equal(await items.record(item), 'archived', 'as it was, however often it is asked')
+})
+
 test('of two items that commit the same path at once, one gets it', async (t) => {
   const { store, held } = await withClaimed(t, 3)
   const [early, ...late] = held as [Item, Item, Item]

@@ -6,11 +6,12 @@ import type { ItemRecord } from './sim-tables.ts'
 export function recordArchived(
   { tables, now, releaseGraceMs, leaseMs }: SimWorker,
   held: Held,
-): 'archived' | 'withdrawing' | 'stale' {
+): 'archived' | 'withdrawing' | 'sick' | 'stale' {
   const item = find(tables.items, held)
   if (item === null) return 'stale'
   if (item.state === 'archived' || item.state === 'withdrawing') return item.state
   if (item.state !== 'publishing') return 'stale'
+  if (tables.archive !== null && tables.archive.sick !== null) return 'sick'
   const media = tables.media.find(
     (row) =>
       row.id === item.mediaId &&
