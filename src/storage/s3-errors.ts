@@ -41,7 +41,6 @@ const BY_S3_CODE: Record<string, Meaning> = {
   ObjectLockedByBucketPolicy: LOCKED,
   ObjectLocked: LOCKED,
   PreconditionFailed: { code: 'OBJECT_CHANGED' },
-  ConditionalRequestConflict: { code: 'OBJECT_CHANGED' },
   RequestTimeTooSkewed: UNAVAILABLE,
   SlowDown: THROTTLED,
   TooManyRequests: THROTTLED,
@@ -103,11 +102,13 @@ export function judge(error: unknown, asked: Asked): Verdict {
   const status = statusOf(error)
   if (status === null) return { error: networkError(error, asked), unsure: false }
   const word = error instanceof S3ServiceException ? error.name : ''
-  const meaning = meaningOf(word, status, messageOf(error))
+  // A HEAD has no word for it, and the SDK corrects its clock at once: asked again, the bucket finds nothing wrong.
+  const skewed = status === 403 && (word === 'RequestTimeTooSkewed' || clockDiffers(error))
+  const meaning = skewed ? UNAVAILABLE : meaningOf(word, status, messageOf(error))
   const code = asked.key === null ? (OF_BUCKET[meaning.code] ?? meaning.code) : meaning.code
   const spoken = /^[A-Za-z]+$/.test(word) && !/^(Unknown|UnknownError)$/.test(word)
   const answer = spoken ? `${status} ${word}` : `${status}`
-  const hint = word === 'RequestTimeTooSkewed' ? CLOCK_HINT : (HINTS[code] ?? null)
+  const hint = skewed ? CLOCK_HINT : (HINTS[code] ?? null)
   return {
     error: new AppError(code, `${subject(asked)} answered ${answer}`, { hint }),
     unsure: meaning.unsure === true && asked.key !== null,
@@ -138,6 +139,14 @@ export function isRefusedFeature(error: unknown): boolean {
   return [400, 405, 416, 501].includes(statusOf(error) ?? 0)
 }
 
+/** A refusal of this very request (400, 405, 409, 501 …) that says nothing of the object, its rights or the bucket. */
+export function isRefusedRequest(error: unknown): boolean {
+  const status = statusOf(error)
+  if (status === null) return false
+  const word = error instanceof S3ServiceException ? error.name : ''
+  return status === 501 || meaningOf(word, status, messageOf(error)) === REFUSED
+}
+
 /** Something answered, but not as an S3 server does. */
 export function notS3(asked: Asked, what: string): AppError {
   return new AppError('BUCKET_UNAVAILABLE', `${subject(asked)} answered ${what}`, {
@@ -165,6 +174,12 @@ function statusOf(error: unknown): number | null {
     $response?: { statusCode?: number }
   }
   return $metadata?.httpStatusCode ?? $response?.statusCode ?? null
+}
+
+function clockDiffers(error: unknown): boolean {
+  const { $response } = error as { $response?: { headers?: Record<string, string> } }
+  const theirs = Date.parse($response?.headers?.date ?? '')
+  return Math.abs(theirs - Date.now()) > 15 * 60_000
 }
 
 function messageOf(error: unknown): string {
