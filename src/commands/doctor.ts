@@ -3,6 +3,7 @@ import { type ArchiveRow, type Archives, openArchives } from '../db/archives.ts'
 import { type Backend, inspectBackend } from '../db/backend.ts'
 import {
   checkIndexes,
+  checkNamesakes,
   checkServer,
   checkTables,
   type Finding,
@@ -132,6 +133,7 @@ async function checkDatabase(examined: Examined, database: Database): Promise<vo
   const backend = await inspectBackend(database, config.backend)
   const tables = checkTables(backend)
   for (const finding of tables) tell(report, finding, { next: tableStep(backend, finding) })
+  for (const finding of await checkNamesakes(database, backend)) tell(report, finding)
   if (!tables.every((finding) => finding.ok)) return
   for (const finding of await checkIndexes(database, backend)) tell(report, finding)
   if (pending.length > 0) return

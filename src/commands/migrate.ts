@@ -7,6 +7,8 @@ import { migrateWithLog, openDatabaseOnly, type Program } from '../open.ts'
 export async function migrateCommand(host: Host, config: Config, program: Program): Promise<void> {
   const database = openDatabaseOnly(config, program)
   const applied = await migrateWithLog(database, program.log)
-  await createBackendTables(database, config.backend)
+  const made = await createBackendTables(database, config.backend)
   host.out(applied.length === 0 ? 'the schema is up to date\n' : `applied ${applied.join(', ')}\n`)
+  // Said aloud: whoever has a backend meant its own tables.
+  if (made.length > 0) host.out(`made ${made.join(', ')}: no such table was found\n`)
 }

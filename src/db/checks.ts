@@ -4,10 +4,14 @@ import { isAppError } from '../errors.ts'
 import {
   auditColumnTypes,
   type Backend,
+  findElsewhere,
+  findShadow,
   mediaColumnTypes,
+  moveToPublic,
   quoted,
   requiredAuditColumns,
   requiredMediaColumns,
+  type Shadow,
 } from './backend.ts'
 import type { Database } from './connect.ts'
 import { recordArchived } from './records.ts'
@@ -84,6 +88,37 @@ function isThere(columns: ReadonlySet<string>): boolean {
   return columns.size > 0
 }
 
+/** Tables of the same names that are not the ones used. */
+export async function checkNamesakes(database: Database, backend: Backend): Promise<Finding[]> {
+  const { mapping } = backend
+  const findings: Finding[] = []
+  for (const { setting, table, there } of [
+    { setting: 'MEDIA_TABLE', table: mapping.mediaTable, there: isThere(backend.mediaColumns) },
+    { setting: 'AUDIT_TABLE', table: mapping.auditTable, there: isThere(backend.auditColumns) },
+  ]) {
+    const shadow = await findShadow(database, table)
+    if (shadow !== null) findings.push(tellShadow(shadow, there))
+    if (there) continue
+    for (const other of await findElsewhere(database, table))
+      findings.push({
+        ok: true,
+        what: `there is ${other}, to which the search path does not lead`,
+        sql: [`-- if it is the backend's, set ${setting}=${other}`],
+      })
+  }
+  return findings
+}
+
+function tellShadow({ name, used }: Shadow, hasOther: boolean): Finding {
+  const why = `${name} is not used: an earlier "strongroom migrate" made it in the wrong schema`
+  if (!used) return { ok: true, what: `${why}; it is empty`, sql: [`drop table ${quoted(name)};`] }
+  return {
+    ok: true,
+    what: `${why}; it holds rows`,
+    sql: hasOther ? ['-- look at them, then drop it'] : [moveToPublic(name)],
+  }
+}
+
 function makeTables(setting: string): string {
   return `-- name the backend's own with ${setting}, or run "strongroom migrate", which makes it`
 }
@@ -150,7 +185,7 @@ export async function rehearseRecord(
         releaseDailyMax: null,
       }
       const outcome = await recordArchived(context, held ?? { id: 0, epoch: 0 })
-      return held === null ? 'as far as an empty media table allows' : outcome
+      return held === null ? 'as far as a media table that never saw an approval allows' : outcome
     })
     const ok = tried !== 'stale' && tried !== 'withdrawing'
     return {
@@ -167,14 +202,19 @@ export async function rehearseRecord(
   }
 }
 
-/** Makes an item in state `publishing` for some media row, which is set to approved; both vanish with the rollback. */
+/**
+ * Makes an item in state `publishing` for some media row that was approved once, and is set to approved again; both vanish
+ * with the rollback. Its approval time, which the record compares and which may not be ours to write, stays as it is.
+ */
 async function plantItem(database: Pick<Database, 'run'>, backend: Backend) {
   const { mediaTable, mediaColumns, status } = backend.mapping
   const [row] = await database.run(
     (sql) => sql<{ id: string; epoch: number }[]>`
       with picked as (
-        select ${sql(mediaColumns.id)} as id, ${sql(mediaColumns.object_key)} as object_key from ${sql(mediaTable)}
-        where ${sql(mediaColumns.object_key)} is not null and not exists (
+        select ${sql(mediaColumns.id)} as id, ${sql(mediaColumns.object_key)} as object_key,
+          ${sql(mediaColumns.approved_at)} as approved_at from ${sql(mediaTable)}
+        where ${sql(mediaColumns.object_key)} is not null and ${sql(mediaColumns.approved_at)} is not null
+          and not exists (
           select from strongroom.items i where i.media_id = ${sql(mediaTable)}.${sql(mediaColumns.id)}
             and i.state in ('claimed', 'publishing', 'waiting', 'missing', 'withdrawing')) ${
               backend.mediaColumns.has('deleted_at')
@@ -186,7 +226,7 @@ async function plantItem(database: Pick<Database, 'run'>, backend: Backend) {
         update ${sql(mediaTable)} m set ${sql(mediaColumns.status)} = ${status.approved}
         from picked where m.${sql(mediaColumns.id)} = picked.id returning picked.*)
       insert into strongroom.items (media_id, generation, state, object_key, approved_at, archive_path)
-      select id, 2000000000, 'publishing', object_key, now(), 'doctor/rehearsal'
+      select id, 2000000000, 'publishing', object_key, approved_at, 'doctor/rehearsal'
       from approved returning id, epoch`,
   )
   return row === undefined ? null : { id: Number(row.id), epoch: row.epoch }

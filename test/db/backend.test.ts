@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import {
   auditColumnTypes,
   createBackendTables,
+  findShadow,
   mediaColumnTypes,
   openBackend,
 } from '../../src/db/backend.ts'
@@ -10,6 +11,7 @@ import { openDatabase } from '../../src/db/connect.ts'
 import { openItems } from '../../src/db/items.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { planApproved } from '../../src/db/plan.ts'
+import { isAppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
 import { intentFor } from '../contract/items-stores.ts'
 import { parse } from '../support/config.ts'
@@ -22,7 +24,7 @@ async function withProduct(t: Scope) {
   const { config, sql } = await withDatabase(t)
   const database = openDatabase(config)
   t.after(() => database.close())
-  return { sql, database }
+  return { sql, database, config }
 }
 
 test('the tables for stand-alone use have every column of the contract, and stay as they are', async (t) => {
@@ -36,6 +38,95 @@ test('the tables for stand-alone use have every column of the contract, and stay
   await createBackendTables(database, mapping)
   assert.equal((await openBackend(database, mapping)).mediaColumns.has('title'), false)
   assert.deepEqual([...(await sql`select id, status from media`)], [{ id: 1, status: 'pending' }])
+})
+
+test('a role named like our schema finds its tables, and migrating hides none of them', async (t) => {
+  const { sql, database } = await withProduct(t)
+  await sql`create table media (id bigint, status text, object_key text, approved_at timestamptz)`
+  await migrate(database)
+  const [{ path } = { path: '' }] = await sql<{ path: string }[]>`
+    select current_schemas(false)::text as path`
+  assert.equal(path, '{strongroom,public}', 'the search path leads to our schema first')
+  assert.deepEqual(await createBackendTables(database, mapping), ['public.audit_logs'])
+  const { mediaTable, auditTable } = (await openBackend(database, mapping)).mapping
+  assert.deepEqual([mediaTable, auditTable], ['public.media', 'public.audit_logs'])
+  const made = await sql`
+    select from pg_tables where schemaname = 'strongroom' and tablename in ('media', 'audit_logs')`
+  assert.equal(made.length, 0)
+})
+
+test('a table in our schema, where an earlier version made it, hides nothing', async (t) => {
+  const { sql, database } = await withProduct(t)
+  await createBackendTables(database, mapping)
+  await migrate(database)
+  await sql`create table strongroom.media (id bigint)`
+  const backend = await openBackend(database, mapping)
+  assert.equal(backend.mapping.mediaTable, 'public.media')
+  assert.deepEqual([...backend.mediaColumns], Object.keys(mediaColumnTypes))
+  assert.deepEqual(await findShadow(database, 'public.media'), {
+    name: 'strongroom.media',
+    used: false,
+  })
+  assert.equal(await findShadow(database, 'audit_logs'), null)
+  assert.equal(await findShadow(database, 'app.items'), null, 'one of our own')
+})
+
+test('a stand-alone table that an earlier version made in our schema is not replaced by an empty one', async (t) => {
+  const { sql, database } = await withProduct(t)
+  await migrate(database)
+  await sql`create table strongroom.media (id bigint)`
+  await sql`insert into strongroom.media values (1)`
+  const refused = await createBackendTables(database, mapping).catch((error: unknown) => error)
+  assert.ok(isAppError(refused, 'DB_SCHEMA'))
+  assert.match(refused.message, /^strongroom\.media holds rows/)
+  const [statement = ''] = /alter table .*;$/.exec(refused.hint) ?? []
+  await sql.unsafe(statement)
+  assert.deepEqual(await createBackendTables(database, mapping), ['public.audit_logs'])
+})
+
+test('the search path that the role has is followed, and its first table counts', async (t) => {
+  const { sql, database, config } = await withProduct(t)
+  await sql`create schema app`
+  await sql`create table app.media (id bigint, status text, object_key text, approved_at timestamptz)`
+  await sql`create table public.media (id bigint)`
+  await sql`create table app.audit_logs (media_id bigint, action text)`
+  await assert.rejects(openBackend(database, mapping), hasCode('DB_SCHEMA'))
+  await sql.unsafe(`alter database ${config.database} set search_path = app, public`)
+  const later = openDatabase(config)
+  t.after(() => later.close())
+  const { mediaTable, auditTable } = (await openBackend(later, mapping)).mapping
+  assert.deepEqual([mediaTable, auditTable], ['app.media', 'app.audit_logs'])
+})
+
+test('no empty table is made where one of its name lies off the search path, unless it is asked for', async (t) => {
+  const { sql, database } = await withProduct(t)
+  await sql`create schema app`
+  await sql`create table app.media (id bigint)`
+  await assert.rejects(
+    createBackendTables(database, mapping),
+    hasCode('DB_SCHEMA', /^media is not in the search path, but there is app\.media$/),
+  )
+  const asked = { ...mapping, mediaTable: 'public.media' }
+  assert.deepEqual(await createBackendTables(database, asked), [
+    'public.media',
+    'public.audit_logs',
+  ])
+  await assert.rejects(
+    createBackendTables(database, { ...mapping, mediaTable: 'strongroom.uploads' }),
+    hasCode('DB_SCHEMA', /names the schema that Strongroom keeps/),
+  )
+})
+
+test('a role that may make no table needs no right to, where the tables are there', async (t) => {
+  const { sql, database, config } = await withProduct(t)
+  await createBackendTables(database, mapping)
+  const role = `guest_${config.database}`
+  await sql.unsafe(`create role ${role} login password 'guest'`)
+  await sql`revoke all on schema public from public`
+  const guest = openDatabase({ ...config, user: role, password: 'guest' })
+  assert.deepEqual(await createBackendTables(guest, mapping), [])
+  await guest.close()
+  await sql.unsafe(`drop role ${role}`)
 })
 
 test('required columns that are missing are named by the names they should have', async (t) => {

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inspectBackend } from '../../src/db/backend.ts'
-import { checkIndexes, checkServer, checkTables, rehearseRecord } from '../../src/db/checks.ts'
+import {
+  checkIndexes,
+  checkNamesakes,
+  checkServer,
+  checkTables,
+  rehearseRecord,
+} from '../../src/db/checks.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { parse } from '../support/config.ts'
@@ -38,9 +44,9 @@ test('whatever required column is missing is named, and the SQL that is printed 
   assert.deepEqual(
     findings.map(({ ok, what }) => [ok, what]),
     [
-      [false, 'table media is missing or lacks object_key, approved_at'],
-      [false, 'table audit_logs is missing or lacks action'],
-      [true, 'media has no archive_path, archived_at, checksum_sha256: not written (fine)'],
+      [false, 'table public.media is missing or lacks object_key, approved_at'],
+      [false, 'table public.audit_logs is missing or lacks action'],
+      [true, 'public.media has no archive_path, archived_at, checksum_sha256: not written (fine)'],
     ],
   )
   for (const statement of findings.flatMap((finding) => finding.sql)) await sql.unsafe(statement)
@@ -48,8 +54,8 @@ test('whatever required column is missing is named, and the SQL that is printed 
   assert.deepEqual(
     mended.map(({ ok, what, sql }) => [ok, what, sql]),
     [
-      [true, 'table media has every column that is needed', []],
-      [true, 'table audit_logs has every column that is needed', []],
+      [true, 'table public.media has every column that is needed', []],
+      [true, 'table public.audit_logs has every column that is needed', []],
     ],
   )
 })
@@ -65,22 +71,62 @@ test('where there are no tables, the advice is to name them or have them made', 
   )
 })
 
+test('a table that an earlier version made in our schema is named, with what to do about it', async (t) => {
+  const { sql, database, inspect } = await withChecked(t)
+  await migrate(database)
+  await sql`create table strongroom.media (id bigint)`
+  const namesakes = async () => checkNamesakes(database, await inspect())
+  const why = 'an earlier "strongroom migrate" made it in the wrong schema'
+  const [empty] = await namesakes()
+  assert.deepEqual(empty, {
+    ok: true,
+    what: `strongroom.media is not used: ${why}; it is empty`,
+    sql: ['drop table "strongroom"."media";'],
+  })
+  await sql`insert into strongroom.media values (1)`
+  const [filled] = await namesakes()
+  assert.match(filled?.what ?? '', /it holds rows$/)
+  await sql`drop table public.media`
+  const [only] = await namesakes()
+  assert.deepEqual(only?.sql, ['alter table "strongroom"."media" set schema public;'])
+  await sql`delete from strongroom.media`
+  for (const statement of empty?.sql ?? []) await sql.unsafe(statement)
+  assert.deepEqual(await namesakes(), [])
+})
+
+test('a table that is elsewhere is told by the setting that would name it', async (t) => {
+  const { database, inspect } = await withChecked(
+    t,
+    'create schema app; create table app.audit_logs (media_id bigint)',
+  )
+  assert.deepEqual(await checkNamesakes(database, await inspect()), [
+    {
+      ok: true,
+      what: 'there is app.audit_logs, to which the search path does not lead',
+      sql: ["-- if it is the backend's, set AUDIT_TABLE=app.audit_logs"],
+    },
+  ])
+})
+
 test('an index that is missing is advised, and the SQL that is printed makes it', async (t) => {
   const { sql, database, inspect } = await withChecked(t)
   const backend = await inspect()
   const found = async () =>
     (await checkIndexes(database, backend)).map(({ what, sql }) => [what, sql.length])
   const both = [
-    ['index on media (status, approved_at)', 0],
-    ['index on media (object_key)', 0],
+    ['index on public.media (status, approved_at)', 0],
+    ['index on public.media (object_key)', 0],
   ]
   assert.deepEqual(await found(), both)
   await sql`drop index media_status_approved_at, media_object_key`
   await sql`create index elsewhere on media (approved_at, status)`
   await sql`create index of_something_else on media (lower(object_key))`
   assert.deepEqual(await found(), [
-    ['no index on media (status, approved_at): fine while the table is small, slow later', 1],
-    ['no index on media (object_key): fine while the table is small, slow later', 1],
+    [
+      'no index on public.media (status, approved_at): fine while the table is small, slow later',
+      1,
+    ],
+    ['no index on public.media (object_key): fine while the table is small, slow later', 1],
   ])
   for (const { sql: statements } of await checkIndexes(database, backend))
     for (const statement of statements) await sql.unsafe(statement)
@@ -92,8 +138,11 @@ test('the rehearsal goes as far as the tables allow, and leaves nothing', async 
   await migrate(database)
   const backend = await inspect()
   const rehearse = async () => (await rehearseRecord(database, backend, 'strongroom')).finding
-  assert.match((await rehearse()).what, /rolled back: as far as an empty media table allows$/)
+  const asFarAsItGoes = /rolled back: as far as a media table that never saw an approval allows$/
+  assert.match((await rehearse()).what, asFarAsItGoes)
   await sql`insert into media (object_key, status) values ('key', 'pending')`
+  assert.match((await rehearse()).what, asFarAsItGoes)
+  await sql`update media set approved_at = now()`
   assert.match((await rehearse()).what, /rolled back: archived$/)
   await sql.unsafe(`
     create function revert() returns trigger language plpgsql as $$ begin
@@ -111,7 +160,7 @@ test('the rehearsal goes as far as the tables allow, and leaves nothing', async 
 test('what rights a role lacks is printed, and that is all it takes', async (t) => {
   const { config, sql, database } = await withChecked(t)
   await migrate(database)
-  await sql`insert into media (object_key, status) values ('key', 'pending')`
+  await sql`insert into media (object_key, approved_at) values ('key', now())`
   const role = `Guest ${config.database}`
   await sql`create role ${sql(role)} login password 'guest'`
   const guest = openDatabase({ ...config, user: role, password: 'guest' })

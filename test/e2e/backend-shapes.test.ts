@@ -241,3 +241,30 @@ describe('a backend with other names and types', { concurrency: 2 }, () => {
     assert.deepEqual(await eventsOf(service, odd), ['media.archived', 'media.source_deleted'])
   })
 })
+
+test('migrating as a role named strongroom leaves the tables of the backend in sight', async (t) => {
+  const service = await withService(t, { env: { RELEASE_GRACE: '0' } })
+  assert.equal(service.env.DB_USER, 'strongroom')
+  for (let times = 1; times <= 2; times++) {
+    const migrated = await service.run(['migrate'])
+    assert.equal(migrated.code, 0, story(migrated))
+    assert.doesNotMatch(migrated.stdout, /made/)
+  }
+  await service.approve(2)
+  // What an earlier version left.
+  await service.sql`create table strongroom.media (like public.media including all)`
+  const ended = await service.run(once)
+  assert.equal(ended.code, 0, story(ended))
+  assert.deepEqual(await statesOf(service), { released: 2 })
+  const doctor = await service.run(['doctor'])
+  assert.equal(doctor.code, 0, story(doctor))
+  assert.match(
+    doctor.stdout,
+    /^note strongroom\.media is not used: .*; it is empty\n {4}drop table/m,
+  )
+
+  await service.sql`drop table strongroom.media, public.media, public.audit_logs`
+  const alone = await service.run(['migrate'])
+  assert.equal(alone.code, 0, story(alone))
+  assert.match(alone.stdout, /^made public\.media, public\.audit_logs: no such table was found$/m)
+})

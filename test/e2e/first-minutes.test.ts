@@ -117,8 +117,8 @@ const ofSettings: (Expected & { name: string; env: Env })[] = [
     name: 'a missing column',
     env: { MEDIA_COLUMN_APPROVED_AT: 'accepted_on' },
     code: 78,
-    fails: /table media is missing or lacks accepted_on/,
-    next: /MEDIA_COLUMN_….*alter table "media" add column "accepted_on" timestamptz;$/,
+    fails: /table public\.media is missing or lacks accepted_on/,
+    next: /MEDIA_COLUMN_….*alter table "public"."media" add column "accepted_on" timestamptz;$/,
   },
   {
     name: 'a table of another name',
