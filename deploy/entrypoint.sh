@@ -4,8 +4,6 @@ set -eu
 
 self=$(readlink -f -- "$0")
 program=${self%/deploy/*}/bin/strongroom
-# The S3 library looks for a home, which a user without a name lacks and which root keeps closed to others.
-export HOME=/nonexistent
 
 refuse() {
   echo "strongroom: $2" >&2

@@ -56,7 +56,7 @@ describe('the compose file', () => {
     { fault: 'an unknown key', change: ['stop_grace_period', 'stop_grace'] },
     { fault: 'a wrong type', change: ['cap_drop: [ALL]', 'cap_drop: ALL'] },
     { fault: 'a wrong value', change: ['condition: service_healthy', 'condition: well'] },
-    { fault: 'a port given twice', change: ["'8081:8081'", "'8080:8081'"] },
+    { fault: 'a port given twice', change: ['"8081:8081"', '"8080:8081"'] },
   ] as const)
     test(`is checked so that ${fault} is found`, async (t) => {
       const path = join(await withFolder(t), 'compose.yaml')
@@ -144,6 +144,7 @@ describe('the compose file', () => {
 function faultsOf(path: string): string[] {
   const rules = {
     'no-unbound-port-interfaces': 0,
+    'require-quotes-in-ports': [1, { quoteType: 'double' }],
     'service-keys-order': 0,
     'services-alphabetical-order': 0,
     'top-level-properties-order': 0,
