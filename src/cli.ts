@@ -10,6 +10,7 @@ import { type Role, roles, start } from './commands/start.ts'
 import { syncDryRun, syncOnce } from './commands/sync.ts'
 import { tokenCommand } from './commands/token.ts'
 import { volumeCommand } from './commands/volume.ts'
+import { withEnvFile } from './config/env-file.ts'
 import type { Need } from './config/setting.ts'
 import { readDuration } from './config/values.ts'
 import { type Config, parseConfig, secretsOf } from './config.ts'
@@ -21,13 +22,15 @@ import { openLinks } from './open.ts'
 import { openScreen } from './screen.ts'
 
 const exitCodes = `
-Exit codes: 0 done; 1 failed, unhealthy or stopped by a signal; 64 wrong usage; 69 database, bucket or
-ffprobe not reachable, a port taken or a clock off; 70 internal error; 74 archive missing, foreign, full or
-failing; 75 done, but some items need another run or a person; 77 access refused; 78 wrong configuration.`
+Exit codes: 0 done, for start also stopped by a signal with the work in hand finished; 1 failed, unhealthy, or a
+sync that a signal cut short; 64 wrong usage; 69 database, bucket or ffprobe not reachable, a port taken or a
+clock off; 70 internal error; 74 archive missing, foreign, full or failing; 75 done, but some items need
+another run or a person; 77 access refused; 78 wrong configuration.`
 
 /** Runs one command line. @returns the exit code */
-export async function runCli(host: Host, args: readonly string[]): Promise<number> {
+export async function runCli(process: Host, args: readonly string[]): Promise<number> {
   let code = 0
+  const host = { ...process }
   const program = describe(host, (result) => {
     code = result
   })
@@ -55,6 +58,14 @@ function describe(host: Host, done: (code: number) => void): Command {
       'Moves approved media out of object storage into an archive you own, and serves them.',
     )
     .version(host.version)
+    .option(
+      '--env-file <file>',
+      'read settings from NAME=value lines, each value as it is, like "docker run --env-file"',
+    )
+    .hook('preAction', (root) => {
+      const { envFile } = root.opts<{ envFile?: string }>()
+      if (envFile !== undefined) host.env = withEnvFile(host.env, envFile, host.readFile)
+    })
     .exitOverride()
     .configureOutput({ writeOut: (text) => host.out(text), writeErr: (text) => host.err(text) })
     .addHelpText('after', exitCodes)

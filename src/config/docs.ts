@@ -18,7 +18,8 @@ Everything is set by environment variables. Each can also be given as \`NAME_FIL
 trimmed contents are the value; that form wins, and a file that is missing or empty is an error. An empty
 variable is not set. All settings are read before anything is opened; whatever is wrong is reported in one
 message (exit code 78), never with the value of a secret. \`strongroom config\` shows what is in effect and
-where it came from.
+where it came from. \`strongroom --env-file FILE COMMAND\` reads them from a file (see .env.example); what is set in the
+environment wins.
 
 A variable that looks like one of these but is none (\`DB_HSOT\`) is warned about, beside the one that was probably meant.
 
@@ -35,7 +36,9 @@ export function envExample(): string {
     return `# ---- ${heading} ----\n\n${entries.join('\n\n')}`
   })
   return `# Settings of Strongroom. Copy this file to .env and fill in what is required; the rest shows its default.
-# Secrets are better given as files: NAME_FILE=/run/secrets/name. Values are taken as they are, without quotes.
+# It is read by "strongroom --env-file .env COMMAND" and by "docker run --env-file .env": a value is all that stands
+# behind the "=", as it is; quotes would be part of it, and $, # and blanks need none. It is no shell script.
+# Secrets are better given as files: NAME_FILE=/run/secrets/name.
 # Generated from src/config/settings.ts by \`node src/config/docs.ts\`; do not edit.
 
 ${groups.join('\n\n')}
