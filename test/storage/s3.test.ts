@@ -121,6 +121,16 @@ for (const kind of ['reset', 'truncate'] as const) {
   })
 }
 
+for (const from of [3, 5]) {
+  test(`a sound range from byte ${from} is not passed off as the one from byte 4`, async (t) => {
+    const body = 'strongroom'.slice(from)
+    const head = `HTTP/1.1 206 OK\r\nETag: "x"\r\nContent-Length: ${body.length}\r\nContent-Range: bytes ${from}-9/10`
+    const endpoint = await withTalker(t, `${head}\r\n\r\n${body}`)
+    const rest = openedS3(t, { ...access, endpoint }).get('a', { ifMatch: 'x', from: 4 })
+    await assert.rejects(rest, coded('BUCKET_UNAVAILABLE'))
+  })
+}
+
 test('a part where the whole object was asked for is not begun', async (t) => {
   const text =
     'HTTP/1.1 206 OK\r\nETag: "x"\r\nContent-Length: 1\r\nContent-Range: bytes 0-0/1\r\n\r\na'
@@ -182,6 +192,33 @@ for (const [status, word, name, means] of forOneKey) {
     const { bucket } = await faulty(t, ({ key }) => (key === null ? undefined : fault))
     const call = everyVerb.find(([verb]) => verb === name)?.[1]
     await assert.rejects(call?.(bucket) ?? Promise.resolve(), coded(means))
+  })
+}
+
+const toCondition: [status: number, code: string, outcome: string][] = [
+  [412, 'PreconditionFailed', 'changed'],
+  [400, 'InvalidArgument', 'refused'],
+  [405, 'MethodNotAllowed', 'refused'],
+  [409, 'ConditionalRequestConflict', 'refused'],
+  [409, 'OperationAborted', 'refused'],
+  [501, 'NotImplemented', 'refused'],
+  [400, 'AuthorizationHeaderMalformed', 'BUCKET_DENIED'],
+  [401, 'Unauthorized', 'BUCKET_DENIED'],
+  [403, 'AccessDenied', 'OBJECT_DENIED'],
+  [404, 'NoSuchKey', 'gone'],
+  [408, 'RequestTimeout', 'BUCKET_UNAVAILABLE'],
+  [409, 'ObjectLockedByBucketPolicy', 'OBJECT_LOCKED'],
+  [429, 'TooManyRequests', 'BUCKET_THROTTLED'],
+  [500, 'InternalError', 'BUCKET_UNAVAILABLE'],
+]
+
+for (const [status, word, outcome] of toCondition) {
+  test(`${status} ${word} to a DELETE with a condition means ${outcome}`, async (t) => {
+    const fault = { kind: 'answer', status, code: word } as const
+    const { bucket, etag } = await faulty(t, on('DeleteObject', fault))
+    const asked = bucket.delete('a', { ifMatch: etag })
+    assert.equal(await asked.catch((error) => isAppError(error) && error.code), outcome)
+    if (outcome === 'refused') await assert.rejects(bucket.delete('a'), isAppError)
   })
 }
 
