@@ -133,6 +133,32 @@ describe('strongroom start', { concurrency: 2 }, () => {
     assert.equal(ended.code, 0, story(ended))
   })
 
+  test('20 running downloads and their continuations do not notice that the database restarts', async (t) => {
+    const server = await startPostgres()
+    const service = await withService(t, { server })
+    t.after(() => server.stop())
+    const bytes = uniqueMedia('audio', 6, 16 * 1024 * 1024)
+    const medium = await approveMedium(service, { kind: 'audio', bytes })
+    const { program, serve } = await startService(t, service)
+    await archivedRun(program, 1)
+    const path = await assertArchived(service, medium)
+    const url = fileUrl(serve, path, tokenFor(secret, { media_id: medium.mediaId }))
+    const begin = async (range = {}): Promise<IncomingMessage> => {
+      const [answer] = await once(get(url, { agent: false, headers: range }), 'response')
+      return answer as IncomingMessage
+    }
+    // Headers are there and the rest waits in the sockets until somebody reads.
+    const running = await Promise.all(Array.from({ length: 20 }, () => begin()))
+    await server.restart('immediate', async () => {
+      const half = bytes.length / 2
+      const rest = await begin({ range: `bytes=${half}-` })
+      assert.equal(rest.statusCode, 206)
+      assert.ok(Buffer.concat(await rest.toArray()).equals(bytes.subarray(half)))
+    })
+    for (const answer of running) assert.ok(Buffer.concat(await answer.toArray()).equals(bytes))
+    assert.equal((await program.stop()).code, 0)
+  })
+
   test('waits for a database that comes later, and can be stopped while it waits', async (t) => {
     const server = await startPostgres()
     const service = await withService(t, { server })
