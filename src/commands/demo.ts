@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { type Config, parseConfig } from '../config.ts'
 import { openArchives } from '../db/archives.ts'
@@ -8,6 +8,7 @@ import type { Database } from '../db/connect.ts'
 import { type ListedMedia, listMedia } from '../db/lookup.ts'
 import { startBucket } from '../demo/bucket.ts'
 import { startDatabase } from '../demo/database.ts'
+import { openDemoFolder } from '../demo/folder.ts'
 import { type DemoMedium, makeDemoMedia } from '../demo/media.ts'
 import type { Host, Session } from '../host.ts'
 import { type Links, migrateWithLog, openArchiveFolder, openLinks, openSync } from '../open.ts'
@@ -40,8 +41,22 @@ export async function demo(
   inSession: InSession,
 ): Promise<number> {
   const dir = resolve(options.dir)
-  for (const folder of ['archive', 'errors']) await mkdir(join(dir, folder), { recursive: true })
+  const folder = await openDemoFolder(dir)
+  try {
+    return await demoIn(host, { ...options, dir }, inSession)
+  } finally {
+    await folder.close()
+  }
+}
+
+async function demoIn(
+  host: Host,
+  { dir, serve }: { dir: string; serve: boolean },
+  inSession: InSession,
+): Promise<number> {
+  host.err(`making media with ffmpeg in ${dir}\n`)
   const media = await makeDemoMedia(join(dir, 'media'))
+  host.err('starting the embedded database and bucket\n')
   const database = await startDatabase(join(dir, 'postgres'))
   const keys = { accessKey: 'demo', secretKey: await keptSecret(join(dir, 'bucket-secret')) }
   const bucket = await startBucket({ dir: join(dir, 'bucket'), port: 0, bucket: 'demo', ...keys })
@@ -66,7 +81,7 @@ export async function demo(
   let code = 1
   try {
     await inSession(config, async (run) => {
-      code = await show(host, media, { ...run, serve: options.serve, dir })
+      code = await show(host, media, { ...run, serve, dir })
     })
   } finally {
     await bucket.close()
@@ -82,10 +97,12 @@ async function show(
 ): Promise<number> {
   const { config, program } = run
   const links = openLinks(config, program)
+  host.err('making the tables, and what a backend does: uploads and approved rows\n')
   await migrateWithLog(links.database, program.log)
   await createBackendTables(links.database, config.backend)
   await initVolume(await openArchiveFolder(config, openArchives(links.database)))
   await uploadAndApprove(links, media)
+  host.err('archiving what is approved, then deleting its sources\n')
   const service = await openSync(config, program, links)
   const progress = createProgress({ ...run, log: program.log })
   const { summary, stoppedBy } = await runOnce(service, { ...run, progress })

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { readdir, readFile, stat } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { chmod, mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import postgres from 'postgres'
@@ -9,7 +10,7 @@ import { sha256Of } from '../support/media-rows.ts'
 import { startTalking } from '../support/program.ts'
 import { adminOf, openAdmin } from '../support/s3.ts'
 import { withFolder } from '../support/scopes.ts'
-import { story } from '../support/service.ts'
+import { type Ended, story } from '../support/service.ts'
 
 const valid = ['harbour at dawn.mp4', 'interview.webm', 'Übung 1.mp3', 'poster.jpg', 'logo.png']
 const corrupt = 'broken upload.mp4'
@@ -99,6 +100,11 @@ test('the demo shows what it says, a second one changes nothing, and its links o
   for (const name of valid)
     assert.match(first.stdout, new RegExp(`^${name} +archived .*archive/`, 'm'))
   assert.match(first.stdout, new RegExp(`^${corrupt} +rejected: not readable as media`, 'm'))
+  assert.deepEqual(
+    first.stderr.match(/^(?:making media|starting the embedded|making the tables|archiving)/gm),
+    ['making media', 'starting the embedded', 'making the tables', 'archiving'],
+    'a line for each stage',
+  )
   const left = await lookAt(dir)
   await assertAsPlanted(dir, left)
 
@@ -108,10 +114,47 @@ test('the demo shows what it says, a second one changes nothing, and its links o
     dir,
     (await serving.said(/Links for one hour:\n((?: {2}http.*\n)+)/))[1] ?? '',
   )
+  const other = await startTalking(t, ['demo', '--dir', dir], env).ended
+  assert.deepEqual([other.code, other.stdout], [78, ''])
+  assert.match(
+    other.stderr,
+    /^strongroom: another demo runs in .*demo data\n {2}end that one .*\n$/,
+  )
   const ended = await serving.stop('SIGINT')
   assert.equal(ended.code, 0, story(ended))
   assert.deepEqual(await lookAt(dir), left, 'the second demo changed nothing')
 })
+
+test('a demo in a folder of another user is one clear error', {
+  skip: process.getuid?.() === 0 ? false : 'NOT ROOT: run as root to test this',
+}, async (t) => {
+  const outer = await withFolder(t)
+  await chmod(outer, 0o755)
+  await mkdir(join(outer, 'left', 'postgres'), { recursive: true, mode: 0o700 })
+  for (const folder of ['archive', 'errors']) await mkdir(join(outer, 'left', folder))
+  await chmod(join(outer, 'left'), 0o777)
+  for (const [dir, said] of [
+    [outer, /^strongroom: cannot write \S+: permission is denied \(EACCES\)\n {2}choose a folder/],
+    [join(outer, 'new'), /^strongroom: cannot write \S+new: permission is denied/],
+    [join(outer, 'left'), /^strongroom: cannot write \S+left\/\w+: permission is denied/],
+  ] as const) {
+    const { code, stdout, stderr } = await asNobody(['demo', '--dir', dir])
+    assert.deepEqual([code, stdout], [74, ''], stderr)
+    assert.match(stderr, said)
+    assert.doesNotMatch(stderr, /internal error|^\s+at /m)
+  }
+})
+
+/** Runs the program as nobody:users, who owns nothing here. */
+function asNobody(args: readonly string[]): Promise<Ended> {
+  const program = join(import.meta.dirname, '../../bin/strongroom')
+  const ids = ['--reuid', '99', '--regid', '100', '--clear-groups', '--', program, ...args]
+  return new Promise((resolve) => {
+    const child = execFile('setpriv', ids, { env }, (_error, stdout, stderr) =>
+      resolve({ code: child.exitCode, signal: child.signalCode, stdout, stderr }),
+    )
+  })
+}
 
 async function assertLinksOpen(dir: string, printed: string): Promise<void> {
   const links = printed.trim().split(/\s+/)
