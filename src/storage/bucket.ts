@@ -50,12 +50,13 @@ export interface Bucket {
    * `withinMs`: without an answer by then the socket is destroyed. After BUCKET_UNAVAILABLE nobody knows whether the object
    * is gone.
    *
-   * @returns `changed` when `ifMatch` was given, the store honours it, and the object is another version
+   * @returns with `ifMatch` also `changed`: the store honours it, and the object is another version (412); `refused`: the
+   *   store refuses such a question, now (409) or always (400, 405, 501 …)
    */
   delete(
     key: string,
     options?: { ifMatch?: string; withinMs?: number; signal?: AbortSignal },
-  ): Promise<'deleted' | 'gone' | 'changed'>
+  ): Promise<'deleted' | 'gone' | 'changed' | 'refused'>
   /** Uploads small bytes in one request; the product needs it only to probe what the store honours. */
   put(key: string, body: Uint8Array, signal?: AbortSignal): Promise<{ etag: string }>
   /** One page of keys in order; `after` continues. For doctor and tests, never on the run path. */

@@ -8,7 +8,7 @@ import {
 import type { BucketConfig } from '../config.ts'
 import { isAppError } from '../errors.ts'
 import type { Bucket, ListedObject, ObjectFacts } from './bucket.ts'
-import { type Asked, isRefusedFeature, notS3 } from './s3-errors.ts'
+import { type Asked, isRefusedFeature, isRefusedRequest, notS3 } from './s3-errors.ts'
 import { get } from './s3-get.ts'
 import {
   ask,
@@ -155,7 +155,7 @@ async function remove(
   link: Link,
   key: string,
   { ifMatch, withinMs, signal }: { ifMatch?: string; withinMs?: number; signal?: AbortSignal },
-): Promise<'deleted' | 'gone' | 'changed'> {
+): Promise<'deleted' | 'gone' | 'changed' | 'refused'> {
   const command = new DeleteObjectCommand({
     Bucket: link.bucket,
     Key: key,
@@ -163,8 +163,15 @@ async function remove(
   })
   try {
     const asked = askedFor(link, key)
-    const send = (abort: { abortSignal: AbortSignal }) => link.client.send(command, abort)
-    const output = await ask(link, { ...asked, signal, withinMs }, send)
+    const output = await ask(link, { ...asked, signal, withinMs }, async (abort) => {
+      try {
+        return await link.client.send(command, abort)
+      } catch (error) {
+        if (ifMatch !== undefined && isRefusedRequest(error)) return null
+        throw error
+      }
+    })
+    if (output === null) return 'refused'
     if (output.$metadata.httpStatusCode === 204) return 'deleted'
     // S3 says 204; a page that some portal puts in its place must not pass for a deletion.
     if ((await head(link, key, signal)) === null) return 'deleted'

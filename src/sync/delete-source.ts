@@ -19,7 +19,7 @@ export type Verdict = 'deleted' | 'gone' | 'changed' | 'not due' | AppError
  * conditional; otherwise, as on R2, which documents none, the window between HEAD and the end of the DELETE is at most two
  * seconds.
  *
- * @throws BUCKET_UNAVAILABLE from a bucket that is too slow for that
+ * @throws OBJECT_CHANGED when the condition is refused: the source stays; BUCKET_UNAVAILABLE from a bucket that is too slow
  */
 export async function deleteSource(
   parts: ReleaseParts,
@@ -42,8 +42,15 @@ export async function deleteSource(
     if (withinMs <= 0) continue
     const condition = conditional ? { ifMatch: source.etag } : {}
     const outcome = await sendDelete(bucket, source.key, { ...condition, withinMs, signal })
-    if (outcome !== 'changed') return outcome
-    // Some stores answer 412 for every multipart object although nothing changed: look again, then without condition.
+    if (outcome !== 'changed' && outcome !== 'refused') return outcome
+    // Swift answers 412 for every multipart object although nothing changed: look again, then without condition.
+    const isSwift = outcome === 'changed' && /-\d+$/.test(source.etag)
+    if (!isSwift || facts.lastModified.getTime() !== source.lastModified.getTime())
+      throw new AppError(
+        'OBJECT_CHANGED',
+        `${bucket.name} refused to delete "${source.key}" on condition that it is what was archived`,
+        { hint: 'nothing to do: somebody may be writing it; it is looked at again by itself' },
+      )
     conditional = false
   }
   throw new AppError(
@@ -56,7 +63,7 @@ async function sendDelete(
   bucket: Bucket,
   key: string,
   options: NonNullable<Parameters<Bucket['delete']>[1]>,
-): Promise<'deleted' | 'gone' | 'changed' | AppError> {
+): Promise<Awaited<ReturnType<Bucket['delete']>> | AppError> {
   try {
     return await bucket.delete(key, options)
   } catch (error) {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { describe, test } from 'node:test'
 import type { Fault } from '../../src/demo/bucket.ts'
 import { closed, coded } from '../support/demo-bucket.ts'
@@ -160,6 +161,74 @@ test('a bucket too slow to be looked at in two seconds is an outage, and nothing
   await assert.rejects(worker.release(), coded('BUCKET_UNAVAILABLE'))
   assert.deepEqual(await sourceOf(site, medium.key), medium.bytes)
 })
+
+describe('a DELETE whose condition is refused', { concurrency: 2 }, () => {
+  for (const [status, code] of [
+    [412, 'PreconditionFailed'],
+    [409, 'ConditionalRequestConflict'],
+    [501, 'NotImplemented'],
+  ] as const) {
+    test(`with ${status} is not sent without one: somebody may be writing the key`, async (t) => {
+      const site = await withSite(t)
+      const worker = await openWorker(t, site)
+      const medium = await approveMedium(site)
+      await worker.sync()
+      await site.archives.rememberConditionalDelete(worker.parts.bucket.id, true)
+      site.fault = onDelete(medium.key, { kind: 'answer', status, code })
+      assert.deepEqual((await worker.release()).kept, 1)
+      assert.deepEqual(deletesOf(site), [`"${md5Of(medium.bytes)}"`])
+      assert.equal((await itemOf(site, medium.mediaId)).state, 'archived')
+      const fresh = uniqueMedia('image', 31_338)
+      await site.admin.put(medium.key, fresh)
+      await expireLeases(site)
+      assert.equal((await worker.release()).source_differs, 1)
+      assert.deepEqual(await sourceOf(site, medium.key), fresh)
+    })
+  }
+
+  test('for an unchanged multipart object, as Swift does, is sent again without it', async (t) => {
+    const { site, worker, medium } = await withMultipart(t)
+    assert.deepEqual((await worker.release()).released, 1)
+    assert.equal(await sourceOf(site, medium.key), null)
+    const [first, second] = deletesOf(site)
+    assert.match(first ?? '', /^"[0-9a-f]{32}-1"$/)
+    assert.equal(second, null)
+  })
+
+  test('for a multipart object that was written again is not sent without it', async (t) => {
+    const { site, worker, medium } = await withMultipart(t)
+    site.demo.server.setLastModified(medium.key, new Date(Date.now() + 5_000))
+    assert.deepEqual((await worker.release()).kept, 1)
+    assert.deepEqual(await sourceOf(site, medium.key), medium.bytes)
+    assert.equal(deletesOf(site).length, 1)
+  })
+})
+
+/** A multipart object that is archived and due, in a bucket that answers 412 to every condition. */
+async function withMultipart(t: Scope) {
+  const site = await withSite(t)
+  const worker = await openWorker(t, site)
+  const medium = await approveMedium(site)
+  await site.admin.putMultipart(medium.key, [medium.bytes])
+  await worker.sync()
+  await site.archives.rememberConditionalDelete(worker.parts.bucket.id, true)
+  site.fault = ({ operation, headers }) =>
+    operation === 'DeleteObject' && headers['if-match'] !== undefined
+      ? { kind: 'answer', status: 412, code: 'PreconditionFailed' }
+      : undefined
+  return { site, worker, medium }
+}
+
+/** The conditions of all DELETEs so far. */
+function deletesOf({ demo }: Site): (string | null)[] {
+  return demo.server.requests
+    .filter(({ operation }) => operation === 'DeleteObject')
+    .map(({ headers }) => headers['if-match'] ?? null)
+}
+
+function md5Of(bytes: Buffer): string {
+  return createHash('md5').update(bytes).digest('hex')
+}
 
 const forever = new Promise<never>(() => {})
 
