@@ -155,7 +155,9 @@ export const ERRORS = {
   PATH_UNSAFE: itemNever(
     'look at that path; links are never followed below ARCHIVE_DIR: mount the folder there instead',
   ),
-  MASS_CHANGE: archive('check the archive disk and the bucket, then run the sync again'),
+  MASS_CHANGE: archive(
+    'check the archive disk and the bucket; if all is well with them, run "strongroom release resume"',
+  ),
   /** A sidecar that is torn, edited or of an unknown schema. */
   SIDECAR_INVALID: {
     ...itemLater('restore the sidecar (the .json beside the file) from a backup of the archive'),

@@ -4,14 +4,14 @@ import { deleteSource, isStillDue } from './delete-source.ts'
 import { makeDurable } from './filed.ts'
 import { heal } from './heal.ts'
 import { giveBack } from './leases.ts'
+import { createBrake } from './mass-change.ts'
 import type { ReleaseParts } from './parts.ts'
 import { assertOnVolume } from './record.ts'
 import type { ReleaseOutcome } from './report.ts'
 
-/** More than this many damaged or changed items in one pass mean that something else is wrong. */
-const MASS_CHANGE_LIMIT = 20
 /** So many DELETEs in a row without an answer are no trouble of single objects. */
 const UNANSWERED_LIMIT = 3
+const CHANGED: ReadonlySet<Outcome> = new Set(['source_differs', 'healed', 'lost'])
 const BATCH = 20
 const RETRY_MS = 60_000
 const DAMAGED_RETRY_MS = 60 * 60_000
@@ -27,6 +27,7 @@ export async function releaseDue(
   signal: AbortSignal,
 ): Promise<Record<ReleaseOutcome, number>> {
   const tally = { released: 0, kept: 0, source_differs: 0, healed: 0, lost: 0, stale: 0 }
+  const brake = createBrake(parts)
   let unanswered = 0
   while (!signal.aborted) {
     await parts.volume.verify()
@@ -47,7 +48,7 @@ export async function releaseDue(
         tally[outcome === 'unanswered' ? 'kept' : outcome] += 1
         if (unanswered === UNANSWERED_LIMIT)
           throw new AppError('BUCKET_UNAVAILABLE', `${unanswered} DELETEs in a row went unanswered`)
-        assertNoMassChange(tally)
+        if (CHANGED.has(outcome)) await brake.foundChanged()
       }
     } finally {
       // Those that this pass did not finish stay `releasing` without a lease: the next pass takes them first.
@@ -55,18 +56,6 @@ export async function releaseDue(
     }
   }
   return tally
-}
-
-function assertNoMassChange(tally: Record<ReleaseOutcome, number>): void {
-  const changed = tally.source_differs + tally.healed + tally.lost
-  if (changed > MASS_CHANGE_LIMIT)
-    throw new AppError(
-      'MASS_CHANGE',
-      `${changed} archived items are damaged or changed in the bucket`,
-      {
-        hint: 'nothing more is released; check the archive disk and the bucket, then run the sync again',
-      },
-    )
 }
 
 type Outcome = ReleaseOutcome | 'unanswered'

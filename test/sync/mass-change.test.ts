@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { coded } from '../support/demo-bucket.ts'
+import { approveMedium, type Medium, statesOf } from '../support/media-rows.ts'
+import type { Scope } from '../support/scopes.ts'
+import { openWorker, withSite } from '../support/worker.ts'
+
+/** `count` items, archived and due. */
+async function withDue(t: Scope, count: number) {
+  const site = await withSite(t)
+  const worker = await openWorker(t, site)
+  const media: Medium[] = []
+  for (let n = 0; n < count; n++) media.push(await approveMedium(site))
+  await worker.sync()
+  const reason = async () => (await site.archives.find())?.releasePaused?.reason ?? null
+  return { site, worker, media, reason }
+}
+
+test('more than 20 changed sources pause releases until a person resumes them', async (t) => {
+  const { site, worker, media, reason } = await withDue(t, 23)
+  for (const { key, bytes } of media) await site.admin.put(key, Buffer.concat([bytes, bytes]))
+  await assert.rejects(worker.release(), coded('MASS_CHANGE'))
+  assert.match((await reason()) ?? '', /^21 archived items .* in bucket "media"$/)
+  assert.deepEqual(await statesOf(site), { source_differs: 21, releasing: 2 })
+
+  const again = await openWorker(t, site)
+  assert.equal((await again.release()).source_differs, 0)
+  assert.deepEqual(await statesOf(site), { source_differs: 21, releasing: 2 })
+
+  await site.archives.resumeRelease()
+  assert.equal((await again.release()).source_differs, 2)
+  assert.equal(await reason(), null)
+})
