@@ -57,15 +57,9 @@ export function createProgress({
       ...tally.watch,
       settled(report) {
         tally.watch.settled(report)
-        const { item, outcome, archivePath: path, sizeBytes, reason } = report
-        const fields = {
-          item: item.id,
-          media: item.media.mediaId,
-          outcome,
-          path,
-          sizeBytes,
-          reason,
-        }
+        const { item, outcome, archivePath: path, sizeBytes } = report
+        // Why it is not archived was logged as it happened, with what to do about it.
+        const fields = { item: item.id, media: item.media.mediaId, outcome, path, sizeBytes }
         if (screen === null) log.info(fields, 'item settled')
       },
     },

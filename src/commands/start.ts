@@ -58,7 +58,8 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
     const { log } = run.program
     const progress = createProgress({ screen: null, log })
     const { summary, stoppedBy } = await runOnce(opened, { ...run, progress })
-    log.info({ summary }, 'run finished')
+    // The error itself was logged as it stopped the run.
+    log.info({ summary: { ...summary, stoppedBy: stoppedBy?.code ?? null } }, 'run finished')
     return stoppedBy === null
   })
   return run.abort.aborted ? 1 : 0

@@ -30,13 +30,16 @@ export async function settleFailure(
   error: unknown,
 ): Promise<Settled> {
   const reason = await judged(parts, { item, reason: toAppError(error) })
-  if (reason.code === 'LEASE_LOST')
+  const told = { item: item.id, media: item.media.mediaId, error: reason }
+  if (reason.code === 'LEASE_LOST') {
+    parts.log.warn(told, 'left to another worker')
     return { report: reportOf(item, 'left', reason.message), outage: null, doubt: null }
+  }
   const stop = reason.code === 'CANCELLED'
   const outage = reason.retry === 'outage' && !stop && !isFirstWriteError(reason) ? reason : null
   const doubt = reason.code === 'OBJECT_UNAVAILABLE' ? toAppError(error) : null
-  if (!stop)
-    parts.log.warn({ item: item.id, media: item.media.mediaId, error: reason }, 'not archived')
+  // What ends the run is said once, by the run.
+  if (!stop) parts.log[outage === null ? 'warn' : 'debug'](told, 'not archived')
   // Without a database there is nobody to tell: the lease runs out and the item is claimed again.
   if (reason.code.startsWith('DB_'))
     return { report: reportOf(item, 'left', reason.message), outage, doubt }

@@ -96,13 +96,15 @@ export async function persistently<T>(
         tries = 1
       }
       if (!mayPass(error) || tries >= TRIES) throw error
-      log.warn({ item, received, error }, 'the transfer broke off and goes on from there')
+      // What fails from the first byte on is told by whoever gives up; here its code is enough.
+      const why = received > 0 ? { error } : { code: error.code }
+      log.warn({ item, received, ...why }, 'the transfer broke off and goes on from there')
       await pause(100 * 4 ** tries, signal)
     }
   }
 }
 
-function mayPass(error: unknown): boolean {
+function mayPass(error: unknown): error is AppError {
   return isAppError(
     error,
     'TRANSFER_BROKEN',

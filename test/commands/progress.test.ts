@@ -165,7 +165,6 @@ describe('without a terminal', () => {
           outcome: 'archived',
           path: '2026/1/holiday.mp4',
           sizeBytes: 5,
-          reason: null,
           message: 'item settled',
         },
         {
@@ -174,7 +173,6 @@ describe('without a terminal', () => {
           outcome: 'held',
           path: null,
           sizeBytes: null,
-          reason: 'changed',
           message: 'item settled',
         },
       ],

@@ -34,6 +34,9 @@ function assertStopped(ended: Ended, { code, says, remedy }: Expected): void {
   assert.equal(ended.code, code, story(ended))
   const [error, ...more] = logOf(ended).filter(({ level }) => level === 'error')
   assert.deepEqual(more, [], 'one error for one cause')
+  const sentence = error?.error?.message ?? ''
+  assert.equal(ended.stderr.split(JSON.stringify(sentence).slice(1, -1)).length, 2, ended.stderr)
+  assert.equal(ended.stdout.split(sentence).length, 2, 'once in the log, once in the summary')
   assert.match(error?.error?.message ?? '', says)
   assert.match(error?.error?.hint ?? '', remedy)
   assert.match(ended.stdout, says, 'the person who started it by hand is told as well')
