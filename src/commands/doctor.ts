@@ -11,6 +11,7 @@ import {
 } from '../db/checks.ts'
 import type { Database } from '../db/connect.ts'
 import { pendingMigrations } from '../db/migrate.ts'
+import { checkSchemaRights, checkTableRights } from '../db/rights.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openArchiveFolder, openLinks, openProbe, type Program } from '../open.ts'
@@ -58,8 +59,13 @@ export async function doctor(
     })
     report.ok(`bucket ${bucket.name} answers`)
   })
-  await report.section('database', () => checkDatabase(examined, database))
-  await report.section('archive', () => checkArchive(examined, openArchives(database)))
+  let answered = false
+  await report.section('database', async () => {
+    tell(report, await checkServer(database))
+    answered = true
+    await checkDatabase(examined, database)
+  })
+  await report.section('archive', () => checkArchive(examined, openArchives(database), answered))
   await report.section('ports', () => checkPorts(examined))
   if (compose) host.out(await composeFor(host, config))
   out(ending(report, config))
@@ -126,20 +132,42 @@ function dueToClock(error: unknown): unknown {
 
 async function checkDatabase(examined: Examined, database: Database): Promise<void> {
   const { config, report } = examined
-  tell(report, await checkServer(database))
-  const pending = await pendingMigrations(database)
-  if (pending.length === 0) report.ok('schema strongroom is up to date')
-  else report.advise(`schema strongroom lacks ${pending.join(', ')}`, ['run "strongroom migrate"'])
+  const migrated = await checkSchema(examined, database)
   const backend = await inspectBackend(database, config.backend)
   const tables = checkTables(backend)
   for (const finding of tables) tell(report, finding, { next: tableStep(backend, finding) })
   for (const finding of await checkNamesakes(database, backend)) tell(report, finding)
+  const { reading, writing } = await checkTableRights(database, backend)
+  const denied = [...reading, ...writing.map((finding) => forMode(config, finding))]
+  for (const finding of denied) tell(report, finding)
   if (!tables.every((finding) => finding.ok)) return
   for (const finding of await checkIndexes(database, backend)) tell(report, finding)
-  if (pending.length > 0) return
+  if (!migrated || denied.length > 0) return
   const role = config.database?.user ?? ''
   const { finding, error } = await rehearseRecord(database, backend, role)
   tell(report, finding, { error })
+}
+
+/** @returns true when our schema is as this version needs it, and may be used */
+async function checkSchema({ config, report }: Examined, database: Database): Promise<boolean> {
+  const { use, migrate } = await checkSchemaRights(database)
+  if (!use.ok) {
+    tell(report, forMode(config, use))
+    return false
+  }
+  const pending = await pendingMigrations(database)
+  if (pending.length === 0) {
+    report.ok('schema strongroom is up to date')
+    return true
+  }
+  report.advise(`schema strongroom lacks ${pending.join(', ')}`, ['run "strongroom migrate"'])
+  if (!migrate.ok) tell(report, forMode(config, migrate))
+  return false
+}
+
+/** A dry run writes nothing, and needs none of the rights to. */
+function forMode({ mode }: Config, finding: Finding): Finding {
+  return mode === 'live' ? finding : { ...finding, ok: true }
 }
 
 function tableStep({ mapping, mediaColumns, auditColumns }: Backend, { sql }: Finding): string {
@@ -157,18 +185,23 @@ function asOwner(sql: readonly string[]): string {
 
 function tell(
   report: Report,
-  { ok, what, sql }: Finding,
+  { ok, what, sql, exit: code = 78 }: Finding,
   { error = null, next }: { error?: AppError | null; next?: string } = {},
 ): void {
   // A rule or trigger of the backend that says no is a matter of set-up like a missing column.
-  const exit = error === null || error.code === 'INTERNAL' ? 78 : error.exit
+  const exit = error === null || error.code === 'INTERNAL' ? code : error.exit
   const known = error === null || error.code === 'INTERNAL' ? what : error.hint
   if (!ok) report.fail(what, { remedy: sql, exit, next: next ?? (sql[0] ? asOwner(sql) : known) })
   else if (sql.length > 0) report.advise(what, sql)
   else report.ok(what)
 }
 
-async function checkArchive({ config, report }: Examined, archives: Archives): Promise<void> {
+/** @param answered the database did: what an archive that was not asked for says is no finding */
+async function checkArchive(
+  { config, report }: Examined,
+  archives: Archives,
+  answered: boolean,
+): Promise<void> {
   const { disk, fileSystem } = await openArchiveFolder(config, archives)
   await checkErrorFolder(config)
   const free = await disk.freeBytes()
@@ -176,7 +209,7 @@ async function checkArchive({ config, report }: Examined, archives: Archives): P
     throw new AppError('DISK_FULL', `${disk.root} has only ${bytesText(free)} free`)
   report.ok(`${disk.root} is there, ${bytesText(free)} free`)
   const found = await markerOf(disk)
-  const known = await knownTo(archives)
+  const known = answered ? await knownTo(archives) : 'no answer'
   if (known === 'no answer') {
     // Why it gives none was said by its own check.
     report.advise(
@@ -195,6 +228,9 @@ async function checkArchive({ config, report }: Examined, archives: Archives): P
     throw new AppError(
       'VOLUME_UNCLAIMED',
       `${disk.root} carries archive ${found}, unknown to this database`,
+      {
+        hint: 'check that DB_NAME is the database that this archive was filed from; if it is (restored from a backup, say), run "strongroom accept-volume"',
+      },
     )
   if (found !== known.id)
     throw new AppError(

@@ -21,6 +21,8 @@ export interface Finding {
   ok: boolean
   what: string
   sql: string[]
+  /** Exit code of a doctor that failed for it; 78 when not given. */
+  exit?: number
 }
 
 /** Server version and encoding that the statements rely on (`normalize` needs 13 and UTF-8). */
@@ -179,6 +181,7 @@ export async function rehearseRecord(
         database: { ...database, ...inside },
         backend,
         archiveId: crypto.randomUUID(),
+        bucket: '',
         owner: 'doctor',
         leaseMs: 1000,
         releaseGraceMs: 0,

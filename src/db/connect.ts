@@ -247,6 +247,11 @@ function translate(error: unknown, config: DatabaseConfig): AppError {
       cause: error,
       hint: 'run "strongroom doctor": it prints the missing GRANT',
     })
+  if (code === '42P01' && message.includes('"strongroom.'))
+    return new AppError('DB_SCHEMA', 'this database has no schema strongroom yet', {
+      cause: error,
+      hint: 'run "strongroom migrate"; the first sync or start does it too, unless MIGRATE_ON_START=false',
+    })
   if (schema.has(code))
     return new AppError('DB_SCHEMA', `the database does not fit: ${message}`, {
       cause: error,

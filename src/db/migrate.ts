@@ -68,7 +68,10 @@ function guarded(name: string, text: string): string {
   return `do $strongroom$ begin
 perform pg_advisory_xact_lock(${ADVISORY_LOCK});
 if to_regclass('strongroom.migrations') is null then
-  create schema if not exists strongroom;
+  -- "if not exists" would ask for the right to make it even where it is there.
+  if to_regnamespace('strongroom') is null then
+    create schema strongroom;
+  end if;
   create table strongroom.migrations (name text primary key, applied_at timestamptz not null default now());
 end if;
 if not exists (select from strongroom.migrations where name = '${name}') then

@@ -75,6 +75,18 @@ test('a role that may not make a schema is told so, and nothing is made', async 
   await sql.unsafe(`drop role ${role}`)
 })
 
+test('a schema that was made for a role beforehand is all that it needs', async (t) => {
+  const { config, sql } = await withDatabase(t)
+  const role = `guest_${config.database}`
+  await sql.unsafe(
+    `create role ${role} login password 'guest'; create schema strongroom authorization ${role}`,
+  )
+  const guest = withNode(t, { ...config, user: role, password: 'guest' })
+  assert.deepEqual(await migrate(guest), all)
+  await guest.close()
+  await sql.unsafe(`drop owned by ${role}; drop role ${role}`)
+})
+
 test('a schema that a newer version made is refused, and named', async (t) => {
   const { config, sql } = await withDatabase(t)
   const node = withNode(t, config)

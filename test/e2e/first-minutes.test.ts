@@ -5,13 +5,15 @@
  */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
+import { openDatabase } from '../../src/db/connect.ts'
 import { withDemoBucket } from '../support/demo-bucket.ts'
-import { approveMedium, assertKept } from '../support/media-rows.ts'
+import { approveMedium, assertKept, statesOf } from '../support/media-rows.ts'
 import { startTalking } from '../support/program.ts'
 import { mountsRefused, withVolume } from '../support/scopes.ts'
 import { type Ended, type Env, type Service, story, withService } from '../support/service.ts'
@@ -41,6 +43,13 @@ function assertTold(ended: Ended, { code, fails, next }: Expected): void {
   assert.equal(steps.length, 1, `one step for one cause: ${story(ended)}`)
   assert.match(steps[0] ?? '', next)
   assert.doesNotMatch(ended.stdout + ended.stderr, /internal error|^\s+at /m)
+}
+
+/** To be called when the database is gone, and with it what was granted there. */
+async function dropRole({ database }: Service, role: string): Promise<void> {
+  const server = openDatabase({ ...database, database: 'postgres' })
+  await server.script(`drop role ${role}`)
+  await server.close()
 }
 
 /** A program whose clock is `shiftMs` ahead of all others. */
@@ -233,6 +242,71 @@ describe('in the first ten minutes doctor names the cause, once, with what to do
       next: /^set the clock of that machine/,
     })
   })
+})
+
+describe('a role that was only just made', { concurrency: 2 }, () => {
+  test('is granted what doctor prints, and then migrates and archives', async (t) => {
+    const service = await withService(t)
+    const { sql } = service
+    const role = `fresh_${randomBytes(8).toString('hex')}`
+    await sql.unsafe(`create role ${role} login password 'fresh'`)
+    t.after(() => dropRole(service, role))
+    const env = { DB_USER: role, DB_PASSWORD: 'fresh', RELEASE_GRACE: '0' }
+    const [medium] = await service.approve(1)
+    assert.ok(medium)
+    const told = await service.run(['doctor'], env)
+    assert.equal(told.code, 77, story(told))
+    const grants = told.stdout.match(/^ {4}grant .*;$/gm) ?? []
+    assert.match(grants[0] ?? '', /grant create on database ".*" to "fresh_/)
+    for (const statement of grants) await sql.unsafe(statement)
+    const well = await service.run(['doctor'], env)
+    assert.equal(well.code, 0, story(well))
+    for (const args of [['migrate'], ['sync', '--once'], ['doctor']]) {
+      const ended = await service.run(args, env)
+      assert.equal(ended.code, 0, story(ended))
+    }
+    assert.deepEqual(await statesOf(service), { released: 1 })
+  })
+
+  test('may have no right to write for a dry run, and doctor only notes it', async (t) => {
+    const service = await withService(t)
+    const role = `reader_${randomBytes(8).toString('hex')}`
+    await service.sql.unsafe(
+      `create role ${role} login password 'fresh'; grant select on media to ${role}`,
+    )
+    t.after(() => dropRole(service, role))
+    const env = { DB_USER: role, DB_PASSWORD: 'fresh', MODE: 'dry-run' }
+    const ended = await service.run(['doctor'], env)
+    assert.equal(ended.code, 0, story(ended))
+    assert.match(ended.stdout, /^note role ".*" may not change public\.media$/m)
+  })
+})
+
+test('what is asked for before the first sync is answered with the command that comes first', async (t) => {
+  const service = await withService(t)
+  for (const args of [
+    ['token', '--media', '1'],
+    ['release', 'status'],
+  ]) {
+    const ended = await service.run(args, { UNRAID_TUNNEL_SECRET: secret })
+    assert.equal(ended.code, 78, story(ended))
+    assert.match(ended.stderr, /this database has no schema strongroom yet\n.*"strongroom migrate"/)
+  }
+})
+
+test('an archive is not called unknown by a database that was not asked, nor offered to the wrong one', async (t) => {
+  const service = await withService(t)
+  await service.approve(1)
+  const filled = await service.run(['sync', '--once'])
+  assert.equal(filled.code, 0, story(filled))
+  for (const env of [{ DB_PORT: '1' }, { DB_PASSWORD: 'wrong' }, { DB_NAME: 'nowhere' }]) {
+    const ended = await service.run(['doctor'], env)
+    assert.equal(ended.stdout.match(/^FAIL /gm)?.length, 1, story(ended))
+    assert.match(ended.stdout, /^FAIL database: /m)
+    assert.doesNotMatch(ended.stdout, /unknown to this database|accept-volume/)
+  }
+  const other = await service.run(['doctor'], { DB_NAME: 'postgres' })
+  assert.match(other.stdout, /unknown to this database\n {4}check that DB_NAME is the database/)
 })
 
 describe('doctor ends with at most three next steps', { concurrency: 2 }, () => {
