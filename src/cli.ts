@@ -67,14 +67,23 @@ function describe(host: Host, done: (code: number) => void): Command {
       if (envFile !== undefined) host.env = withEnvFile(host.env, envFile, host.readFile)
     })
     .exitOverride()
-    .configureOutput({ writeOut: (text) => host.out(text), writeErr: (text) => host.err(text) })
+    .configureOutput({
+      writeOut: (text) => host.out(text),
+      writeErr: (text) => host.err(text),
+      outputError: (text, write) => write(text.replace(/^error: /, 'strongroom: ')),
+    })
     .addHelpText('after', exitCodes)
-    .showHelpAfterError('(strongroom --help lists the commands)')
-  const command = (name: string, description: string) => cli.command(name).description(description)
+    .showHelpAfterError('  "strongroom --help" lists the commands')
+  const command = (name: string, description: string) =>
+    withOwnHelp(cli.command(name).description(description), name)
   addService(host, command, done)
   addVolume(host, command)
   addInspection(host, command, done)
   return cli
+}
+
+function withOwnHelp(command: Command, name: string): Command {
+  return command.showHelpAfterError(`  "strongroom ${name} --help" tells how it is used`)
 }
 
 type AddCommand = (name: string, description: string) => Command
@@ -111,11 +120,13 @@ function addService(host: Host, command: AddCommand, done: (code: number) => voi
       })
     })
 
-  command('reconcile', 'finish or undo what a crash left').action(async () => {
-    await session(host, { needs: ['database', 'bucket'] }, (run) =>
-      reconcileCommand(host, run.config, run),
-    )
-  })
+  command('reconcile', 'finish or undo what a crash left')
+    .option('--json', 'what was done as JSON')
+    .action(async (options: { json?: boolean }) => {
+      await session(host, { needs: ['database', 'bucket'] }, (run) =>
+        reconcileCommand(host, run.config, { ...run, json: options.json === true }),
+      )
+    })
 
   command('demo', 'a whole archive on embedded parts, in ./demo-data; nothing else is needed')
     .option('--dir <folder>', 'where its data live', 'demo-data')
@@ -149,9 +160,14 @@ function addVolume(host: Host, command: AddCommand): void {
     })
 
   const release = command('release', 'hold or resume the deletion of sources, on all nodes at once')
-  for (const verb of ['pause', 'resume', 'status'] as const) {
-    const sub = release.command(verb)
-    if (verb === 'pause') sub.option('--reason <text>', 'shown by "release status"')
+  for (const [verb, description] of [
+    ['pause', 'delete no source any more, on no node, until "release resume"'],
+    ['resume', 'go on deleting the sources that are due'],
+    ['status', 'whether releases run, and how many items are in which state'],
+  ] as const) {
+    const sub = withOwnHelp(release.command(verb).description(description), `release ${verb}`)
+    if (verb === 'pause')
+      sub.option('--reason <text>', 'shown by "release status"; without it an earlier one stays')
     sub.action(async (options: { reason?: string }) => {
       await session(host, { needs: ['database'] }, ({ config, program }) =>
         releaseCommand(host, config, { program, verb, reason: options.reason ?? null }),

@@ -4,6 +4,7 @@ import { countByState, releasesToday } from '../db/lookup.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
+import { pauseText } from './summary.ts'
 
 /** `strongroom release pause|resume|status`: holds at once on all nodes. */
 export async function releaseCommand(
@@ -27,11 +28,7 @@ export async function releaseCommand(
   const counts = await countByState(database)
   const today = await releasesToday(database)
   const paused = archive.releasePaused
-  host.out(
-    paused === null
-      ? 'releases are running\n'
-      : `releases are paused since ${paused.at.toISOString()}${paused.reason === null ? '' : `: ${paused.reason}`}\n`,
-  )
+  host.out(paused === null ? 'releases are running\n' : `${pauseText(paused)}\n`)
   host.out(`${capSentence(today, config.releaseDailyMax)}\n`)
   for (const [state, count] of Object.entries(counts)) host.out(`  ${state}: ${count}\n`)
 }

@@ -15,6 +15,8 @@ export interface RunSummary {
   released: Record<ReleaseOutcome, number> | null
   /** What another run, dead or alive, still has in hand; null when this one did not come to its end. */
   elsewhere: { items: number; longestMs: number } | null
+  /** Since when and why no source is deleted; null when releases run or this run did not come to its end. */
+  releasesPaused: { at: Date; reason: string | null } | null
   stoppedBy: { code: string; message: string; hint: string | null } | null
   durationMs: number
 }
@@ -40,6 +42,7 @@ export async function runOnce(
     bytes: 0,
     released: null,
     elsewhere: null,
+    releasesPaused: null,
     stoppedBy: null,
     durationMs: 0,
   }
@@ -53,7 +56,10 @@ export async function runOnce(
     // Without the archive or the database nothing may be released; a bucket that is down cannot be asked.
     if (stoppedBy === null || isOfFetchingOnly(stoppedBy))
       summary.released = await releaseDue({ ...service, now: () => performance.now() }, drain)
-    if (stoppedBy === null) summary.elsewhere = await leasedItems(service.database)
+    if (stoppedBy === null) {
+      summary.elsewhere = await leasedItems(service.database)
+      summary.releasesPaused = (await service.archives.find())?.releasePaused ?? null
+    }
   } catch (error) {
     stoppedBy = toAppError(error)
   } finally {

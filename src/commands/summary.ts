@@ -33,7 +33,7 @@ const recoveryWords: Record<keyof Reconciled, Say> = {
 
 /** The summary of a run for a person: one line, and one more for each thing to know; what did not happen is not mentioned. */
 export function summaryText(summary: RunSummary): string {
-  const { items, released, reconciled, stoppedBy, elsewhere } = summary
+  const { items, released, reconciled, stoppedBy, elsewhere, releasesPaused } = summary
   const recovered = reconciled === null ? [] : said(reconciled, recoveryWords)
   const parts = [
     `${items.archived} archived (${summary.bytes} bytes)`,
@@ -44,6 +44,8 @@ export function summaryText(summary: RunSummary): string {
   ]
   const lines = [parts.join(', ')]
   if (elsewhere !== null && elsewhere.items > 0) lines.push(elsewhereText(elsewhere))
+  if (releasesPaused !== null)
+    lines.push(`${pauseText(releasesPaused)}; "strongroom release resume" goes on`)
   if (stoppedBy !== null) lines.push(`stopped early: ${stoppedBy.message}`)
   if (stoppedBy?.hint) lines.push(`  ${stoppedBy.hint}`)
   return lines.join('\n')
@@ -52,6 +54,10 @@ export function summaryText(summary: RunSummary): string {
 /** What `reconcile` did, as one line for a person. */
 export function recoveryText(reconciled: Reconciled): string {
   return said(reconciled, recoveryWords).join(', ') || 'there was nothing to finish or undo'
+}
+
+export function pauseText({ at, reason }: { at: Date; reason: string | null }): string {
+  return `releases are paused since ${at.toISOString()}${reason === null ? '' : `: ${reason}`}`
 }
 
 function elsewhereText({ items, longestMs }: { items: number; longestMs: number }): string {

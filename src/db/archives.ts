@@ -20,6 +20,7 @@ export interface Archives {
   /** Latches a sick disk before anything else happens. */
   latchSick(reason: string): Promise<void>
   clearSick(): Promise<void>
+  /** @param reason null leaves the reason of an earlier pause */
   pauseRelease(reason: string | null): Promise<void>
   resumeRelease(): Promise<void>
   /** @returns null while the bucket has not been probed */
@@ -77,7 +78,7 @@ export function openArchives(database: Database): Archives {
       await database.settle(
         (sql) => sql`
           update strongroom.archives
-          set release_paused_at = coalesce(release_paused_at, now()), release_paused_reason = ${reason}`,
+          set release_paused_at = coalesce(release_paused_at, now()), release_paused_reason = coalesce(${reason}::text, release_paused_reason)`,
       )
     },
     async resumeRelease() {

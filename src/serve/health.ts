@@ -79,7 +79,12 @@ function createAsker({ boundMs, now }: { boundMs: number; now: () => number }) {
     const checkedAt = new Date(now()).toISOString()
     const started = performance.now()
     const error = hanging.has(name) ? 'TIMED_OUT' : await outcome(name, check)
-    return { ok: error === null, latencyMs: performance.now() - started, error, checkedAt }
+    return {
+      ok: error === null,
+      latencyMs: Math.ceil(performance.now() - started),
+      error,
+      checkedAt,
+    }
   }
 
   async function outcome(name: string, check: HealthChecks[string]): Promise<CheckResult['error']> {

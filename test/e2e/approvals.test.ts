@@ -205,6 +205,13 @@ describe('a source that is not only ours to delete', { concurrency: 2 }, () => {
     assert.equal((await service.run(['init-volume'])).code, 0)
     const paused = await service.run(['release', 'pause', '--reason', 'moving house'])
     assert.equal(paused.code, 0, story(paused))
+    assert.equal((await service.run(['release', 'pause'])).code, 0)
+    const told = await service.run(['sync', '--once'])
+    assert.match(
+      told.stdout,
+      /^releases are paused since \S+: moving house; "strongroom release resume" goes on$/m,
+      'a second pause keeps the reason',
+    )
     const medium = await approveMedium(service)
     assert.equal((await runWell(service)).released?.released, 0)
     await assertArchived(service, medium)

@@ -210,16 +210,25 @@ describe('what is wrong with the settings is said once, with its remedy', {
 
   test('an unknown command or flag is wrong usage, exit code 64', async (t) => {
     const service = await withService(t)
-    for (const args of [
-      ['snyc'],
-      ['sync'],
-      ['sync', '--once', '--fast'],
-      ['token', '--media', '0'],
-    ]) {
+    for (const [args, help] of [
+      [['snyc'], 'strongroom --help'],
+      [['sync'], 'strongroom sync --help'],
+      [['sync', '--once', '--fast'], 'strongroom sync --help'],
+      [['token', '--media', '0'], 'strongroom token --help'],
+      [['release', 'pause', '--why'], 'strongroom release pause --help'],
+    ] as const) {
       const ended = await service.run(args)
       assert.equal(ended.code, 64, story(ended))
-      assert.match(ended.stderr, /strongroom --help/)
+      const [error, hint] = ended.stderr
+        .trimEnd()
+        .split('\n')
+        .filter((line) => !/^\(/.test(line))
+      assert.match(error ?? '', /^strongroom: /)
+      assert.ok(hint?.startsWith(`  "${help}" `), ended.stderr)
     }
+    const listed = await service.run(['release', '--help'])
+    for (const verb of ['pause', 'resume', 'status'])
+      assert.match(listed.stdout, new RegExp(`^ {2}${verb}.* {2}\\w+ .*$`, 'm'))
   })
 
   test('a port that is taken ends start with exit code 69', async (t) => {

@@ -243,7 +243,10 @@ export function createSimArchives(
       }),
     pauseRelease: (reason) =>
       run('archives.pauseRelease', () => {
-        if (tables.archive !== null) tables.archive.releasePaused = { reason }
+        if (tables.archive !== null)
+          tables.archive.releasePaused = {
+            reason: reason ?? tables.archive.releasePaused?.reason ?? null,
+          }
       }),
     resumeRelease: () =>
       run('archives.resumeRelease', () => {
