@@ -2,8 +2,10 @@ import type { Config } from '../config.ts'
 import { openBackend } from '../db/backend.ts'
 import { canReadItems, planApproved } from '../db/plan.ts'
 import type { Host, Session } from '../host.ts'
-import { type Links, openLinks, openSync } from '../open.ts'
-import { plan } from '../sync/plan.ts'
+import { type Links, openLinks, openSync, type Program } from '../open.ts'
+import { type PlanEntry, plan } from '../sync/plan.ts'
+import { obstaclesOf } from './obstacles.ts'
+import { planSummaryText, planText } from './plan-text.ts'
 import { createProgress } from './progress.ts'
 import { type RunSummary, runOnce } from './run.ts'
 import { summaryText } from './summary.ts'
@@ -41,12 +43,12 @@ function isUnfinished({ reconciled, items, released, elsewhere }: RunSummary): b
 export async function syncDryRun(
   host: Host,
   config: Config,
-  run: { links: Links; json: boolean; abort: AbortSignal },
+  run: { program: Program; links: Links; json: boolean; abort: AbortSignal },
 ): Promise<number> {
   const { database, bucket } = run.links
   const backend = await openBackend(database, config.backend)
   const ours = await canReadItems(database)
-  const tally: Record<string, number> = {}
+  const tally: Partial<Record<PlanEntry['would'], number>> = {}
   const entries = plan({
     bucket,
     rows: (page) => planApproved(database, backend, { ...page, ours }),
@@ -56,25 +58,27 @@ export async function syncDryRun(
   })
   for await (const entry of entries) {
     tally[entry.would] = (tally[entry.would] ?? 0) + 1
-    const { media, would, archivePath, sizeBytes, reason } = entry
-    const line = {
-      media_id: media.mediaId,
-      would,
-      archive_path: archivePath,
-      bytes: sizeBytes,
-      reason,
-    }
-    host.out(
-      run.json
-        ? `${JSON.stringify(line)}\n`
-        : `media ${media.mediaId}: would ${would}${archivePath === null ? '' : ` as ${archivePath} (${sizeBytes} bytes)`}${reason === null ? '' : ` — ${reason}`}\n`,
-    )
+    host.out(`${run.json ? JSON.stringify(planRecord(entry)) : planText(entry)}\n`)
   }
-  const counts = Object.entries(tally).map(([would, count]) => `${count} to ${would}`)
-  host.out(
-    run.json
-      ? `${JSON.stringify({ dry_run: true, ...tally })}\n`
-      : `dry run: ${counts.join(', ') || 'nothing is approved'}; nothing was written\n`,
-  )
+  const obstacles = await obstaclesOf(config, { program: run.program, database })
+  if (run.json) {
+    const warnings = obstacles.map(({ code, message, hint }) => ({ code, message, hint }))
+    const more = warnings.length > 0 ? { warnings } : {}
+    host.out(`${JSON.stringify({ dry_run: true, ...tally, ...more })}\n`)
+    return 0
+  }
+  host.out(`${planSummaryText(tally)}\n`)
+  for (const { message, hint } of obstacles)
+    host.out(`warning: a real run would stop: ${message}; ${hint}\n`)
   return 0
+}
+
+function planRecord({ media, would, archivePath, sizeBytes, reason }: PlanEntry) {
+  return {
+    media_id: media.mediaId,
+    would,
+    archive_path: archivePath,
+    bytes: sizeBytes,
+    reason,
+  }
 }

@@ -153,7 +153,7 @@ describe('a backend with other names and types', { concurrency: 2 }, () => {
     assert.equal(dry.code, 0, story(dry))
     assert.match(
       dry.stdout,
-      new RegExp(`media ${row.id}: would archive as \\d{4}/\\d\\d/${row.id}/`),
+      new RegExp(`media ${row.id}: would be archived as \\d{4}/\\d\\d/${row.id}/`),
     )
     const migrated = await service.run(['migrate'])
     assert.equal(migrated.code, 0, story(migrated))

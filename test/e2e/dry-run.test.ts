@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { promisify } from 'node:util'
@@ -49,6 +50,7 @@ interface Line {
   media_id?: number
   would?: string
   dry_run?: boolean
+  warnings?: { code: string }[]
 }
 
 function linesOf(stdout: string): Line[] {
@@ -137,7 +139,45 @@ describe('a dry run writes nothing anywhere', { concurrency: 2 }, () => {
     const ARCHIVE_DIR = `${service.archiveDir}/not/there`
     const ended = await service.run(DRY, { ARCHIVE_DIR, ERROR_DIR: `${service.archiveDir}/nor` })
     assert.equal(ended.code, 0, story(ended))
-    assert.deepEqual(linesOf(ended.stdout).at(-1), { dry_run: true, archive: 1 })
+    const { warnings, ...last } = linesOf(ended.stdout).at(-1) ?? {}
+    assert.deepEqual(last, { dry_run: true, archive: 1 })
+    assert.deepEqual(
+      warnings?.map(({ code }) => code),
+      ['VOLUME_MISSING'],
+    )
     assert.deepEqual(await photograph(service), before)
+  })
+
+  test('it ends with a warning for each thing that would stop a real run', async (t) => {
+    const service = await withService(t)
+    await service.approve(2, (n) => (n === 1 ? 'no object' : undefined))
+    const dry = ['sync', '--once', '--dry-run']
+    const blocked = { ARCHIVE_DIR: '/nowhere/archive', FFPROBE_PATH: '/nowhere/ffprobe' }
+    const ended = await service.run(dry, blocked)
+    assert.equal(ended.code, 0, story(ended))
+    const lines = ended.stdout.trimEnd().split('\n')
+    assert.match(
+      lines[0] ?? '',
+      /^media 1: would be archived as \d{4}\/\d\d\/1\/1\.\w+ \(\d+ bytes\)$/,
+    )
+    assert.match(lines[1] ?? '', /^media 2: would count as missing: the bucket has no object/)
+    assert.equal(lines[2], 'dry run: 1 to archive, 1 missing in the bucket; nothing was written')
+    assert.match(
+      lines[3] ?? '',
+      /^warning: a real run would stop: ARCHIVE_DIR \/nowhere\/archive does not exist; mount the archive/,
+    )
+    assert.match(lines[4] ?? '', /^warning: a real run would stop: FFPROBE_PATH: .*; [Ii]nstall/)
+    assert.equal(lines.length, 5)
+
+    const synced = await service.run(['sync', '--once'])
+    assert.equal(synced.code, 75, story(synced))
+    const well = await service.run(dry)
+    assert.doesNotMatch(well.stdout, /warning/)
+    await rm(join(service.archiveDir, '.strongroom'), { recursive: true })
+    const unmounted = await service.run(dry)
+    assert.match(
+      unmounted.stdout,
+      /^warning: a real run would stop: \S+ carries no archive, expected [0-9a-f-]{36}; mount/m,
+    )
   })
 })
