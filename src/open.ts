@@ -3,6 +3,7 @@ import { availableParallelism, hostname } from 'node:os'
 import type { BucketConfig, Config, DatabaseConfig } from './config.ts'
 import { type Archives, openArchives } from './db/archives.ts'
 import { type Backend, openBackend } from './db/backend.ts'
+import { describeIncomplete } from './db/checks.ts'
 import { type Database, openDatabase } from './db/connect.ts'
 import { openItems } from './db/items.ts'
 import { assertMigrated, migrate } from './db/migrate.ts'
@@ -71,6 +72,7 @@ export async function openSync(
   if (config.migrateOnStart) await migrateWithLog(database, log)
   else await assertMigrated(database)
   const backend = await openBackend(database, config.backend)
+  await warnOfIncomplete(database, backend, log)
   const volumeParts = await openArchiveFolder(config, openArchives(database))
   const volume = await openVolume(volumeParts)
   const errorDisk = await openErrorFolder(config.archive)
@@ -103,6 +105,17 @@ export async function openSync(
     reached,
     log,
   }
+}
+
+/** Rows that nobody would miss otherwise: no item is ever made of them. */
+async function warnOfIncomplete(database: Database, backend: Backend, log: Log): Promise<void> {
+  const incomplete = await describeIncomplete(database, backend).catch((error: unknown) => {
+    // It is a courtesy, which a table that is slow to read must not stop.
+    if (!isAppError(error)) throw error
+    log.debug({ error }, 'approved rows that are skipped could not be counted')
+    return null
+  })
+  if (incomplete !== null) log.warn({}, incomplete)
 }
 
 export function openProbe(config: Config, { searchPath }: Pick<Program, 'searchPath'>): Probe {

@@ -6,6 +6,8 @@ import {
   checkNamesakes,
   checkServer,
   checkTables,
+  checkTypes,
+  describeIncomplete,
   type Finding,
   rehearseRecord,
 } from '../db/checks.ts'
@@ -136,12 +138,17 @@ async function checkDatabase(examined: Examined, database: Database): Promise<vo
   const backend = await inspectBackend(database, config.backend)
   const tables = checkTables(backend)
   for (const finding of tables) tell(report, finding, { next: tableStep(backend, finding) })
+  const types = checkTypes(backend)
+  for (const finding of types) tell(report, finding)
   for (const finding of await checkNamesakes(database, backend)) tell(report, finding)
   const { reading, writing } = await checkTableRights(database, backend)
   const denied = [...reading, ...writing.map((finding) => forMode(config, finding))]
   for (const finding of denied) tell(report, finding)
-  if (!tables.every((finding) => finding.ok)) return
+  if (![...tables, ...types].every((finding) => finding.ok)) return
   for (const finding of await checkIndexes(database, backend)) tell(report, finding)
+  if (reading.length > 0) return
+  const incomplete = await describeIncomplete(database, backend)
+  if (incomplete !== null) report.advise(incomplete, [])
   if (!migrated || denied.length > 0) return
   const role = config.database?.user ?? ''
   const { finding, error } = await rehearseRecord(database, backend, role)

@@ -11,6 +11,19 @@ export interface Backend {
   mapping: BackendMapping
   mediaColumns: ReadonlySet<MediaColumn>
   auditColumns: ReadonlySet<AuditColumn>
+  /** Columns that must hold ids and cannot. */
+  misfits: readonly Misfit[]
+}
+
+/** A column of ids whose type holds no whole numbers. */
+export interface Misfit {
+  /** With schema and table. */
+  column: string
+  type: string
+  /** The setting that names another column. */
+  setting: string
+  /** One that is only read is taken as not there. */
+  needed: boolean
 }
 
 export const requiredMediaColumns = ['id', 'status', 'object_key', 'approved_at'] as const
@@ -56,18 +69,50 @@ export async function inspectBackend(
 ): Promise<Backend> {
   const media = await locate(database, mapping.mediaTable)
   const audit = await locate(database, mapping.auditTable)
+  const misfits = [
+    ...misfitsOf(media, { column: mapping.mediaColumns.id, setting: 'MEDIA_COLUMN_ID' }),
+    ...misfitsOf(media, {
+      column: mapping.mediaColumns.user_id,
+      setting: 'MEDIA_COLUMN_USER_ID',
+      needed: false,
+    }),
+    ...misfitsOf(audit, {
+      column: mapping.auditColumns.media_id,
+      setting: 'AUDIT_COLUMN_MEDIA_ID',
+      // A number is written into text as it is.
+      alsoText: true,
+    }),
+  ]
+  const mediaColumns = present(mapping.mediaColumns, media)
+  if (misfits.some(({ setting }) => setting === 'MEDIA_COLUMN_USER_ID'))
+    mediaColumns.delete('user_id')
   return {
     mapping: {
       ...mapping,
       mediaTable: media?.name ?? mapping.mediaTable,
       auditTable: audit?.name ?? mapping.auditTable,
     },
-    mediaColumns: present(mapping.mediaColumns, media?.columns ?? []),
-    auditColumns: present(mapping.auditColumns, audit?.columns ?? []),
+    mediaColumns,
+    auditColumns: present(mapping.auditColumns, audit),
+    misfits,
   }
 }
 
-/** @throws DB_SCHEMA that names each missing required column */
+const numbers: readonly string[] = ['int2', 'int4', 'int8', 'numeric']
+const texts: readonly string[] = ['text', 'varchar', 'bpchar']
+
+function misfitsOf(
+  table: Located | null,
+  wanted: { column: string; setting: string; needed?: boolean; alsoText?: boolean },
+): Misfit[] {
+  const { column, setting, needed = true, alsoText = false } = wanted
+  const type = table?.columns.get(column)
+  if (table === null || type === undefined || numbers.includes(type.base)) return []
+  if (alsoText && texts.includes(type.base)) return []
+  return [{ column: `${table.name}.${column}`, type: type.name, setting, needed }]
+}
+
+/** @throws DB_SCHEMA that names each required column that is missing, or whose type does not fit */
 export async function openBackend(database: Database, mapping: BackendMapping): Promise<Backend> {
   const backend = await inspectBackend(database, mapping)
   const missing = [
@@ -82,6 +127,15 @@ export async function openBackend(database: Database, mapping: BackendMapping): 
     throw new AppError('DB_SCHEMA', `the backend's tables lack ${missing.join(', ')}`, {
       hint: 'run "strongroom doctor" for the exact SQL, or name your own columns with MEDIA_COLUMN_… and AUDIT_COLUMN_…',
     })
+  const [misfit] = backend.misfits.filter(({ needed }) => needed)
+  if (misfit !== undefined)
+    throw new AppError(
+      'DB_SCHEMA',
+      `${misfit.column} is ${misfit.type}, but media ids must be whole numbers`,
+      {
+        hint: `name a column of smallint, integer or bigint with ${misfit.setting}; items, tokens and sidecars know a medium by its number`,
+      },
+    )
   return backend
 }
 
@@ -265,26 +319,34 @@ const OUR_SCHEMA = 'strongroom'
 interface Located {
   /** With its schema. */
   name: string
-  columns: string[]
+  /** Types by column; a domain's `base` is what it is made of. */
+  columns: ReadonlyMap<string, { name: string; base: string }>
 }
 
 /** Reads the catalogue and not `to_regclass`, which fails on a schema that the role may not use. */
 async function locate(database: Database, table: string): Promise<Located | null> {
   const { schema, name } = splitName(table)
   const rows = await database.run(
-    (sql) => sql<{ schema: string; column: string | null }[]>`
-      select t.nspname as schema, a.attname as column
+    (sql) => sql<{ schema: string; column: string | null; type: string; base: string }[]>`
+      select t.nspname as schema, a.attname as column, format_type(a.atttypid, null) as type,
+        coalesce(domained.typname, typed.typname)::text as base
       from (select c.oid, n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where c.relname = ${name} and c.relkind in ('r', 'p', 'v', 'm', 'f')
           and ${schema === null ? sql`n.nspname = any(${searched(sql)}) and n.nspname <> ${OUR_SCHEMA}` : sql`n.nspname = ${schema}`}
         order by array_position(${searched(sql)}, n.nspname) limit 1) t
-      left join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped`,
+      left join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
+      left join pg_type typed on typed.oid = a.atttypid
+      left join pg_type domained on domained.oid = typed.typbasetype`,
   )
   const [first] = rows
   if (first === undefined) return null
   return {
     name: `${first.schema}.${name}`,
-    columns: rows.flatMap(({ column }) => (column === null ? [] : [column])),
+    columns: new Map(
+      rows.flatMap(({ column, type, base }) =>
+        column === null ? [] : [[column, { name: type, base }]],
+      ),
+    ),
   }
 }
 
@@ -300,6 +362,6 @@ function splitName(table: string): { schema: string | null; name: string } {
     : { schema: table.slice(0, dot), name: table.slice(dot + 1) }
 }
 
-function present<C extends string>(names: Record<C, string>, columns: readonly string[]): Set<C> {
-  return new Set((Object.keys(names) as C[]).filter((column) => columns.includes(names[column])))
+function present<C extends string>(names: Record<C, string>, table: Located | null): Set<C> {
+  return new Set((Object.keys(names) as C[]).filter((column) => table?.columns.has(names[column])))
 }

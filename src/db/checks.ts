@@ -8,6 +8,7 @@ import {
   findShadow,
   mediaColumnTypes,
   moveToPublic,
+  notDeleted,
   quoted,
   requiredAuditColumns,
   requiredMediaColumns,
@@ -78,6 +79,46 @@ export function checkTables(backend: Backend): Finding[] {
           },
         ]),
   ]
+}
+
+/** Columns of ids that hold no whole numbers. */
+export function checkTypes({ misfits }: Backend): Finding[] {
+  return misfits.map(({ column, type, setting, needed }) => ({
+    ok: !needed,
+    what: needed
+      ? `${column} is ${type}, but media ids must be whole numbers: name a column of smallint, integer or bigint with ${setting}`
+      : `${column} is ${type} and no whole number: not read (fine)`,
+    sql: [],
+  }))
+}
+
+/** How many rows are counted: more need no exact number, and cost time. */
+const COUNTED = 1000
+
+/**
+ * Approved rows that are never claimed because they have no approval time or no object key.
+ *
+ * @returns a sentence that counts them and names the first ones, or null when there are none
+ */
+export async function describeIncomplete(
+  database: Database,
+  backend: Backend,
+): Promise<string | null> {
+  const { mediaTable, mediaColumns: names, status } = backend.mapping
+  const rows = await database.run(
+    (sql) => sql<{ id: string; count: number }[]>`
+      select id::text, (count(*) over ())::int as count from (
+        select m.${sql(names.id)} as id from ${sql(mediaTable)} m
+        where m.${sql(names.status)} = ${status.approved} and ${notDeleted(sql, backend)}
+          and (m.${sql(names.approved_at)} is null or m.${sql(names.object_key)} is null)
+        limit ${COUNTED}) incomplete order by incomplete.id limit 5`,
+  )
+  const count = rows[0]?.count ?? 0
+  if (count === 0) return null
+  const number = count === COUNTED ? `at least ${COUNTED}` : count
+  const ids = rows.map(({ id }) => id).join(', ')
+  const [noun, verb, skipped] = count === 1 ? ['row', 'has', 'is'] : ['rows', 'have', 'are']
+  return `${number} approved ${noun} ${verb} no ${names.approved_at} or no ${names.object_key} and ${skipped} skipped: media ${ids}${count > rows.length ? ' …' : ''}`
 }
 
 function describeMissing(table: string, columns: string[]): string {

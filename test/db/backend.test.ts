@@ -207,3 +207,43 @@ test('a backend with nothing but the required columns is archived, rejected and 
     ],
   )
 })
+
+for (const { what, sql: statement, says } of [
+  {
+    what: 'media ids that are UUIDs',
+    sql: 'alter table media drop column id, add column id uuid',
+    says: /^public\.media\.id is uuid, but media ids must be whole numbers$/,
+  },
+  {
+    what: 'media ids that are text',
+    sql: 'alter table media drop column id, add column id text',
+    says: /^public\.media\.id is text, but media ids must be whole numbers$/,
+  },
+  {
+    what: 'an audit table that names media by UUID',
+    sql: 'alter table audit_logs alter media_id set data type uuid using gen_random_uuid()',
+    says: /^public\.audit_logs\.media_id is uuid, but/,
+  },
+])
+  test(`${what} are refused by the name of their column`, async (t) => {
+    const { sql, database } = await withProduct(t)
+    await createBackendTables(database, mapping)
+    await sql.unsafe(statement)
+    await assert.rejects(openBackend(database, mapping), hasCode('DB_SCHEMA', says))
+  })
+
+test('ids that are a domain over numbers are numbers, and a user id that is none is not read', async (t) => {
+  const { sql, database } = await withProduct(t)
+  await createBackendTables(database, mapping)
+  await sql`create domain media_id as integer check (value > 0)`
+  await sql`alter table media alter id drop identity`
+  await sql`alter table media alter id set data type media_id`
+  await sql`alter table media alter user_id set data type uuid using gen_random_uuid()`
+  await sql`alter table audit_logs alter media_id set data type text`
+  const backend = await openBackend(database, mapping)
+  assert.equal(backend.mediaColumns.has('user_id'), false)
+  assert.deepEqual(
+    backend.misfits.map(({ column, needed }) => [column, needed]),
+    [['public.media.user_id', false]],
+  )
+})

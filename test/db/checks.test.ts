@@ -6,6 +6,8 @@ import {
   checkNamesakes,
   checkServer,
   checkTables,
+  checkTypes,
+  describeIncomplete,
   rehearseRecord,
 } from '../../src/db/checks.ts'
 import { openDatabase } from '../../src/db/connect.ts'
@@ -106,6 +108,44 @@ test('a table that is elsewhere is told by the setting that would name it', asyn
       sql: ["-- if it is the backend's, set AUDIT_TABLE=app.audit_logs"],
     },
   ])
+})
+
+test('columns that hold no whole numbers are told, those that are needed as failures', async (t) => {
+  const { sql, inspect } = await withChecked(t)
+  assert.deepEqual(checkTypes(await inspect()), [])
+  await sql`alter table media alter id drop identity`
+  await sql`alter table media alter id set data type uuid using gen_random_uuid()`
+  await sql`alter table media alter user_id set data type text`
+  assert.deepEqual(
+    checkTypes(await inspect()).map(({ ok, what }) => [ok, what.replace(/:.*/, '')]),
+    [
+      [false, 'public.media.id is uuid, but media ids must be whole numbers'],
+      [true, 'public.media.user_id is text and no whole number'],
+    ],
+  )
+})
+
+test('approved rows that are never claimed are counted, and the first are named', async (t) => {
+  const { sql, database, inspect } = await withChecked(t)
+  await sql`alter table media alter object_key drop not null`
+  const told = async () => describeIncomplete(database, await inspect())
+  await sql`insert into media (status, object_key, approved_at, deleted_at) values
+    ('approved', 'whole', now(), null), ('pending', null, null, null), ('approved', null, null, now())`
+  assert.equal(await told(), null)
+  await sql`insert into media (id, status, object_key) values (20, 'approved', 'a')`
+  assert.equal(
+    await told(),
+    '1 approved row has no approved_at or no object_key and is skipped: media 20',
+  )
+  await sql`insert into media (id, status, approved_at)
+    select n, 'approved', now() from generate_series(30, 36) n`
+  assert.equal(
+    await told(),
+    '8 approved rows have no approved_at or no object_key and are skipped: media 20, 30, 31, 32, 33 …',
+  )
+  await sql`insert into media (id, status, object_key)
+    select n, 'approved', 'b' from generate_series(1000, 2500) n`
+  assert.match((await told()) ?? '', /^at least 1000 approved rows have/)
 })
 
 test('an index that is missing is advised, and the SQL that is printed makes it', async (t) => {

@@ -268,3 +268,30 @@ test('migrating as a role named strongroom leaves the tables of the backend in s
   assert.equal(alone.code, 0, story(alone))
   assert.match(alone.stdout, /^made public\.media, public\.audit_logs: no such table was found$/m)
 })
+
+test('approved rows without an approval time or a key are told once, and cost the others nothing', async (t) => {
+  const service = await withService(t, { env: { RELEASE_GRACE: '0' } })
+  await service.approve(1)
+  await service.sql`insert into media (id, status, object_key) values (99, 'approved', 'never timed')`
+  const says = /1 approved row has no approved_at or no object_key and is skipped: media 99/g
+  for (const args of [['doctor'], once]) {
+    const ended = await service.run(args)
+    assert.equal(ended.code, 0, story(ended))
+    assert.equal((ended.stdout + ended.stderr).match(says)?.length, 1, story(ended))
+  }
+  assert.deepEqual(await statesOf(service), { released: 1 })
+})
+
+test('media ids that are no numbers are refused in a sentence, by doctor and by the sync', async (t) => {
+  const service = await withService(t)
+  await service.sql`alter table media alter id drop identity`
+  await service.sql`alter table media alter id set data type uuid using gen_random_uuid()`
+  for (const args of [['doctor'], once]) {
+    const ended = await service.run(args)
+    assert.equal(ended.code, 78, story(ended))
+    const said = ended.stdout + ended.stderr
+    assert.match(said, /public\.media\.id is uuid, but media ids must be whole numbers/)
+    assert.match(said, /MEDIA_COLUMN_ID/)
+    assert.doesNotMatch(said, /operator does not exist/)
+  }
+})
