@@ -84,6 +84,10 @@ describe('kill -9 costs nothing', { concurrency: 2 }, () => {
     const late = await service.run(['sync', '--once'])
     assert.equal(late.code, 0, story(late))
     assert.doesNotMatch(late.stdout, /another run/)
+    const idle = await service.run(['reconcile'])
+    assert.equal(idle.stdout, 'there was nothing to finish or undo\n', story(idle))
+    const counted = await service.run(['reconcile', '--json'])
+    assert.equal(JSON.parse(counted.stdout).recorded, 0, story(counted))
     assert.deepEqual(await violations(service, { converged: true }), [])
   })
   test('a row that lost its approval while its worker was dead is closed, and archived once approved again', async (t) => {
