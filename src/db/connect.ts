@@ -46,6 +46,8 @@ export function openDatabase(
 ): Database {
   const deadlineMs = options.deadlineMs ?? DEADLINE_MS
   let sql = connect(config)
+  // What the database has never said anything to is most likely a setting.
+  let answered = false
 
   const replacePool = (broken: Sql) => {
     if (sql !== broken) return
@@ -57,10 +59,13 @@ export function openDatabase(
   const once = async <T extends Rows>(statement: (sql: Sql) => PromiseLike<T>): Promise<T> => {
     const pool = sql
     try {
-      return await within(statement(pool), deadlineMs)
+      const rows = await within(statement(pool), deadlineMs)
+      answered = true
+      return rows
     } catch (error) {
       if (isAppError(error, 'DB_UNKNOWN')) replacePool(pool)
-      throw translate(error, config)
+      const told = translate(error, config)
+      throw answered ? told : neverAnswered(told, config)
     }
   }
 
@@ -211,6 +216,41 @@ function isCertificateFault(code: string): boolean {
   )
 }
 
+function demandsTls({ ssl }: DatabaseConfig): boolean {
+  return ssl === 'require' || ssl === 'verify-full'
+}
+
+function tlsHint({ ssl }: DatabaseConfig): string {
+  return `DB_SSLMODE=${ssl} demands TLS: turn it on in PostgreSQL, or set DB_SSLMODE=prefer`
+}
+
+/**
+ * What went silent or broke off before the first answer, with the setting that is behind it in all likelihood. The code
+ * stays: the statement may have been sent for all that is known.
+ */
+function neverAnswered(told: AppError, config: DatabaseConfig): AppError {
+  if (told.code !== 'DB_UNKNOWN') return told
+  const where = `${config.host}:${config.port}`
+  // Only the deadline is ours and has no cause.
+  if (told.cause === undefined)
+    return new AppError(
+      'DB_UNKNOWN',
+      told.message.replace('the database', `the database at ${where}`),
+      {
+        hint: `check DB_HOST and DB_PORT, and that no firewall on the way swallows the connection${demandsTls(config) ? `; ${tlsHint(config)}` : ''}`,
+      },
+    )
+  if (!demandsTls(config)) return told
+  return new AppError(
+    'DB_UNKNOWN',
+    `the database at ${where} ended the connection before its first answer`,
+    {
+      cause: told.cause,
+      hint: tlsHint(config),
+    },
+  )
+}
+
 function translate(error: unknown, config: DatabaseConfig): AppError {
   if (error instanceof AppError) return error
   const code = systemCode(error) ?? ''
@@ -232,10 +272,14 @@ function translate(error: unknown, config: DatabaseConfig): AppError {
       cause: error,
       hint: 'DB_SSLMODE=verify-full needs a certificate for the name in DB_HOST from an authority that Node knows (NODE_EXTRA_CA_CERTS); require encrypts without looking at it',
     })
-  if (message.includes('before secure TLS connection was established'))
+  if (
+    message.includes('before secure TLS connection was established') ||
+    code === 'EPROTO' ||
+    code.startsWith('ERR_SSL_')
+  )
     return new AppError('DB_UNAVAILABLE', `the database at ${where} ended the TLS handshake`, {
       cause: error,
-      hint: `DB_SSLMODE=${config.ssl} demands TLS: turn it on in PostgreSQL, or set DB_SSLMODE=prefer`,
+      hint: tlsHint(config),
     })
   if (code === '3D000')
     return new AppError('DB_SCHEMA', `there is no database "${config.database}" at ${where}`, {

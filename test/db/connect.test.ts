@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { createServer } from 'node:net'
+import { createServer, type Socket } from 'node:net'
 import { after, before, describe, type TestContext, test } from 'node:test'
 import tls from 'node:tls'
 import type { DatabaseConfig } from '../../src/config.ts'
 import { type Database, openDatabase, type Sql } from '../../src/db/connect.ts'
-import type { ErrorCode } from '../../src/errors.ts'
+import { type ErrorCode, isAppError } from '../../src/errors.ts'
 import {
   postgresFromEnvironment,
   type RunningPostgres,
@@ -38,6 +38,23 @@ async function withRig(t: TestContext): Promise<Rig> {
 
 const one = (database: Database) =>
   database.run((sql) => sql<{ answer: number }[]>`select 1 as answer`)
+
+/** The port of a server that treats each connection as told. */
+async function listening(t: TestContext, greet: (socket: Socket) => void): Promise<number> {
+  const server = createServer((socket) => {
+    t.after(() => socket.destroy())
+    // A client that gives up resets; it is the client's view that counts.
+    socket.on('error', () => {})
+    greet(socket)
+  })
+  t.after(() => server.close())
+  return new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      resolve(typeof address === 'object' && address ? address.port : 0)
+    })
+  })
+}
 
 /** Ends the backend that sleeps in a statement, once it does. @param call it has taken so many numbers from `calls` */
 async function killSleeper(sql: TestSql, call: number): Promise<void> {
@@ -124,16 +141,57 @@ describe('a database that cannot be used', { concurrency: true }, () => {
     await sql.unsafe(`drop role ${role}`)
   })
 
+  for (const { what, answer } of [
+    { what: 'resets the connection', answer: (socket: Socket) => void socket.resetAndDestroy() },
+    { what: 'closes it', answer: (socket: Socket) => void socket.end() },
+    {
+      what: 'answers in plain words',
+      answer: (socket: Socket) => void socket.end('E\0\0\0\x10SFATAL\0'),
+    },
+  ])
+    test(`a server without TLS that ${what} where TLS is demanded is told by the setting`, async (t) => {
+      const { open } = await withRig(t)
+      const port = await listening(t, (socket) => {
+        // The request for TLS is refused; what comes next is a handshake that the server cannot read.
+        socket.once('data', () => {
+          socket.write('N')
+          socket.once('data', () => answer(socket))
+        })
+      })
+      for (const ssl of ['require', 'verify-full'] as const)
+        await assert.rejects(
+          one(open({ port, ssl })),
+          (error) =>
+            isAppError(error, 'DB_UNAVAILABLE', 'DB_UNKNOWN') &&
+            error.hint ===
+              `DB_SSLMODE=${ssl} demands TLS: turn it on in PostgreSQL, or set DB_SSLMODE=prefer`,
+        )
+    })
+
+  test('a server that ends a connection which needs TLS before it says anything is told by both settings', async (t) => {
+    const { open } = await withRig(t)
+    const port = await listening(t, (socket) => void socket.once('data', () => socket.end()))
+    await assert.rejects(
+      one(open({ port, ssl: 'require' }, { deadlineMs: 200 })),
+      (error) => isAppError(error) && /DB_HOST.*DB_SSLMODE=require demands TLS/.test(error.hint),
+    )
+  })
+
+  test('an address that swallows the connection is told by DB_HOST', async (t) => {
+    const { open } = await withRig(t)
+    const port = await listening(t, () => {})
+    await assert.rejects(
+      one(open({ port }, { deadlineMs: 200 })),
+      (error) =>
+        isAppError(error, 'DB_UNKNOWN') &&
+        error.message === `the database at 127.0.0.1:${port} gave no answer within 200 ms` &&
+        error.hint.startsWith('check DB_HOST and DB_PORT'),
+    )
+  })
+
   test('a server that takes the connection and says nothing counts as not reached', async (t) => {
     const { open } = await withRig(t)
-    const silent = createServer((socket) => t.after(() => socket.destroy()))
-    t.after(() => silent.close())
-    const port = await new Promise<number>((resolve) => {
-      silent.listen(0, '127.0.0.1', () => {
-        const address = silent.address()
-        resolve(typeof address === 'object' && address ? address.port : 0)
-      })
-    })
+    const port = await listening(t, () => {})
     await assert.rejects(one(open({ port })), hasCode('DB_UNAVAILABLE', /CONNECT_TIMEOUT/))
   })
 })
