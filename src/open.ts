@@ -81,6 +81,7 @@ export async function openSync(
     database,
     backend,
     archiveId: volume.id,
+    bucket: bucket.name,
     owner,
     leaseMs: LEASE_MS,
     releaseGraceMs: config.releaseGraceMs,

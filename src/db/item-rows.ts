@@ -14,6 +14,8 @@ export interface WorkerContext {
   database: Database
   backend: Backend
   archiveId: string
+  /** The configured bucket; what lies in another one is never released. */
+  bucket: string
   /** Unique per process: a lost answer to a claim is asked for again under this name. */
   owner: string
   leaseMs: number

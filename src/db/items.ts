@@ -16,7 +16,7 @@ import {
   recordRejected,
   recordReleased,
 } from './records.ts'
-import { confirmRelease } from './release-check.ts'
+import { confirmRelease, dueElsewhere, newestSource } from './release-check.ts'
 
 /**
  * The protocol's writes, one statement each. All of them may be repeated: they name the item's epoch and tell what
@@ -32,6 +32,10 @@ export interface Items {
    * than RELEASE_DAILY_MAX leaves room for.
    */
   claimDue(limit: number, held: readonly Held[]): Promise<Item[]>
+  /** What is due but lies in other buckets than the configured one, where {@link claimDue} leaves it. */
+  dueElsewhere(): Promise<{ bucket: string; items: number }[]>
+  /** The key of the source that is the last to become due; null when no item is `archived`. */
+  newestSource(): Promise<string | null>
   /** Extends the leases. @returns the ids still held, and the database's clock */
   heartbeat(held: readonly Held[]): Promise<{ alive: Set<number>; databaseTimeMs: number }>
   /** `taken`: another item owns the archive path. */
@@ -82,6 +86,8 @@ export function openItems(context: WorkerContext): Items {
     claim: (limit, held) => claimApproved(context, limit, held),
     claimAbandoned: (limit, held) => claimAbandoned(context, limit, held),
     claimDue: (limit, held) => claimDueForRelease(context, limit, held),
+    dueElsewhere: () => dueElsewhere(context),
+    newestSource: () => newestSource(context),
     heartbeat: (held) => heartbeat(context, held),
     commitIntent: (item, intent) => commitIntent(context, item, intent),
     record: (item) => recordArchived(context, item),

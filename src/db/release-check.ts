@@ -31,14 +31,46 @@ export async function confirmRelease(
   return answer?.refused ? 'refused' : 'stale'
 }
 
+/** Told once per run: R2_BUCKET was changed or mistyped, or another bucket's items are left from before. */
+export async function dueElsewhere({
+  database,
+  bucket,
+}: WorkerContext): Promise<{ bucket: string; items: number }[]> {
+  // An index can be searched for what is less or greater, but not for what is different.
+  const rows = await database.run(
+    (sql) => sql<{ bucket: string; items: string }[]>`
+      select bucket, count(*) as items from (
+        select bucket from strongroom.items
+        where state = 'archived' and bucket < ${bucket} and release_due <= now()
+        union all
+        select bucket from strongroom.items
+        where state = 'archived' and bucket > ${bucket} and release_due <= now()
+        union all
+        select bucket from strongroom.items where state = 'releasing' and bucket <> ${bucket}) due
+      group by bucket order by bucket`,
+  )
+  return rows.map((row) => ({ bucket: row.bucket, items: Number(row.items) }))
+}
+
+export async function newestSource({ database, bucket }: WorkerContext): Promise<string | null> {
+  const [row] = await database.run(
+    (sql) => sql<{ object_key: string }[]>`
+      select object_key from strongroom.items where state = 'archived' and bucket = ${bucket}
+      order by release_due desc limit 1`,
+  )
+  return row?.object_key ?? null
+}
+
 /**
- * Nothing goes while releases are paused or the disk is sick, and a source stays while a live media row with the same key
+ * Nothing goes while releases are paused or the disk is sick, nothing from another bucket than the configured
+ * one, and a source stays while a live media row with the same key
  * is not archived: another one, whose only copy it may be, or its own, whose next approval would find nothing to download.
  * R2 treats keys that are equal in NFC as one object, hence the three spellings. The item goes by the alias `i`.
  */
-export function mayBeReleased(sql: Sql, { archiveId, backend }: WorkerContext): Fragment {
+export function mayBeReleased(sql: Sql, { archiveId, bucket, backend }: WorkerContext): Fragment {
   const { mediaTable, mediaColumns, status } = backend.mapping
-  return sql`exists (
+  return sql`i.bucket = ${bucket}
+    and exists (
       select from strongroom.archives
       where id = ${archiveId} and sick_at is null and release_paused_at is null)
     and not exists (

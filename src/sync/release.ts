@@ -4,7 +4,7 @@ import { deleteSource, isStillDue } from './delete-source.ts'
 import { makeDurable } from './filed.ts'
 import { heal } from './heal.ts'
 import { giveBack } from './leases.ts'
-import { createBrake } from './mass-change.ts'
+import { type Brake, createBrake } from './mass-change.ts'
 import type { ReleaseParts } from './parts.ts'
 import { assertOnVolume } from './record.ts'
 import type { ReleaseOutcome } from './report.ts'
@@ -27,7 +27,8 @@ export async function releaseDue(
   signal: AbortSignal,
 ): Promise<Record<ReleaseOutcome, number>> {
   const tally = { released: 0, kept: 0, source_differs: 0, healed: 0, lost: 0, stale: 0 }
-  const brake = createBrake(parts)
+  const brake = createBrake(parts, signal)
+  await tellDueElsewhere(parts)
   let unanswered = 0
   while (!signal.aborted) {
     await parts.volume.verify()
@@ -43,7 +44,11 @@ export async function releaseDue(
         if (signal.aborted) break
         await parts.reached('release-claimed', item)
         const lost = signals[index] ?? signal
-        const outcome = await releaseItem(parts, item, AbortSignal.any([signal, lost]))
+        const outcome = await releaseItem(
+          { ...parts, brake },
+          item,
+          AbortSignal.any([signal, lost]),
+        )
         unanswered = outcome === 'unanswered' ? unanswered + 1 : 0
         tally[outcome === 'unanswered' ? 'kept' : outcome] += 1
         if (unanswered === UNANSWERED_LIMIT)
@@ -58,9 +63,18 @@ export async function releaseDue(
   return tally
 }
 
-type Outcome = ReleaseOutcome | 'unanswered'
+async function tellDueElsewhere({ items, bucket, log }: ReleaseParts): Promise<void> {
+  for (const { bucket: other, items: count } of await items.dueElsewhere())
+    log.warn(
+      { items: count },
+      `${count} sources in bucket "${other}" are due, but R2_BUCKET is "${bucket.name}": they stay where they are`,
+    )
+}
 
-async function releaseItem(parts: ReleaseParts, item: Item, signal: AbortSignal): Promise<Outcome> {
+type Outcome = ReleaseOutcome | 'unanswered'
+type PassParts = ReleaseParts & { brake: Brake }
+
+async function releaseItem(parts: PassParts, item: Item, signal: AbortSignal): Promise<Outcome> {
   const { items, leases, log } = parts
   let outcome: Outcome
   try {
@@ -84,8 +98,8 @@ async function releaseItem(parts: ReleaseParts, item: Item, signal: AbortSignal)
   return outcome
 }
 
-async function releaseOne(parts: ReleaseParts, item: Item, signal: AbortSignal): Promise<Outcome> {
-  const { bucket, items, reached } = parts
+async function releaseOne(parts: PassParts, item: Item, signal: AbortSignal): Promise<Outcome> {
+  const { brake, bucket, items, reached } = parts
   const { intent } = item
   if (intent === null) throw new AppError('INTERNAL', `archived item ${item.id} has no intent`)
   // Those behind one that took hours need not be read to learn that releases pause since.
@@ -97,6 +111,8 @@ async function releaseOne(parts: ReleaseParts, item: Item, signal: AbortSignal):
   await reached('rehashed', item)
   const verdict = await deleteSource(parts, { item, intent }, signal)
   if (verdict === 'not due') return 'kept'
+  if (verdict === 'gone') await brake.foundGone()
+  else brake.foundThere()
   if (isAppError(verdict)) {
     parts.log.warn({ item: item.id, error: verdict }, 'a DELETE was not answered; looked at later')
     // Still `releasing`: whether the source is gone is what the next look finds.

@@ -46,7 +46,7 @@ export type MediaChange = Partial<
 export interface Store {
   archives: Archives
   archiveId: string
-  worker(owner: string, releaseDailyMax?: number | null): Items
+  worker(owner: string, releaseDailyMax?: number | null, bucket?: string): Items
   /** @param id from 1 up, in order */
   addMedia(id: number, media?: MediaChange): Promise<void>
   changeMedia(id: number, change: MediaChange): Promise<void>
@@ -103,8 +103,8 @@ export async function simulatedStore(): Promise<Store> {
   return {
     archives,
     archiveId,
-    worker: (owner, releaseDailyMax = null) =>
-      createSimItems({ ...binding, owner, releaseDailyMax }, run),
+    worker: (owner, releaseDailyMax = null, bucket = 'uploads') =>
+      createSimItems({ ...binding, owner, releaseDailyMax, bucket }, run),
     async addMedia(id, media) {
       const rest = {
         userId: 7,
@@ -175,7 +175,8 @@ export async function postgresStore(t: Scope): Promise<PostgresStore> {
     database,
     archives,
     archiveId,
-    worker: (owner, releaseDailyMax = null) => openItems({ ...binding, owner, releaseDailyMax }),
+    worker: (owner, releaseDailyMax = null, bucket = 'uploads') =>
+      openItems({ ...binding, owner, releaseDailyMax, bucket }),
     async addMedia(id, media) {
       await sql`insert into media (id, user_id, title, content_type, mime_type, object_key)
         values (${id}, 7, 'Title', 'video', 'video/mp4', '')`

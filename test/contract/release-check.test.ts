@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import type { Items } from '../../src/db/items.ts'
 import type { Item } from '../../src/media.ts'
 import {
   EPOCH_MS,
@@ -83,6 +84,54 @@ for (const [what, open] of [
       await archiveDue(store)
       await store.changeMedia(1, { status: 'pending', deleted: true })
       assert.equal((await store.worker('a').claimDue(9, [])).length, 1)
+    })
+  })
+
+  describe(`a source in another bucket than the configured one: ${what}`, () => {
+    test('is not claimed, and is counted with its bucket', async (t) => {
+      const store = await open(t)
+      await archiveDue(store)
+      const [here, before, after] = [null, 'another', 'vault'].map((bucket) =>
+        store.worker('a', null, bucket ?? undefined),
+      ) as [Items, Items, Items]
+      const uploads = [{ bucket: 'uploads', items: 1 }]
+      assert.deepEqual(await before.dueElsewhere(), uploads)
+      assert.deepEqual(await after.dueElsewhere(), uploads)
+      assert.deepEqual(await before.claimDue(9, []), [])
+      assert.deepEqual(await after.claimDue(9, []), [])
+      assert.deepEqual(await here.dueElsewhere(), [])
+      assert.equal((await here.claimDue(9, [])).length, 1)
+    })
+
+    test('is not taken over from a dead worker either', async (t) => {
+      const store = await open(t)
+      await archiveDue(store)
+      const [due] = (await store.worker('a').claimDue(9, [])) as [Item]
+      await store.elapse(LEASE_MS + 1_000)
+      const elsewhere = store.worker('b', null, 'vault')
+      assert.deepEqual(await elsewhere.claimDue(9, []), [])
+      assert.deepEqual(await elsewhere.dueElsewhere(), [{ bucket: 'uploads', items: 1 }])
+      assert.equal(await elsewhere.confirmRelease(due), 'refused')
+    })
+
+    test('is not counted before its grace is over', async (t) => {
+      const store = await open(t)
+      await archiveDue(store)
+      await store.elapse(-GRACE_MS)
+      assert.deepEqual(await store.worker('a', null, 'vault').dueElsewhere(), [])
+    })
+
+    test('and the newest source that is still to go are told apart', async (t) => {
+      const store = await open(t)
+      const items = store.worker('a')
+      assert.equal(await items.newestSource(), null)
+      await archiveDue(store)
+      await store.addMedia(2, { objectKey: 'newer', approvedAt: EPOCH_MS + 1 })
+      const [item] = (await items.claim(1, [])) as [Item]
+      await items.commitIntent(item, intentFor(item, 'folder/newer.mp4'))
+      await items.record(item)
+      assert.equal(await items.newestSource(), 'newer')
+      assert.equal(await store.worker('a', null, 'vault').newestSource(), null)
     })
   })
 

@@ -161,6 +161,7 @@ test('a backend with nothing but the required columns is archived, rejected and 
   await sql`insert into strongroom.archives (id) values (${archiveId})`
   const worker = {
     archiveId,
+    bucket: 'uploads',
     owner: 'a',
     leaseMs: 60_000,
     releaseGraceMs: 0,

@@ -99,6 +99,19 @@ const claims: Statement[] = [
   },
 ]
 
+const others: Statement[] = [
+  {
+    name: 'dueElsewhere looks at what is being released, and at no source of the configured bucket',
+    most: ({ inWork }) => ({ media: 0, items: inWork + 2 }),
+    run: async ({ items }) => assert.deepEqual(await items.dueElsewhere(), []),
+  },
+  {
+    name: 'newestSource reads one item',
+    most: oneItem,
+    run: async ({ items }) => assert.ok(await items.newestSource()),
+  },
+]
+
 const writes: Statement[] = [
   {
     name: 'heartbeat reads the items in hand',
@@ -248,7 +261,7 @@ const lookups: Statement[] = [
 test(`on tables of ${MANY} rows`, async (t) => {
   const rig = await openRig(t)
   const used = new Set<string>()
-  for (const { name, most, run } of [...claims, ...writes, ...sweeps, ...lookups]) {
+  for (const { name, most, run } of [...claims, ...others, ...writes, ...sweeps, ...lookups]) {
     await t.test(name, async () => {
       for (let n = 0; n < TIMES; n++) {
         const looked = typeof most === 'function' ? most(await whatIsThere(rig.sql)) : most
@@ -349,6 +362,7 @@ async function openRig(t: TestContext): Promise<Rig> {
     leaseMs: 90_000,
     releaseGraceMs: 0,
     releaseDailyMax: null,
+    bucket: 'uploads',
   }
   const backend = await openBackend(database, mapping)
   const status = { ...mapping.status, rejected: 'rejected' }

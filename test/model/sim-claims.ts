@@ -8,6 +8,7 @@ export interface SimWorker {
   /** Database time in milliseconds. */
   now: () => number
   archiveId: string
+  bucket: string
   owner: string
   leaseMs: number
   releaseGraceMs: number
@@ -126,8 +127,27 @@ export function confirmRelease(worker: SimWorker, { id, epoch }: Held) {
   return 'refused'
 }
 
+export function dueElsewhere({ tables, bucket, now }: SimWorker) {
+  const counts = new Map<string, number>()
+  for (const { state, releaseDue, intent } of tables.items) {
+    const isDue = state === 'releasing' || (state === 'archived' && Number(releaseDue) <= now())
+    const where = intent?.source.bucket ?? bucket
+    if (isDue && where !== bucket) counts.set(where, (counts.get(where) ?? 0) + 1)
+  }
+  return [...counts].map(([name, items]) => ({ bucket: name, items }))
+}
+
+export function newestSource({ tables, bucket }: SimWorker): string | null {
+  const waiting = tables.items.filter(
+    ({ state, intent }) => state === 'archived' && intent?.source.bucket === bucket,
+  )
+  waiting.sort((a, b) => Number(b.releaseDue) - Number(a.releaseDue))
+  return waiting[0]?.objectKey ?? null
+}
+
 function mayBeReleased(worker: SimWorker, item: ItemRecord): boolean {
-  const { tables } = worker
+  const { tables, bucket } = worker
+  if (item.intent?.source.bucket !== bucket) return false
   if (!archiveIsSound(worker) || tables.archive?.releasePaused !== null) return false
   return !tables.media.some((media) => stillNeeds(tables, media, item))
 }

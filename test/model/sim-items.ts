@@ -7,8 +7,10 @@ import {
   claimApproved,
   claimDue,
   confirmRelease,
+  dueElsewhere,
   isSameVersion,
   latestItem,
+  newestSource,
   type SimWorker,
 } from './sim-claims.ts'
 import { recordArchived, recordRejected, recordReleased } from './sim-records.ts'
@@ -36,6 +38,8 @@ export function createSimItems(worker: SimWorker, run: RunStatement): Items {
     claimAbandoned: (limit, held) =>
       run('claimAbandoned', () => claimAbandoned(worker, limit, held).map(toItem)),
     claimDue: (limit, held) => run('claimDue', () => claimDue(worker, limit, held).map(toItem)),
+    dueElsewhere: () => run('dueElsewhere', () => dueElsewhere(worker)),
+    newestSource: () => run('newestSource', () => newestSource(worker)),
     heartbeat: (held) => run('heartbeat', () => heartbeat(worker, held)),
     commitIntent: (item, intent) => run('commitIntent', () => commitIntent(worker, item, intent)),
     record: (item) => run('record', () => recordArchived(worker, item)),

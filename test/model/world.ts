@@ -146,7 +146,7 @@ export async function startWorker(
   const folders = createDurableFolders(disk)
   const volume = await openVolume({ disk, folders, archives, fileSystem: 'disk' })
   const limits = { leaseMs: LEASE_MS, releaseGraceMs: GRACE_MS, releaseDailyMax: null }
-  const binding = { archiveId: volume.id, owner, ...limits }
+  const binding = { archiveId: volume.id, owner, bucket: 'uploads', ...limits }
   const items = createSimItems({ tables, now, ...binding }, run)
   const parts = {
     disk,

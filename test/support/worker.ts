@@ -107,6 +107,7 @@ export async function openWorker(
   const disk = guardSyncs((options.disk ?? same)(await openDisk(site.archiveDir)), archives)
   const folders = createDurableFolders(disk)
   const volume = await openVolume({ disk, folders, archives, fileSystem: 'disk' })
+  const bucket = (options.bucket ?? same)(openedS3(t, site.demo.config))
   const items = openItems({
     database,
     backend: await openBackend(database, parse().backend),
@@ -115,6 +116,7 @@ export async function openWorker(
     leaseMs: LEASE_MS,
     releaseGraceMs: options.releaseGraceMs ?? 0,
     releaseDailyMax: null,
+    bucket: bucket.name,
   })
   const probe = createProbe({ path: 'ffprobe' })
   const reports: ItemReport[] = []
@@ -122,7 +124,7 @@ export async function openWorker(
     disk,
     folders,
     errorDisk: await openDisk(site.errorDir),
-    bucket: (options.bucket ?? same)(openedS3(t, site.demo.config)),
+    bucket,
     items,
     archives,
     volume,

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
+import { MASS_CHANGE_LIMIT } from '../../src/sync/mass-change.ts'
 import { coded } from '../support/demo-bucket.ts'
 import { approveMedium, type Medium, statesOf } from '../support/media-rows.ts'
 import type { Scope } from '../support/scopes.ts'
@@ -30,4 +31,30 @@ test('more than 20 changed sources pause releases until a person resumes them', 
   await site.archives.resumeRelease()
   assert.equal((await again.release()).source_differs, 2)
   assert.equal(await reason(), null)
+})
+
+describe('sources that are gone', { concurrency: 2 }, () => {
+  test('pause releases when they are many and nothing of ours is there: it is the wrong bucket', async (t) => {
+    const { site, worker, media, reason } = await withDue(t, MASS_CHANGE_LIMIT + 3)
+    for (const { key } of media) await site.admin.delete(key)
+    await assert.rejects(worker.release(), coded('MASS_CHANGE'))
+    assert.match((await reason()) ?? '', /^21 sources .* bucket "media"/)
+    assert.deepEqual(await statesOf(site), { released: MASS_CHANGE_LIMIT, releasing: 3 })
+  })
+
+  test('are recorded however many they are, when one that is newer is there: they expired', async (t) => {
+    const { site, worker, media } = await withDue(t, MASS_CHANGE_LIMIT + 3)
+    for (const { key } of media) await site.admin.delete(key)
+    const patient = await openWorker(t, site, { releaseGraceMs: 60_000 })
+    await approveMedium(site)
+    await patient.sync()
+    assert.equal((await worker.release()).released, MASS_CHANGE_LIMIT + 3)
+  })
+
+  test('are recorded however many they are, beside one that was there', async (t) => {
+    const { site, worker, media } = await withDue(t, MASS_CHANGE_LIMIT + 3)
+    const [, ...gone] = media
+    for (const { key } of gone) await site.admin.delete(key)
+    assert.equal((await worker.release()).released, MASS_CHANGE_LIMIT + 3)
+  })
 })

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { AppError } from '../../src/errors.ts'
 import type { Disk } from '../../src/storage/disk.ts'
+import { openedS3, withDemoBucket } from '../support/demo-bucket.ts'
 import {
   approveMedium,
   assertArchived,
@@ -9,6 +12,7 @@ import {
   type Medium,
   sourceOf,
 } from '../support/media-rows.ts'
+import { adminOf } from '../support/s3.ts'
 import type { Scope } from '../support/scopes.ts'
 import { openWorker, withSite } from '../support/worker.ts'
 
@@ -37,6 +41,47 @@ describe('an archived file that the disk cannot read', { concurrency: 2 }, () =>
     const well = await openWorker(t, site)
     assert.equal((await well.release()).released, 1)
     await assertArchived(site, bad)
+  })
+})
+
+describe('sources in another bucket than the configured one', { concurrency: 2 }, () => {
+  test('stay, are told of by both names, and keep no other source from going', async (t) => {
+    const site = await withSite(t)
+    const [first, second] = [await approveMedium(site), await approveMedium(site)]
+    await (await openWorker(t, site)).sync()
+    const vault = await withDemoBucket(t, { bucket: 'vault' })
+    const moved = await openWorker(t, site, {
+      bucket: () => openedS3(t, { ...vault.config, bucket: 'vault' }),
+    })
+    const mirror = adminOf(vault.admin.client, 'vault')
+    await mirror.put(second.key, second.bytes)
+    const third = await approveMedium({ sql: site.sql, admin: mirror })
+    await moved.sync()
+    assert.equal((await moved.release()).released, 1)
+    assert.deepEqual(await mirror.list(), [second.key], 'the third is gone, the equal one is not')
+    for (const { mediaId, key, bytes } of [first, second]) {
+      assert.deepEqual(await sourceOf(site, key), bytes)
+      assert.equal((await itemOf(site, mediaId)).state, 'archived')
+    }
+    assert.equal((await itemOf(site, third.mediaId)).state, 'released')
+    const told = moved.lines.filter(({ level }) => level === 'warn').map(({ message }) => message)
+    assert.deepEqual(told, [
+      '2 sources in bucket "media" are due, but R2_BUCKET is "vault": they stay where they are',
+    ])
+  })
+
+  test('are not fetched from the wrong one, nor called lost, when their file is damaged', async (t) => {
+    const site = await withSite(t)
+    const medium = await approveMedium(site)
+    await (await openWorker(t, site)).sync()
+    await rm(join(site.archiveDir, await assertArchived(site, medium)))
+    const vault = await withDemoBucket(t, { bucket: 'vault' })
+    const moved = await openWorker(t, site, {
+      bucket: () => openedS3(t, { ...vault.config, bucket: 'vault' }),
+    })
+    assert.equal((await moved.release()).lost, 0)
+    assert.equal((await itemOf(site, medium.mediaId)).state, 'archived')
+    assert.equal((await (await openWorker(t, site)).release()).healed, 1)
   })
 })
 
