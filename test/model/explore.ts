@@ -68,15 +68,22 @@ export async function beginStory(scenario: Scenario): Promise<World> {
 }
 
 /** One process from its start until every source is due and released, through `gate`. */
-export async function live(world: World, scenario: Scenario, gate: Gate): Promise<void> {
+export async function live(
+  world: World,
+  scenario: Scenario,
+  { gate, paused }: { gate: Gate; paused?: { ms: number } },
+): Promise<Worker> {
+  const { concurrency = 1 } = scenario
   const worker = await startWorker(world, {
     owner: 'first',
     gate,
-    concurrency: scenario.concurrency ?? 1,
+    concurrency,
+    ...(paused && { paused }),
   })
   await worker.cycle()
   world.clock.ms += GRACE_MS + 1_000
   await worker.cycle()
+  return worker
 }
 
 /** The scenario's own meddling, then `gate`. */
@@ -98,10 +105,23 @@ const NO_WORK_LEFT = [
   'missing',
 ]
 
-/** Starts processes after a crash until nothing is left to do, and judges on the way and at the end. */
-export async function recover(world: World, scenario: Scenario, where: string): Promise<void> {
+/** @throws Violation when the process does not even start */
+async function restart(world: World, where: string, gate?: Gate): Promise<Worker> {
+  try {
+    return await startWorker(world, { owner: 'recovery', ...(gate && { gate }) })
+  } catch (error) {
+    throw new Violation([`I9: no process starts any more: ${error}`], where)
+  }
+}
+
+/** Lets a new process, or one that has lived on, do all that is left to do, and judges on the way and at the end. */
+export async function recover(
+  world: World,
+  scenario: Scenario,
+  { where, survivor = null }: { where: string; survivor?: Worker | null },
+): Promise<void> {
   world.clock.ms += LEASE_MS + 1_000
-  const worker = await startWorker(world, { owner: 'recovery' })
+  const worker = survivor ?? (await restart(world, where))
   await worker.cycle()
   judge(world, `${where}, after recovery`)
   await finish(world, { scenario, where, worker })
@@ -207,12 +227,12 @@ export async function everyPowerCut(scenario: Scenario, budget: Budget): Promise
     changed = changesSomething(operation)
     return undefined
   }
-  await live(world, scenario, withMeddling(world, scenario, gate))
+  await live(world, scenario, { gate: withMeddling(world, scenario, gate) })
   cut('power cut at the end')
   judging.throwFirst()
   for (const { left, where } of later) {
     explored.recoveries += 1
-    await recover(left, scenario, where)
+    await recover(left, scenario, { where })
   }
   return explored
 }
@@ -279,7 +299,7 @@ export async function everyKill(scenario: Scenario, budget: Budget): Promise<Exp
   for (let at = 0; ; at += 1) {
     const world = await beginStory(scenario)
     const halt = haltAt(at)
-    const life = live(world, scenario, withMeddling(world, scenario, halt.gate))
+    const life = live(world, scenario, { gate: withMeddling(world, scenario, halt.gate) })
     const killed = await Promise.race([halt.reached, life.then(() => null)])
     if (killed === null) return explored
     if (!started(killed) && !budget.startup) continue
@@ -332,7 +352,7 @@ async function recoverWithPowerCuts(
     changed ||= changesSomething(operation)
     return answer
   }
-  const worker = await startWorker(world, { owner: 'recovery', gate: marking })
+  const worker = await restart(world, where, marking)
   await worker.cycle()
   judging.throwFirst()
   judge(world, `${where}, after recovery`)
@@ -340,6 +360,6 @@ async function recoverWithPowerCuts(
   judging.throwFirst()
   for (const again of later.slice(0, recoveries)) {
     explored.recoveries += 1
-    await recover(again.left, scenario, again.where)
+    await recover(again.left, scenario, { where: again.where })
   }
 }

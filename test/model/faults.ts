@@ -1,3 +1,4 @@
+import { mock } from 'node:test'
 import { AppError } from '../../src/errors.ts'
 import {
   beginStory,
@@ -182,7 +183,9 @@ export async function everyFault(scenario: Scenario, fault: Fault): Promise<Expl
   for (let at = 0; ; at += 1) {
     const world = await beginStory(scenario)
     const { gate, hit } = hitAt(world, fault, at)
-    await live(world, scenario, withMeddling(world, scenario, gate)).catch(noteStart)
+    const survivor = await live(world, scenario, {
+      gate: withMeddling(world, scenario, gate),
+    }).catch(noteStart)
     const { where, frozen } = hit()
     if (where === null) return explored
     explored.moments += 1
@@ -191,14 +194,34 @@ export async function everyFault(scenario: Scenario, fault: Fault): Promise<Expl
     await fault.mend?.(world)
     judge(world, where)
     const ends = [...scenario.ends(world), ...(fault.ends ?? [])]
-    await recover(world, { ...scenario, ends: () => ends }, where)
+    const story = { ...scenario, ends: () => ends }
+    await recover(world, story, { where, survivor: fault.freezes ? survivor : null })
     explored.recoveries += 1
   }
 }
 
+export function faultNamed(name: string): Fault {
+  const found = faults.find((fault) => fault.name === name)
+  if (found === undefined) throw new Error(`there is no fault "${name}"`)
+  return found
+}
+
+/** Does `work` with the waits between tries skipped. */
+export async function withoutWaits<T>(work: () => Promise<T>): Promise<T> {
+  mock.timers.enable({ apis: ['setTimeout'] })
+  const ticking = setInterval(() => mock.timers.tick(10_000), 1)
+  try {
+    return await work()
+  } finally {
+    clearInterval(ticking)
+    mock.timers.reset()
+  }
+}
+
 /** A process that cannot start ends; the next one is tried. */
-function noteStart(error: unknown): void {
-  if (!(error instanceof AppError)) throw error
+function noteStart(error: unknown): null {
+  if (error instanceof AppError) return null
+  throw error
 }
 
 function hitAt(world: World, fault: Fault, at: number) {

@@ -205,12 +205,17 @@ export function* undescribedFiles({ tree, foreign }: Evidence): Iterable<string>
 }
 
 /** @returns final names that no item owns, in a world where all work is done */
-export function* orphans({ tree, foreign, tables }: Evidence): Iterable<string> {
+export function orphans(evidence: Evidence): string[] {
+  return strangers(evidence).map((path) => `I9: ${path} belongs to no item`)
+}
+
+/** @returns the paths of files, also of those of which only the sidecar is there, that are neither foreign nor an item's */
+export function strangers({ tree, foreign, tables }: Evidence): string[] {
   const owned = new Set(tables.items.map(({ archivePath }) => archivePath))
-  for (const [path, { kind }] of tree) {
-    if (kind === 'folder' || !isFinal(path) || foreign.has(path)) continue
-    if (!owned.has(path.replace(/\.json$/, ''))) yield `I9: ${path} belongs to no item`
-  }
+  return [...tree]
+    .filter(([path, { kind }]) => kind === 'file' && isFinal(path) && !foreign.has(path))
+    .map(([path]) => path.replace(/\.json$/, ''))
+    .filter((path) => !owned.has(path))
 }
 
 /** A name that people and the file server see. */

@@ -127,6 +127,7 @@ function commitIntent({ tables, now, leaseMs }: SimWorker, item: Held, intent: I
   if (row === null || !isIn(row, 'claimed', 'publishing')) return 'stale'
   const leaseUntil = now() + leaseMs
   Object.assign(row, { state: 'publishing', archivePath, intent: rest, leaseUntil })
+  tables.named.push(archivePath)
   return 'committed'
 }
 

@@ -68,6 +68,8 @@ export interface SimTables {
   items: ItemRecord[]
   /** Used up by every insert, by one that becomes an update too. */
   lastItemId: number
+  /** Every path that an intent ever named; for judges only. */
+  named: string[]
   audit: AuditRecord[]
   archive: ArchiveRecord | null
   /** What each bucket was seen to honour. */
@@ -75,7 +77,7 @@ export interface SimTables {
 }
 
 export function emptyTables(): SimTables {
-  return { media: [], items: [], lastItemId: 0, audit: [], archive: null, buckets: {} }
+  return { media: [], items: [], lastItemId: 0, named: [], audit: [], archive: null, buckets: {} }
 }
 
 /** Called before a statement takes effect and before its answer arrives; it may halt (never settle) or throw. */

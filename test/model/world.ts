@@ -26,8 +26,8 @@ const START_MS = Date.UTC(2026, 0, 15)
 /** All that outlives a process: the disks, the database, the bucket, and the time. */
 export interface World {
   clock: { ms: number }
-  /** How long the machine was paused, which its own clocks do not count. */
-  suspendedMs: number
+  /** How long all machines were paused, which their own clocks do not count. */
+  pausedMs: number
   disk: SimDisk
   errorDisk: SimDisk
   tables: SimTables
@@ -50,7 +50,7 @@ export function newWorld(
   disk.linksRefused = options.linksRefused ?? false
   return {
     clock: { ms: START_MS },
-    suspendedMs: 0,
+    pausedMs: 0,
     disk,
     errorDisk: createSimDisk(),
     tables: emptyTables(),
@@ -131,14 +131,23 @@ const facts: ProbeFacts = {
 }
 export const NOT_MEDIA = 'not media'
 
-/** Starts a process of the product in this world; the steps are the real ones. */
+/**
+ * Starts a process of the product in this world; the steps are the real ones.
+ *
+ * @param options `paused`: for how long its machine was, which its own clocks do not count
+ */
 export async function startWorker(
   world: World,
-  { owner, gate = open, concurrency = 1 }: { owner: string; gate?: Gate; concurrency?: number },
+  {
+    owner,
+    gate = open,
+    concurrency = 1,
+    paused = { ms: 0 },
+  }: { owner: string; gate?: Gate; concurrency?: number; paused?: { ms: number } },
 ): Promise<Worker> {
   const { clock, tables } = world
   const now = () => clock.ms
-  const monotonic = () => clock.ms - world.suspendedMs
+  const monotonic = () => clock.ms - world.pausedMs - paused.ms
   const log = bugLog(world)
   const run = gatedStatements((name, moment) => gate({ of: 'database', name, path: '' }, moment))
   const archives = createSimArchives({ tables, now }, run)
