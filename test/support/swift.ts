@@ -116,6 +116,12 @@ pipeline = catch_errors gatekeeper cache listing_formats s3api tempauth copy slo
 use = egg:swift#proxy
 allow_account_management = true
 account_autocreate = true
+# A server that starts slowly, or answers slowly on a busy machine, must not be left out for the next minute.
+error_suppression_limit = 1000000000
+error_suppression_interval = 0
+conn_timeout = 10
+node_timeout = 60
+recoverable_node_timeout = 60
 [filter:catch_errors]
 use = egg:swift#catch_errors
 [filter:gatekeeper]
