@@ -71,9 +71,11 @@ async function takenPort(t: TestContext): Promise<string> {
 
 /** Runs the program as nobody:users, who owns nothing here. */
 function asNobody(service: Service, args: readonly string[]): Promise<Ended> {
-  const ids = ['--reuid', '99', '--regid', '100', '--clear-groups', '--', PROGRAM, ...args]
+  const ids = ['--reuid', '99', '--regid', '100', '--clear-groups', '--']
+  // Nobody may write where the coverage of this run is collected, and Node would complain of that.
+  const command = [...ids, 'env', '-u', 'NODE_V8_COVERAGE', PROGRAM, ...args]
   return new Promise((resolve) => {
-    const child = execFile('setpriv', ids, { env: service.env }, (_error, stdout, stderr) =>
+    const child = execFile('setpriv', command, { env: service.env }, (_error, stdout, stderr) =>
       resolve({ code: child.exitCode, signal: child.signalCode, stdout, stderr }),
     )
   })
