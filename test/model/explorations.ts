@@ -1,11 +1,12 @@
 import { type Explored, everyKill, everyPowerCut } from './explore.ts'
 import { everyFault, faultNamed, withoutWaits } from './faults.ts'
 import { scenarioNamed } from './scenarios.ts'
-import { everyStall, stallStories } from './stall.ts'
+import { everyCrossing, everyStall, stallStories } from './stall.ts'
 
 /** What is done to a worker at every moment of one story. */
 export type Exploration =
   | { by: 'kill' | 'power cut' | 'stall' | 'pause'; story: string }
+  | { by: 'crossing' | 'paused crossing'; story: string }
   | { by: 'fault'; fault: string; story: string }
 
 /**
@@ -21,6 +22,8 @@ function begin(exploration: Exploration): Promise<Explored> {
   const { by, story } = exploration
   if (by === 'stall' || by === 'pause') return stall(story, by === 'pause')
   const scenario = scenarioNamed(story)
+  if (by === 'crossing' || by === 'paused crossing')
+    return everyCrossing(scenario, { paused: by === 'paused crossing', stride: 17 })
   if (by === 'fault') return everyFault(scenario, faultNamed(exploration.fault))
   const budget = { seed: 1, startup: story === 'one item' }
   return by === 'kill'

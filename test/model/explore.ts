@@ -33,8 +33,8 @@ export class Violation extends Error {
 }
 
 export function evidenceOf(world: World): Evidence {
-  const { disk, errorDisk, tables, bucket, foreign, damaged } = world
-  return { tree: disk.tree(), errors: errorDisk.tree(), tables, bucket, foreign, damaged }
+  const { disk, errorDisk, ...rest } = world
+  return { tree: disk.tree(), errors: errorDisk.tree(), ...rest }
 }
 
 /** @throws Violation when a promise is broken in the world as it is */
@@ -132,7 +132,7 @@ function judgeDurable(world: World, where: string): void {
   for (const left of crashStates(world, 2, 1)) {
     const after = { ...world, ...left }
     judge(after, `${where}, then a power cut`)
-    const found = [...orphans(evidenceOf(after))]
+    const found = orphans(evidenceOf(after))
     if (found.length > 0) throw new Violation(found, `${where}, then a power cut`)
   }
 }

@@ -5,6 +5,7 @@ import { scenarioNamed } from './scenarios.ts'
 const stories = [
   'one item',
   'a download that an earlier process began',
+  'a copy that an earlier process filed and did not record',
   'one item of a bucket without conditional deletes',
   'a bucket whose ETags say nothing',
   'an object that is missing',

@@ -13,10 +13,11 @@ import {
   withMeddling,
 } from './explore.ts'
 import { changesSomething, describe, type Gate, type Operation } from './gate.ts'
+import { isFinal, isProbe } from './invariants.ts'
 import { spoilMarker } from './scenarios.ts'
 import { upload } from './sim-bucket.ts'
 import { answerLost } from './sim-tables.ts'
-import { crashedWorld, type World } from './world.ts'
+import { crashedWorld, LEASE_MS, type World } from './world.ts'
 
 /** One thing that goes wrong once, at one operation. */
 export interface Fault {
@@ -27,8 +28,8 @@ export interface Fault {
   after?(world: World, operation: Operation): undefined | 'lost'
   /** Called when the story is over. */
   mend?(world: World): void | Promise<void>
-  /** While it lasts, nothing may be recorded, released or given up. */
-  freezes?: boolean
+  /** What may not change while it lasts, and why. The process lives on when it is over. */
+  freezes?: { promise: string; of(world: World, operation: Operation): unknown }
   /** States in which items may end, beside the story's own. */
   ends?: readonly string[]
 }
@@ -37,7 +38,47 @@ const isOn = (of: Operation['of'], operation: Operation) => operation.of === of
 const SYNCS = ['seal', 'syncFile', 'syncFolder']
 /** From these on, the marker has been looked at for the last time. */
 const TOO_LATE = ['rehashed', 'source-seen', 'source-deleted', 'recorded', 'released']
-const isInTime = ({ of, name }: Operation) => of === 'point' && !TOO_LATE.includes(name)
+/** Other moments before a look at it, and one between that look and the first change that follows. */
+const BEFORE_A_LOOK = ['claimAbandoned', 'commitIntent', 'claimDue', 'get', 'makeFolder']
+const isInTime = ({ of, name }: Operation, { damaged }: World) => {
+  // What is damaged and was set aside may stay away until the archive is there again.
+  if (name === 'makeFolder') return damaged.size === 0
+  return of === 'point' ? !TOO_LATE.includes(name) : BEFORE_A_LOOK.includes(name)
+}
+/** After these the marker is looked at before anything gets its final name. */
+const BEFORE_FILING = [
+  ...['claimAbandoned', 'claimed', 'get', 'downloaded', 'validated', 'sealed'],
+  ...['commitIntent', 'intent-committed', 'claimDue', 'release-claimed'],
+]
+
+/** While the archive is not there, nothing is recorded, released or given up. */
+const noVerdict = {
+  promise: 'I10: a verdict without the archive',
+  of({ tables, bucket }: World, _operation: Operation): unknown {
+    const given = tables.items.filter(({ state }) => ['missing', 'lost'].includes(state))
+    const told = tables.audit.filter(({ action }) => action !== 'rejected')
+    return [told, bucket.deletions, given.map(({ id }) => id)]
+  },
+}
+
+/** Nor is anything claimed, or begun again. */
+const withoutArchive = {
+  ...noVerdict,
+  of(world: World, operation: Operation): unknown {
+    const paths = world.tables.items.map(({ archivePath }) => archivePath)
+    return [noVerdict.of(world, operation), operation.name === 'claimAbandoned' ? paths : []]
+  },
+}
+
+/** Nor is anything filed on another one. */
+const onAnotherArchive = {
+  ...withoutArchive,
+  of(world: World, operation: Operation): unknown {
+    const isEarly = BEFORE_FILING.includes(operation.name)
+    const finals = [...world.disk.tree().keys()].filter((path) => isEarly && isFinal(path))
+    return [withoutArchive.of(world, operation), finals.sort()]
+  },
+}
 
 function diskFault(
   name: string,
@@ -67,10 +108,10 @@ function throwing(name: string, of: Operation['of'], error: () => AppError): Fau
 
 const changes = { hits: changesSomething }
 
-/** Users do not wait for us. */
+/** Users do not wait for us, and a new file may be as long as the old one. */
 function replaceFirst({ bucket, clock, tables }: World): void {
   const [row] = tables.media
-  if (row !== undefined) upload(bucket, row.objectKey, 'new bytes', clock.ms)
+  if (row !== undefined) upload(bucket, row.objectKey, 'BYTES OF CLIP 1', clock.ms)
 }
 
 const replacedEnds = ['source_differs', 'held', 'lost', 'released']
@@ -144,6 +185,16 @@ export const faults: readonly Fault[] = [
     },
     ends: replacedEnds,
   },
+  {
+    name: 'the machine is paused, and the object is replaced meanwhile',
+    hits: ({ name }) => name !== 'delete',
+    before(world) {
+      world.clock.ms += LEASE_MS + 1_000
+      world.pausedMs += LEASE_MS + 1_000
+      replaceFirst(world)
+    },
+    ends: replacedEnds,
+  },
   ...(['cut', 'flip'] as const).map((flaw) => ({
     name: `a download is ${flaw === 'cut' ? 'cut short' : 'corrupted'}`,
     hits: ({ of, name }: Operation) => of === 'bucket' && name === 'get',
@@ -154,26 +205,51 @@ export const faults: readonly Fault[] = [
     hits: isInTime,
     before: ({ disk }) => disk.unmount(),
     mend: ({ disk }) => disk.remount(),
-    freezes: true,
+    freezes: withoutArchive,
   },
   {
     name: 'another archive is mounted',
     hits: isInTime,
     before: (world) => spoilMarker(world),
     mend: (world) => spoilMarker(world),
-    freezes: true,
+    freezes: onAnotherArchive,
   },
   {
     name: 'the folder lies on another file system than the marker',
     // A verdict on a missing object concerns no file.
-    hits: (operation, { bucket }) => isInTime(operation) && bucket.live.size > 0,
+    hits: (operation, world) => isInTime(operation, world) && world.bucket.live.size > 0,
     before(world) {
       world.onAnotherDevice = true
     },
     mend(world) {
       world.onAnotherDevice = false
     },
-    freezes: true,
+    freezes: noVerdict,
+  },
+  {
+    name: 'a person pauses releases',
+    // Looked at for the last time before the HEAD.
+    hits: ({ name }) => !['head', ...WINDOW].includes(name),
+    before({ tables }) {
+      if (tables.archive !== null) tables.archive.releasePaused = { reason: null }
+    },
+    mend({ tables }) {
+      if (tables.archive !== null) tables.archive.releasePaused = null
+    },
+    freezes: {
+      promise: 'I7: a source was deleted although releases are paused',
+      of: ({ bucket }) => bucket.deletions.filter(({ key }) => !isProbe(key)),
+    },
+  },
+  {
+    name: 'somebody removes the file before it is recorded',
+    hits: ({ name }) => name === 'folder-synced' || name === 'published',
+    async before({ disk, tables }) {
+      const path = tables.items.find(({ state }) => state === 'publishing')?.archivePath
+      if (!path) return
+      await disk.unlink(path)
+      await disk.syncFolder(path.slice(0, path.lastIndexOf('/')))
+    },
   },
 ]
 
@@ -186,15 +262,14 @@ export async function everyFault(scenario: Scenario, fault: Fault): Promise<Expl
     const survivor = await live(world, scenario, {
       gate: withMeddling(world, scenario, gate),
     }).catch(noteStart)
-    const { where, frozen } = hit()
+    const { where, assertFrozen } = hit()
     if (where === null) return explored
     explored.moments += 1
-    if (fault.freezes === true && frozen !== verdicts(world))
-      throw new Violation(['I10: a verdict without the archive'], where)
+    assertFrozen()
     await fault.mend?.(world)
     judge(world, where)
-    const ends = [...scenario.ends(world), ...(fault.ends ?? [])]
-    const story = { ...scenario, ends: () => ends }
+    const ends = (left: World) => [...scenario.ends(left), ...(fault.ends ?? [])]
+    const story = { ...scenario, ends }
     await recover(world, story, { where, survivor: fault.freezes ? survivor : null })
     explored.recoveries += 1
   }
@@ -224,11 +299,20 @@ function noteStart(error: unknown): null {
   throw error
 }
 
+function frozen(world: World, { name, freezes }: Fault, operation: Operation): () => void {
+  if (freezes === undefined) return () => {}
+  const before = JSON.stringify(freezes.of(world, operation))
+  return () => {
+    if (JSON.stringify(freezes.of(world, operation)) !== before)
+      throw new Violation([freezes.promise], `${name} at ${describe(operation)}`)
+  }
+}
+
 function hitAt(world: World, fault: Fault, at: number) {
   const started = createStarted()
   let count = 0
   let where: string | null = null
-  let frozen = ''
+  let assertFrozen = () => {}
   let isHit = false
   const gate: Gate = async (operation, moment) => {
     if (moment === 'after') {
@@ -241,16 +325,9 @@ function hitAt(world: World, fault: Fault, at: number) {
     if (count !== at + 1) return undefined
     where = `${fault.name} at ${count}: ${describe(operation)}`
     isHit = fault.after !== undefined
-    frozen = verdicts(world)
     await fault.before?.(world, operation)
+    assertFrozen = frozen(world, fault, operation)
     return undefined
   }
-  return { gate, hit: () => ({ where, frozen }) }
-}
-
-/** Everything that must wait while the archive is not there. */
-function verdicts({ tables, bucket }: World): string {
-  const given = tables.items.filter(({ state }) => ['missing', 'lost'].includes(state))
-  const told = tables.audit.filter(({ action }) => action !== 'rejected')
-  return JSON.stringify([told, bucket.deletions, given.map(({ id }) => id)])
+  return { gate, hit: () => ({ where, assertFrozen }) }
 }

@@ -12,6 +12,8 @@ export interface Evidence {
   foreign: Map<string, Buffer>
   /** Files that the disk itself has spoiled: their archived paths and inodes. */
   damaged: Map<string, number>
+  /** A worker went on without its lease: it may have filed something under a name that its own intent committed. */
+  late: boolean
 }
 
 const RECORDED = ['archived', 'releasing', 'released', 'source_differs']
@@ -204,18 +206,14 @@ export function* undescribedFiles({ tree, foreign }: Evidence): Iterable<string>
   }
 }
 
-/** @returns final names that no item owns, in a world where all work is done */
-export function orphans(evidence: Evidence): string[] {
-  return strangers(evidence).map((path) => `I9: ${path} belongs to no item`)
-}
-
-/** @returns the paths of files, also of those of which only the sidecar is there, that are neither foreign nor an item's */
-export function strangers({ tree, foreign, tables }: Evidence): string[] {
-  const owned = new Set(tables.items.map(({ archivePath }) => archivePath))
+/** @returns final names that nobody will ever look for, in a world where all work is done */
+export function orphans({ tree, foreign, tables, late }: Evidence): string[] {
+  const known = new Set(tables.items.map(({ archivePath }) => archivePath))
+  if (late) for (const path of tables.named) known.add(path)
   return [...tree]
     .filter(([path, { kind }]) => kind === 'file' && isFinal(path) && !foreign.has(path))
-    .map(([path]) => path.replace(/\.json$/, ''))
-    .filter((path) => !owned.has(path))
+    .filter(([path]) => !known.has(path.replace(/\.json$/, '')))
+    .map(([path]) => `I9: ${path} belongs to no item`)
 }
 
 /** A name that people and the file server see. */

@@ -1,4 +1,5 @@
 import type { Scenario } from './explore.ts'
+import type { Operation } from './gate.ts'
 import { upload } from './sim-bucket.ts'
 import { addMedia, LEASE_MS, NOT_MEDIA, newWorld, startWorker, type World } from './world.ts'
 
@@ -40,14 +41,12 @@ function restore({ disk, damaged }: World, path: string): void {
 export async function spoilMarker({ disk }: World): Promise<void> {
   const marker = '.strongroom/archive.json'
   const text = disk.tree().get(marker)?.content.toString() ?? ''
-  const [, id = ''] = /"id": "(.{36})"/.exec(text) ?? []
-  const other = [...id]
-    .reverse()
-    .join('')
-    .replace(/^(.{8})(.{4})(.*)$/, '$1$2$3')
+  const other = text.replace(/[0-9a-f](?=",\n {2}"created_at)/, (last) =>
+    (Number.parseInt(last, 16) ^ 1).toString(16),
+  )
   await disk.unlink(marker)
   const file = await disk.create(marker)
-  await file.write(Buffer.from(text.replace(id, other)))
+  await file.write(Buffer.from(other))
   await file.seal(0o644)
   await disk.syncFolder('.strongroom')
 }
@@ -64,15 +63,19 @@ async function archiveFirst(world: World): Promise<void> {
   await (await startWorker(world, { owner: 'earlier' })).cycle()
 }
 
-/** A process dies in the middle of its download, and its lease runs out. */
-async function interrupt(world: World): Promise<void> {
+/** A process dies before its operation number `count` that `hits`, and its lease runs out. */
+async function interrupt(
+  world: World,
+  hits: (operation: Operation) => boolean,
+  count = 1,
+): Promise<void> {
   const died = Promise.withResolvers<void>()
-  let writes = 0
+  let met = 0
   const worker = await startWorker(world, {
     owner: 'interrupted',
-    gate({ name, path }, moment) {
-      if (moment === 'before' && name === 'write' && path.endsWith('.part')) writes += 1
-      if (writes < 2) return undefined
+    gate(operation, moment) {
+      if (moment === 'before' && hits(operation)) met += 1
+      if (met < count) return undefined
       died.resolve()
       return new Promise(() => {})
     },
@@ -81,6 +84,9 @@ async function interrupt(world: World): Promise<void> {
   await died.promise
   world.clock.ms += LEASE_MS + 1_000
 }
+
+const interruptDownload = (world: World) =>
+  interrupt(world, ({ name, path }) => name === 'write' && path.endsWith('.part'), 2)
 
 function isReplaced({ bucket }: Pick<World, 'bucket'>): boolean {
   return bucket.uploaded.filter(({ key }) => key === 'uploads/1.mp4').length > 1
@@ -99,7 +105,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'a download that an earlier process began',
     begin: () => withOne(),
-    prepare: interrupt,
+    prepare: interruptDownload,
     ends: released,
   },
   {
@@ -107,7 +113,7 @@ export const scenarios: readonly Scenario[] = [
     begin: () => withOne(),
     async prepare(world) {
       const { ms } = world.clock
-      await interrupt(world)
+      await interruptDownload(world)
       upload(world.bucket, 'uploads/1.mp4', 'BYTES OF CLIP 1', ms)
     },
     ends: released,
@@ -116,7 +122,7 @@ export const scenarios: readonly Scenario[] = [
     name: 'a download that an earlier process began, whose bytes the disk has spoiled since',
     begin: () => withOne(),
     async prepare(world) {
-      await interrupt(world)
+      await interruptDownload(world)
       const parts = [...world.disk.tree()].filter(([path]) => path.endsWith('.part'))
       for (const [path, { content }] of parts) {
         await world.disk.unlink(path)
@@ -126,6 +132,12 @@ export const scenarios: readonly Scenario[] = [
         await file.close()
       }
     },
+    ends: released,
+  },
+  {
+    name: 'a copy that an earlier process filed and did not record',
+    begin: () => withOne(),
+    prepare: (world) => interrupt(world, ({ name }) => name === 'published'),
     ends: released,
   },
   {
@@ -145,6 +157,16 @@ export const scenarios: readonly Scenario[] = [
       addMedia(world, 2, { filename: 'clip-1.mp4' })
       return world
     },
+    ends: released,
+  },
+  {
+    name: 'two items of one name at once',
+    begin() {
+      const world = withOne()
+      addMedia(world, 2, { filename: 'clip-1.mp4' })
+      return world
+    },
+    concurrency: 2,
     ends: released,
   },
   {
@@ -202,7 +224,7 @@ export const scenarios: readonly Scenario[] = [
       const [row] = world.tables.media
       if (name !== 'folder-synced' || row?.objectKey !== 'uploads/1.mp4') return
       row.objectKey = 'uploads/new.mp4'
-      upload(world.bucket, row.objectKey, 'new bytes', world.clock.ms)
+      upload(world.bucket, row.objectKey, 'new bytes', Number(row.approvedAt))
     },
     ends: () => ['withdrawn', 'released'],
   },
@@ -212,7 +234,7 @@ export const scenarios: readonly Scenario[] = [
     prepare: archiveFirst,
     meddle(world, { name }) {
       if (name === 'rehashed' && !isReplaced(world))
-        upload(world.bucket, 'uploads/1.mp4', 'new bytes', world.clock.ms)
+        upload(world.bucket, 'uploads/1.mp4', 'BYTES OF CLIP 1', world.clock.ms)
     },
     ends: ({ bucket }) => [isReplaced({ bucket }) ? 'source_differs' : 'released'],
   },

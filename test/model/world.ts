@@ -39,6 +39,8 @@ export interface World {
   damaged: Map<string, number>
   /** Final names lie on another file system than the marker. */
   onAnotherDevice: boolean
+  /** A worker went on after its lease was over. */
+  late: boolean
   /** Errors that no one foresaw: each is a bug. */
   bugs: string[]
 }
@@ -62,6 +64,7 @@ export function newWorld(
     foreign: new Map(),
     damaged: new Map(),
     onAnotherDevice: false,
+    late: false,
     bugs: [],
   }
 }
