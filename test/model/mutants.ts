@@ -154,7 +154,7 @@ export const mutants: readonly Mutant[] = [
       ],
     ],
     caught: pause(ONE),
-    promise: 'I6',
+    promise: 'I9',
   },
   {
     name: 'publish that takes whatever lies at the name for its own',
