@@ -43,8 +43,8 @@ async function runMutant(mutant: string, exploration: Exploration): Promise<Muta
   const { stdout } = await promisify(execFile)(
     process.execPath,
     [program, JSON.stringify({ mutant, exploration })],
-    // What a mutant loads must not count as covered.
-    { env: { PATH: process.env.PATH }, maxBuffer: 64 * 1024 * 1024 },
+    // A mutant's lines must not be taken for the source's; Node hands this variable on unless it is named.
+    { env: { PATH: process.env.PATH, NODE_V8_COVERAGE: undefined }, maxBuffer: 64 * 1024 * 1024 },
   )
   return JSON.parse(stdout) as MutantRunResult
 }
