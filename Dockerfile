@@ -16,6 +16,7 @@ COPY --from=libraries /app/node_modules node_modules
 COPY package.json LICENSE ./
 COPY bin bin
 COPY deploy/entrypoint.sh deploy/entrypoint.sh
+COPY docs/sidecar.schema.json docs/sidecar.schema.json
 COPY src src
 # Anybody may write here: `demo` leaves its data where it is started.
 WORKDIR /tmp

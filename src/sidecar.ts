@@ -1,73 +1,12 @@
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
 import { AppError } from './errors.ts'
-import { type Intent, type MediaRow, mediaKinds, proofKinds } from './media.ts'
+import type { Intent, MediaRow, ProbeFacts } from './media.ts'
+import { SIDECAR_SCHEMA_VERSION, type Sidecar, sidecarSchema } from './sidecar-schema.ts'
 
-/** Raised only when an older reader would misunderstand the file; new keys alone do not raise it. */
-export const SIDECAR_SCHEMA_VERSION = 1
+export type { Sidecar } from './sidecar-schema.ts'
 
 /** A sidecar that is larger is not one of ours: no reader takes in more. */
 export const SIDECAR_MAX_BYTES = 1024 * 1024
-
-const identifier = z.int().positive()
-const count = z.int().nonnegative()
-const instant = z.iso.datetime()
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'not a SHA-256 in lower-case hex')
-
-const streamSchema = z.object({
-  type: z.enum(['video', 'audio', 'subtitle', 'data', 'attachment']),
-  codec: z.string().nullable(),
-  width: z.number().nullable(),
-  height: z.number().nullable(),
-  frame_rate: z.number().nullable(),
-  channels: z.number().nullable(),
-  sample_rate: z.number().nullable(),
-  attached_picture: z.boolean(),
-})
-
-/** The published format of `<file>.json`. Unknown keys are dropped on reading, but covered by the hash. */
-const sidecarSchema = z.object({
-  schema_version: z.literal(SIDECAR_SCHEMA_VERSION),
-  program_version: z.string(),
-  media_id: identifier,
-  user_id: identifier.nullable(),
-  title: z.string().nullable(),
-  /** As the uploader named it; the name in the archive is the last part of `archive_path`. */
-  filename: z.string().nullable(),
-  /** What the bytes were found to be; what the backend's row said is under `declared`. */
-  content_type: z.enum(mediaKinds),
-  mime_type: z.string(),
-  declared: z.object({
-    content_type: z.enum(mediaKinds).nullable(),
-    mime_type: z.string().nullable(),
-    bytes: count.nullable(),
-  }),
-  /** Relative to the archive's folder. */
-  archive_path: z.string().min(1),
-  bytes: count,
-  sha256,
-  source: z.object({
-    bucket: z.string(),
-    key: z.string(),
-    etag: z.string(),
-    version_id: z.string().nullable(),
-    last_modified: instant,
-    bytes: count,
-  }),
-  probe: z.object({
-    container: z.string(),
-    mime_type: z.string(),
-    content_type: z.enum(mediaKinds),
-    duration_seconds: z.number().nullable(),
-    streams: z.array(streamSchema),
-  }),
-  proof: z.object({ kind: z.enum(proofKinds), value: z.string().nullable() }),
-  approved_at: instant,
-  filed_at: instant,
-})
-
-/** What a sidecar says of its file: enough to rebuild the database row and to serve the file without a database. */
-export type Sidecar = z.infer<typeof sidecarSchema>
 
 /** The sidecar's place, beside the file that it describes. */
 export function sidecarPathOf(archivePath: string): string {
@@ -103,14 +42,14 @@ export function buildSidecar(facts: { media: MediaRow; intent: Intent; version: 
       last_modified: source.lastModified.toISOString(),
       bytes: source.sizeBytes,
     },
-    probe: probeSection(intent),
+    probe: probeSection(intent.probe),
     proof: { kind: proof.kind, value: proof.value },
     approved_at: media.approvedAt.toISOString(),
     filed_at: intent.filedAt.toISOString(),
   }
 }
 
-function probeSection({ probe }: Intent): Sidecar['probe'] {
+function probeSection(probe: ProbeFacts): Sidecar['probe'] {
   return {
     container: probe.container,
     mime_type: probe.mimeType,

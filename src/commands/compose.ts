@@ -69,7 +69,7 @@ export function composeText(service: Service): string {
     `    stop_grace_period: ${stopSeconds}s`,
     '    ports:',
     `      - '${ports.serve || 8080}:8080' # files for holders of a token`,
-    `      - '127.0.0.1:${ports.admin || 8081}:8081' # health and metrics, never for the tunnel`,
+    `      - '127.0.0.1:${ports.admin || 8081}:8081' # health, never for the tunnel`,
     '    volumes: # source is the folder on the host; it is not made, so that a missing mount shows',
     ...bind(archive.dir, '/media/archive'),
     ...bind(archive.errorDir, '/media/errors'),

@@ -38,8 +38,8 @@ export function describesIntent(
     sidecar.archive_path === intent.archivePath &&
     sidecar.sha256 === intent.sha256 &&
     sidecar.bytes === intent.source.sizeBytes &&
-    sidecar.source.etag === intent.source.etag &&
-    sidecar.source.key === intent.source.key
+    sidecar.source?.etag === intent.source.etag &&
+    sidecar.source?.key === intent.source.key
   )
 }
 

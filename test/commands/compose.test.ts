@@ -47,7 +47,7 @@ services:
     stop_grace_period: 70s
     ports:
       - '9000:8080' # files for holders of a token
-      - '127.0.0.1:8081:8081' # health and metrics, never for the tunnel
+      - '127.0.0.1:8081:8081' # health, never for the tunnel
     volumes: # source is the folder on the host; it is not made, so that a missing mount shows
       - type: bind
         source: "/mnt/my media/archive"

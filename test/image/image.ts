@@ -86,7 +86,7 @@ describe('the image', { concurrency: 2 }, () => {
 
   test('holds the program and its libraries, and nothing of the workshop', async () => {
     const app = join(image.rootfs, 'app')
-    const expected = ['LICENSE', 'bin', 'deploy', 'node_modules', 'package.json', 'src']
+    const expected = ['LICENSE', 'bin', 'deploy', 'docs', 'node_modules', 'package.json', 'src']
     assert.deepEqual((await readdir(app)).sort(), expected)
     assert.deepEqual(await readdir(join(app, 'deploy')), ['entrypoint.sh'])
     const { dependencies, devDependencies } = JSON.parse(await readFile('package.json', 'utf8'))

@@ -167,7 +167,7 @@ export async function withFileServer(
   }
 }
 
-async function addFile(
+export async function addFile(
   archiveDir: string,
   file: { path: string; contents: Buffer | string | number; facts: Partial<Sidecar> },
 ): Promise<Sidecar> {
