@@ -1,7 +1,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup check test demo demo-clean bench-memory image-test ci
+.PHONY: help setup check test demo demo-clean bench-memory bench-serve image-test ci
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,6 +27,10 @@ demo-clean: ## remove what the demo left
 bench-memory: ## measure how much memory a sync takes
 	@scripts/setup
 	@node bench/memory.ts
+
+bench-serve: ## compare the file server with nginx and Caddy
+	@scripts/setup bench
+	@node bench/serve.ts $(BENCH)
 
 image-test: ## build the container image without an engine and test it (root, Debian)
 	@scripts/setup image
