@@ -194,6 +194,9 @@ export const ERRORS = {
   METHOD_NOT_ALLOWED: request(405, 'use GET or HEAD'),
   PRECONDITION_FAILED: request(412, 'load the file anew from its beginning'),
   URL_TOO_LONG: request(414, 'use the link as it was given'),
+  HEADERS_TOO_MANY: request(431, 'send fewer headers'),
+  CODING_UNKNOWN: request(501, 'send no body with the request'),
+  HTTP_VERSION_UNKNOWN: request(505, 'ask in HTTP/1.1, or 1.0'),
   RANGE_UNSATISFIABLE: request(416, 'load the file anew from its beginning'),
   PORT_TAKEN: {
     ...config('stop what uses that port, or choose another with SERVER_PORT or ADMIN_PORT'),

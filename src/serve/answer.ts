@@ -12,8 +12,11 @@ const sentences: Record<number, string> = {
   412: 'The file is not the version that was asked for.',
   414: 'The address is too long.',
   416: 'The file has no such range.',
+  431: 'The request has too many headers.',
   500: 'Internal error.',
+  501: 'Only the transfer coding chunked is known here.',
   503: 'Not available for now; try again later.',
+  505: 'Only HTTP/1.1 and 1.0 are spoken here.',
 }
 
 const headersOf: Record<number, Record<string, string>> = {

@@ -1,3 +1,4 @@
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
@@ -10,8 +11,7 @@ import { createFileRoute, splitTarget, type Visit } from './file-route.ts'
 import type { Health } from './health.ts'
 import { addHealthRoutes } from './health-routes.ts'
 import { createHttpServer, type HttpServer } from './listen.ts'
-
-const maxUrlBytes = 8 * 1024
+import { isUnframed, prepareRequest } from './request-rules.ts'
 
 interface AppEnv {
   Bindings: HttpBindings
@@ -52,18 +52,11 @@ function createAppServer(
   let draining = false
   const app = new Hono<AppEnv>()
   app.use(async (context, next) => {
-    const { incoming, outgoing } = context.env
-    const visit: Visit = { incoming, outgoing, mediaId: null, bytes: 0, complete: true }
+    const visit = newVisit(context.env.incoming, context.env.outgoing)
     context.set('visit', visit)
     const started = performance.now()
     await next()
     logVisit(visit, { log, started })
-  })
-  app.use(async ({ env }, next) => {
-    if ((env.incoming.url ?? '').length > maxUrlBytes) {
-      throw new AppError('URL_TOO_LONG', 'the address is too long')
-    }
-    await next()
   })
   addHealthRoutes(app, { health, isDraining: () => draining, details })
   addRoutes(app)
@@ -77,14 +70,30 @@ function createAppServer(
     answerFailure(context.var.visit, toAppError(error), log)
     return RESPONSE_ALREADY_SENT
   })
-  const answer = getRequestListener((request, env) => app.fetch(request, env as HttpBindings), {
+  const route = getRequestListener((request, env) => app.fetch(request, env as HttpBindings), {
     overrideGlobalObjects: false,
-    errorHandler: (error) => answerUnreadableRequest(error, log),
+    // HTTP/1.0 has none; nothing here depends on it.
+    hostname: 'localhost',
+    errorHandler: (error) => answerUnroutable(error, log),
   })
   const onDrain = () => {
     draining = true
   }
-  return createHttpServer({ listener: (...exchange) => void answer(...exchange), onDrain, log })
+  const listener: RequestListener = (incoming, outgoing) => {
+    const fault = prepareRequest(incoming)
+    // Node reads nothing more from a connection that was to be upgraded, nor could it where the framing is broken.
+    if (incoming.headers.upgrade !== undefined || isUnframed(incoming))
+      outgoing.setHeader('Connection', 'close')
+    if (fault === null) return void route(incoming, outgoing)
+    const visit = newVisit(incoming, outgoing)
+    answerFailure(visit, fault, log)
+    logVisit(visit, { log, started: performance.now() })
+  }
+  return createHttpServer({ listener, onDrain, log })
+}
+
+function newVisit(incoming: IncomingMessage, outgoing: ServerResponse): Visit {
+  return { incoming, outgoing, mediaId: null, bytes: 0, complete: true }
 }
 
 function answerFailure(visit: Visit, failure: AppError, log: Log): void {
@@ -98,8 +107,8 @@ function answerFailure(visit: Visit, failure: AppError, log: Log): void {
   else answerError(outgoing, failure)
 }
 
-/** What no URL can be made of (no Host, or one with a space in it …) never reaches a route. */
-function answerUnreadableRequest(error: unknown, log: Log): Response {
+/** What Hono can make no URL of (a path with a backslash …) never reaches a route. */
+function answerUnroutable(error: unknown, log: Log): Response {
   const known = error instanceof RequestError
   if (!known) log.error({ error }, 'a request failed outside its route')
   const body = JSON.stringify({ error: known ? 'REQUEST_INVALID' : 'INTERNAL' })

@@ -1,7 +1,8 @@
 import { createServer, type RequestListener, type Server } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { AppError, systemCode } from '../errors.ts'
 import type { Log } from '../log.ts'
+import { answerBrokenRequests } from './broken-request.ts'
 
 /** A server that was built but listens nowhere yet. */
 export interface HttpServer {
@@ -44,13 +45,14 @@ export function createHttpServer(options: {
           connectionsCheckingInterval: 5_000,
           maxHeaderSize: 16 * 1024,
           noDelay: true,
-          // A request without Host is answered below, with headers that keep it out of caches.
+          // A request without Host is refused by prepareRequest, with headers that keep it out of caches.
           requireHostHeader: false,
         },
         listener,
       )
-      server.on('checkExpectation', listener)
-      server.on('clientError', answerBrokenRequest)
+      // All that is asked for is known from the head: nobody is told to go on and send a body (RFC 9110 10.1.1).
+      for (const event of ['checkContinue', 'checkExpectation']) server.on(event, listener)
+      answerBrokenRequests(server)
       await bind(server, port, host)
       server.on('error', (error) => log.error({ error }, 'the server had an error'))
       return createListening(server, onDrain)
@@ -96,22 +98,4 @@ function createListening(server: Server, onDrain: () => void): Listening {
       return closed
     },
   }
-}
-
-/** What is not HTTP, or too slow or too large to be, gets a bare answer that no cache keeps. */
-function answerBrokenRequest(error: Error, socket: Socket): void {
-  if (systemCode(error) === 'ECONNRESET' || !socket.writable) return void socket.destroy()
-  const statuses: Record<string, string> = {
-    HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-    ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
-  }
-  const status = statuses[systemCode(error) ?? ''] ?? '400 Bad Request'
-  const lines = [
-    `HTTP/1.1 ${status}`,
-    'Connection: close',
-    'Cache-Control: no-store',
-    'Content-Length: 0',
-  ]
-  socket.end(`${lines.join('\r\n')}\r\n\r\n`)
-  socket.destroySoon()
 }
