@@ -217,16 +217,19 @@ export class AppError extends Error {
   readonly code: ErrorCode
   /** What to do about it: the thrower's own words, or else the table's next step. */
   readonly hint: string
+  /** One word for the log on why a visitor was refused; the visitor never learns it. */
+  readonly reason: string | null
 
   constructor(
     code: ErrorCode,
     message: string,
-    options: { cause?: unknown; hint?: string | null } = {},
+    options: { cause?: unknown; hint?: string | null; reason?: string } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'AppError'
     this.code = code
     this.hint = options.hint ?? ERRORS[code].next
+    this.reason = options.reason ?? null
   }
 
   get retry(): Retry {

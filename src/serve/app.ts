@@ -93,12 +93,13 @@ function createAppServer(
 }
 
 function newVisit(incoming: IncomingMessage, outgoing: ServerResponse): Visit {
-  return { incoming, outgoing, mediaId: null, bytes: 0, complete: true }
+  return { incoming, outgoing, mediaId: null, bytes: 0, complete: true, reason: null }
 }
 
 function answerFailure(visit: Visit, failure: AppError, log: Log): void {
   const { incoming, outgoing } = visit
   visit.complete = false
+  visit.reason = failure.reason
   if (failure.status >= 500) {
     log.error({ error: failure, path: loggedPath(incoming.url ?? '') }, 'a request failed')
   }
@@ -123,7 +124,7 @@ function answerUnroutable(error: unknown, log: Log): Response {
 
 /** One line per request, without its query; probes are too many to be told of by default. */
 function logVisit(visit: Visit, { log, started }: { log: Log; started: number }): void {
-  const { incoming, outgoing, mediaId, bytes, complete } = visit
+  const { incoming, outgoing, mediaId, bytes, complete, reason } = visit
   const path = loggedPath(incoming.url ?? '')
   const line = {
     method: incoming.method,
@@ -132,6 +133,7 @@ function logVisit(visit: Visit, { log, started }: { log: Log; started: number })
     mediaId,
     bytes,
     complete,
+    ...(reason === null ? {} : { reason }),
     durationMs: Math.round(performance.now() - started),
   }
   if (path.startsWith('/health')) log.debug(line, 'request')

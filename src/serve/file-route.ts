@@ -10,6 +10,7 @@ import { type Body, bodyOf, contentRange, multipartOf } from './multipart.ts'
 import { judgeRequest, type Verdict } from './range.ts'
 import { sendBody } from './send.ts'
 import { createTokenVerifier, type TokenClaims } from './token.ts'
+import { invalidToken } from './token-form.ts'
 
 /** One request, and what became of it. */
 export interface Visit {
@@ -21,6 +22,8 @@ export interface Visit {
   bytes: number
   /** False when the visitor left, or had to be left, before the end. */
   complete: boolean
+  /** Why it was refused, in one word for the log alone. */
+  reason: string | null
 }
 
 /** Splits a request target at its first question mark; what a proxy puts before the path is dropped. */
@@ -131,7 +134,7 @@ function onlyToken(query: URLSearchParams, authorization: string | undefined): s
   const [token, second] = [...query.getAll('token'), ...(bearer === undefined ? [] : [bearer])]
   if (second !== undefined) throw new AppError('REQUEST_INVALID', 'there is more than one token')
   if (token !== undefined) return token
-  throw new AppError('TOKEN_INVALID', 'a token is needed')
+  throw invalidToken('missing')
 }
 
 function wantsInline(query: URLSearchParams): boolean {

@@ -2,8 +2,7 @@ import { createSecretKey, type KeyObject } from 'node:crypto'
 import { errors, jwtVerify, SignJWT } from 'jose'
 import type { TokenConfig } from '../config.ts'
 import { AppError } from '../errors.ts'
-
-const maxTokenBytes = 4096
+import { invalidToken, type Refusal, requireCanonical } from './token-form.ts'
 
 /** How far the backend's clock may run ahead of ours: `iat` and `nbf` may lie so far in the future. */
 const toleranceSeconds = 30
@@ -16,9 +15,10 @@ export interface TokenClaims {
 }
 
 /**
- * Makes the judge of download tokens: JWTs signed with HS256 by any of the secrets, in their one canonical form.
+ * Makes the judge of download tokens: JWTs signed with HS256 by any of the secrets, in their one canonical form. A `kid`
+ * is not heeded: with two secrets at most each is simply tried, so that no backend has to name its keys as we do.
  *
- * @returns a function that throws TOKEN_INVALID, with no reason that would help a forger
+ * @returns a function that throws TOKEN_INVALID, whose reason is for the log and not for the visitor
  */
 export function createTokenVerifier(
   tokens: TokenConfig,
@@ -30,7 +30,7 @@ export function createTokenVerifier(
       const payload = await verifyWith(key, { token, tokens, now })
       if (payload) return readClaims(payload, { tokens, now })
     }
-    throw invalid()
+    throw invalidToken('signature')
   }
 }
 
@@ -68,18 +68,6 @@ function keyOf(secret: string): KeyObject {
   return createSecretKey(Buffer.from(secret))
 }
 
-/** One token has one spelling, so that a revoked or cached one cannot come back in another. */
-function requireCanonical(token: string): void {
-  if (token.length > maxTokenBytes || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token)) throw invalid()
-  const parts = token.split('.')
-  for (const part of parts) {
-    if (Buffer.from(part, 'base64url').toString('base64url') !== part) throw invalid()
-  }
-  const header = parseObject(Buffer.from(parts[0] ?? '', 'base64url').toString())
-  if (header?.alg !== 'HS256') throw invalid()
-  if (Object.hasOwn(header, 'crit') || Object.hasOwn(header, 'b64')) throw invalid()
-}
-
 /** @returns null when another secret signed it */
 async function verifyWith(
   key: KeyObject,
@@ -97,9 +85,18 @@ async function verifyWith(
     return payload
   } catch (error) {
     if (error instanceof errors.JWSSignatureVerificationFailed) return null
-    if (error instanceof errors.JOSEError) throw invalid()
+    if (error instanceof errors.JOSEError) throw invalidToken(refusalOf(error))
     throw error
   }
+}
+
+function refusalOf(error: errors.JOSEError): Refusal {
+  if (error instanceof errors.JWTExpired) return 'expired'
+  if (!(error instanceof errors.JWTClaimValidationFailed)) return 'malformed'
+  const { claim, reason } = error
+  if (claim === 'nbf' && reason === 'check_failed') return 'not_yet_valid'
+  if (claim === 'aud') return 'audience'
+  return claim === 'iss' ? 'issuer' : 'claims'
 }
 
 /** `exp` knows no tolerance, and neither a late nor a missing `iat` may stretch a token's life beyond the cap. */
@@ -110,12 +107,14 @@ function readClaims(
   const { exp: expiresAt, iat: issuedAt } = payload
   const mediaId = identifierOf(payload.media_id, tokens)
   const userId = identifierOf(payload.user_id, tokens)
-  if (mediaId === null || userId === null || typeof expiresAt !== 'number') throw invalid()
+  if (mediaId === null || userId === null || typeof expiresAt !== 'number')
+    throw invalidToken('claims')
   const nowSeconds = now.getTime() / 1000
-  if (!(expiresAt > nowSeconds) || expiresAt > nowSeconds + tokens.maxTtlSeconds) throw invalid()
+  if (!(expiresAt > nowSeconds)) throw invalidToken('expired')
+  if (expiresAt > nowSeconds + tokens.maxTtlSeconds) throw invalidToken('lifetime')
   if (typeof issuedAt === 'number') {
-    if (issuedAt > nowSeconds + toleranceSeconds) throw invalid()
-    if (expiresAt - issuedAt > tokens.maxTtlSeconds) throw invalid()
+    if (issuedAt > nowSeconds + toleranceSeconds) throw invalidToken('not_yet_valid')
+    if (expiresAt - issuedAt > tokens.maxTtlSeconds) throw invalidToken('lifetime')
   }
   return { mediaId, userId, expiresAt }
 }
@@ -128,18 +127,4 @@ function identifierOf(value: unknown, { stringIds }: TokenConfig): number | null
 
 function isIdentifier(value: unknown): value is number {
   return Number.isSafeInteger(value) && Number(value) > 0
-}
-
-function parseObject(json: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(json)
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null
-  } catch {
-    // Whatever is not JSON is no header; the caller refuses it.
-    return null
-  }
-}
-
-function invalid(): AppError {
-  return new AppError('TOKEN_INVALID', 'the token is missing, malformed, forged or expired')
 }

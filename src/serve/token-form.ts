@@ -1,0 +1,93 @@
+import { AppError } from '../errors.ts'
+
+/** Why a token is not believed, for the log. */
+export type Refusal =
+  /** The request has none. */
+  | 'missing'
+  /** Too long, no JWT, another spelling of one, or JSON that says something twice. */
+  | 'malformed'
+  /** Another algorithm than HS256, or a header that asks for other rules. */
+  | 'header'
+  | 'signature'
+  | 'expired'
+  | 'not_yet_valid'
+  /** Longer than TOKEN_MAX_TTL. */
+  | 'lifetime'
+  /** One that is required is missing, or one is not of its type. */
+  | 'claims'
+  | 'audience'
+  | 'issuer'
+
+const maxTokenBytes = 4096
+
+/** Header members that change how a token is to be read or which key opens it (RFC 7515 4.1, RFC 7516 4.1, RFC 7797). */
+const foreignRules = [
+  'crit',
+  'b64',
+  'enc',
+  'zip',
+  'jku',
+  'jwk',
+  'x5u',
+  'x5c',
+  'x5t',
+  'x5t#S256',
+] as const
+
+/** One word for the log, the same words for every visitor. */
+export function invalidToken(reason: Refusal): AppError {
+  const message = 'the token is missing, malformed, forged or expired'
+  return new AppError('TOKEN_INVALID', message, { reason })
+}
+
+/**
+ * One token has one spelling, so that a revoked or cached one cannot come back in another, and one meaning: of two
+ * members with one name readers take the first or the last (RFC 7519 4 lets a reader refuse them).
+ *
+ * @throws TOKEN_INVALID for whatever is not three parts of exact base64url, HS256, and unambiguous JSON
+ */
+export function requireCanonical(token: string): void {
+  if (token.length > maxTokenBytes || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token))
+    throw invalidToken('malformed')
+  const [header = '', payload = '', signature = ''] = token.split('.')
+  const texts = [header, payload].map(textOf)
+  if (Buffer.from(signature, 'base64url').toString('base64url') !== signature)
+    throw invalidToken('malformed')
+  const [rules] = texts.map(parseUnambiguous)
+  if (rules?.alg !== 'HS256') throw invalidToken('header')
+  if (foreignRules.some((name) => Object.hasOwn(rules, name))) throw invalidToken('header')
+}
+
+function textOf(part: string): string {
+  const bytes = Buffer.from(part, 'base64url')
+  const text = bytes.toString()
+  // Other spellings, and bytes that are no UTF-8, come back changed.
+  if (bytes.toString('base64url') !== part || !Buffer.from(text).equals(bytes))
+    throw invalidToken('malformed')
+  return text
+}
+
+/** A JSON object in which no object has two members of one name. */
+function parseUnambiguous(json: string): Record<string, unknown> {
+  const value = parseJson(json)
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw invalidToken('malformed')
+  // Outside of texts each colon belongs to one member, and what JSON.parse returns has each name once.
+  const colons = json.replace(/"(?:[^"\\]|\\.)*"/g, '').split(':').length - 1
+  if (colons !== countMembers(value)) throw invalidToken('malformed')
+  return value as Record<string, unknown>
+}
+
+function countMembers(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0
+  const own = Array.isArray(value) ? 0 : Object.keys(value).length
+  return Object.values(value).reduce<number>((sum, inner) => sum + countMembers(inner), own)
+}
+
+function parseJson(json: string): unknown {
+  try {
+    return JSON.parse(json)
+  } catch {
+    throw invalidToken('malformed')
+  }
+}
