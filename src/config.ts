@@ -14,6 +14,7 @@ import {
   type ValueSource,
 } from './config/source.ts'
 import { AppError } from './errors.ts'
+import type { AddressRange } from './ip-address.ts'
 
 export type { AuditColumn, BackendMapping, MediaColumn } from './config/backend.ts'
 
@@ -71,6 +72,10 @@ export interface Config {
     adminPort: number
     pathPrefix: string
     tokens: TokenConfig | null
+    /** Proxies whose CF-Connecting-IP is believed. */
+    trustedProxies: AddressRange[]
+    /** 0 for any number. */
+    tokenFailuresPerMinute: number
     publicUrl: string | null
   }
   log: { level: 'debug' | 'info' | 'warn' | 'error'; format: 'json' | 'text' }
@@ -265,6 +270,8 @@ function assemble(values: SettingValues, warnings: string[]): Config {
       adminPort: values.ADMIN_PORT,
       pathPrefix: values.SERVE_PATH_PREFIX ?? '',
       tokens: tokenConfig(values),
+      trustedProxies: values.TRUSTED_PROXIES ?? [],
+      tokenFailuresPerMinute: values.TOKEN_FAILURES_PER_MINUTE,
       publicUrl: values.PUBLIC_URL,
     },
     log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT },

@@ -198,6 +198,10 @@ export const ERRORS = {
   CODING_UNKNOWN: request(501, 'send no body with the request'),
   HTTP_VERSION_UNKNOWN: request(505, 'ask in HTTP/1.1, or 1.0'),
   RANGE_UNSATISFIABLE: request(416, 'load the file anew from its beginning'),
+  TOO_MANY_FAILURES: request(
+    429,
+    'wait a minute and use a valid link; TOKEN_FAILURES_PER_MINUTE sets the limit',
+  ),
   PORT_TAKEN: {
     ...config('stop what uses that port, or choose another with SERVER_PORT or ADMIN_PORT'),
     exit: 69,

@@ -45,6 +45,8 @@ describe('defaults', () => {
           maxTtlSeconds: 604_800,
           stringIds: false,
         },
+        trustedProxies: [],
+        tokenFailuresPerMinute: 60,
         publicUrl: null,
       },
       log: { level: 'info', format: 'json' },

@@ -126,6 +126,7 @@ export async function startServers(
       createFileServer({
         archiveDir: archive.dir,
         tokens: serve.tokens,
+        rules: serve,
         pathPrefix: serve.pathPrefix,
         health,
         log,

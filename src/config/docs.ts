@@ -56,10 +56,14 @@ export function composeFile(file: string): string {
 
 /** What one must give is active: its value comes from compose's own .env, or as a secret from a file. */
 function composeEntry(name: string, setting: Setting): string[] {
-  const active = setting.requiredFor !== undefined || name === 'DB_PASSWORD'
+  const required = setting.requiredFor !== undefined || name === 'DB_PASSWORD'
+  const active = required || setting.compose !== undefined
+  const value = required
+    ? `\${${name}:?}`
+    : (setting.compose ?? JSON.stringify(setting.fallback ?? ''))
   const line = setting.secret
     ? `${name}_FILE: /run/secrets/${name.toLowerCase()}`
-    : `${name}: ${active ? `\${${name}:?}` : JSON.stringify(setting.fallback ?? '')}`
+    : `${name}: ${value}`
   return [`# ${setting.help}`, active ? line : `#${line}`]
 }
 

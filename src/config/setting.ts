@@ -13,6 +13,8 @@ export interface Setting {
   secret?: true
   reader: Reader<unknown>
   help: string
+  /** What deploy/compose.yaml sets it to, where that is not what the environment says. */
+  compose?: string
   /** A right value, as a shell would take it; for a secret the way to make or get one. */
   example: string
 }

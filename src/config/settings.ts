@@ -256,6 +256,18 @@ const serveSettings = {
     help: 'If set, a token must carry it as iss.',
     example: 'backend',
   },
+  TOKEN_FAILURES_PER_MINUTE: {
+    fallback: '60',
+    reader: read.wholeNumber(0, 1_000_000),
+    help: 'Requests without a valid token that a client may send in a minute before it gets 429; valid tokens of the same client go on working. 0 sets no limit.',
+    example: '20',
+  },
+  TRUSTED_PROXIES: {
+    reader: read.addressRanges,
+    help: 'Addresses or ranges of the proxies (cloudflared) whose CF-Connecting-IP is believed; from all others it is ignored, and who comes through them counts as one client. A proxy that is listed must set the header itself.',
+    example: '127.0.0.1,::1,172.18.0.2',
+    compose: '172.30.83.2',
+  },
 } as const satisfies Settings
 
 const programSettings = {

@@ -2,6 +2,7 @@ import { isAbsolute, resolve } from 'node:path/posix'
 import { Cron } from 'croner'
 import { z } from 'zod'
 import { checkLayout } from '../archive-path.ts'
+import { type AddressRange, readAddressRange } from '../ip-address.ts'
 
 /** Reads a setting's text. Its messages say what would be right and never repeat the text, which may be a secret. */
 export type Reader<T> = z.ZodType<T, string>
@@ -177,6 +178,16 @@ export const databaseHost: Reader<string> = reader(
   'must be a host name, an IP address or the folder of a Unix socket, without a port',
   (value) =>
     /^(?:\/[^\s\p{Cc}]+|[\w.-]+|[0-9a-f:.]*::?[0-9a-f:.%]*)$/iu.test(value) ? value : undefined,
+)
+
+/** Ranges as {@link readAddressRange} reads them, with commas between. */
+export const addressRanges: Reader<AddressRange[]> = reader(
+  'must be a list of addresses or ranges with commas between, such as 127.0.0.1, 172.18.0.0/16, fd00::/8',
+  (value) => {
+    const ranges = value.split(',').map((part) => readAddressRange(part.trim()))
+    const right = ranges.filter((range) => range !== null)
+    return right.length === ranges.length ? right : undefined
+  },
 )
 
 export const timeZone: Reader<string> = reader(

@@ -8,6 +8,7 @@ import type { Log } from '../log.ts'
 import { answerError } from './answer.ts'
 import { commonHeaders, neverStored } from './file-headers.ts'
 import { createFileRoute, splitTarget, type Visit } from './file-route.ts'
+import type { GateRules } from './gate.ts'
 import type { Health } from './health.ts'
 import { addHealthRoutes } from './health-routes.ts'
 import { createHttpServer, type HttpServer } from './listen.ts'
@@ -22,6 +23,7 @@ interface AppEnv {
 export function createFileServer(options: {
   archiveDir: string
   tokens: TokenConfig
+  rules: GateRules
   /** SERVE_PATH_PREFIX: taken off every path before it is looked up; empty for none. */
   pathPrefix: string
   health: Health
@@ -93,7 +95,7 @@ function createAppServer(
 }
 
 function newVisit(incoming: IncomingMessage, outgoing: ServerResponse): Visit {
-  return { incoming, outgoing, mediaId: null, bytes: 0, complete: true, reason: null }
+  return { incoming, outgoing, mediaId: null, bytes: 0, complete: true, reason: null, client: null }
 }
 
 function answerFailure(visit: Visit, failure: AppError, log: Log): void {
@@ -124,7 +126,7 @@ function answerUnroutable(error: unknown, log: Log): Response {
 
 /** One line per request, without its query; probes are too many to be told of by default. */
 function logVisit(visit: Visit, { log, started }: { log: Log; started: number }): void {
-  const { incoming, outgoing, mediaId, bytes, complete, reason } = visit
+  const { incoming, outgoing, mediaId, bytes, complete, reason, client } = visit
   const path = loggedPath(incoming.url ?? '')
   const line = {
     method: incoming.method,
@@ -134,6 +136,7 @@ function logVisit(visit: Visit, { log, started }: { log: Log; started: number })
     bytes,
     complete,
     ...(reason === null ? {} : { reason }),
+    ...(client === null ? {} : { client }),
     durationMs: Math.round(performance.now() - started),
   }
   if (path.startsWith('/health')) log.debug(line, 'request')

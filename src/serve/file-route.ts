@@ -5,12 +5,12 @@ import type { Log } from '../log.ts'
 import type { Sidecar } from '../sidecar.ts'
 import { answerError } from './answer.ts'
 import { etagOf, fileHeaders, lastModifiedOf, mediaTypeOf } from './file-headers.ts'
+import { createGate, type GateRules } from './gate.ts'
 import { archivePathOf, createLocator, type Located } from './locate.ts'
 import { type Body, bodyOf, contentRange, multipartOf } from './multipart.ts'
 import { judgeRequest, type Verdict } from './range.ts'
 import { sendBody } from './send.ts'
 import { createTokenVerifier, type TokenClaims } from './token.ts'
-import { invalidToken } from './token-form.ts'
 
 /** One request, and what became of it. */
 export interface Visit {
@@ -24,6 +24,8 @@ export interface Visit {
   complete: boolean
   /** Why it was refused, in one word for the log alone. */
   reason: string | null
+  /** The address of a visitor who was refused; null where nobody asked for it. */
+  client: string | null
 }
 
 /** Splits a request target at its first question mark; what a proxy puts before the path is dropped. */
@@ -41,12 +43,13 @@ export function splitTarget(url: string): { path: string; query: URLSearchParams
 export function createFileRoute(options: {
   archiveDir: string
   tokens: TokenConfig
+  rules: GateRules
   pathPrefix: string
   log: Log
   now: () => Date
 }): (visit: Visit) => Promise<void> {
   const { now, log } = options
-  const verify = createTokenVerifier(options.tokens)
+  const admit = createGate({ ...options, verify: createTokenVerifier(options.tokens) })
   const locate = createLocator({
     archiveDir: options.archiveDir,
     onInvalidSidecar: (archivePath, error) =>
@@ -55,7 +58,7 @@ export function createFileRoute(options: {
 
   return async (visit) => {
     const { path, query } = splitTarget(visit.incoming.url ?? '')
-    const claims = await verify(onlyToken(query, visit.incoming.headers.authorization), now())
+    const claims = await admit(visit, query)
     visit.mediaId = claims.mediaId
     const archivePath = archivePathOf(path, options.pathPrefix)
     if (archivePath === null) throw new AppError('NOT_FOUND', 'the path names no file')
@@ -121,20 +124,6 @@ function bodyFor(
   }
   const body = bodyOf([first])
   return status === 200 ? { body } : { body, 'Content-Range': contentRange(first, sidecar.bytes) }
-}
-
-/**
- * The token of the link, or of `Authorization: Bearer`. Two would let a proxy and this server disagree on which one counts
- * (RFC 6750 2 forbids them to clients).
- *
- * @throws REQUEST_INVALID for more than one, TOKEN_INVALID for none
- */
-function onlyToken(query: URLSearchParams, authorization: string | undefined): string {
-  const bearer = /^Bearer +([^ ]+)$/i.exec(authorization?.trim() ?? '')?.[1]
-  const [token, second] = [...query.getAll('token'), ...(bearer === undefined ? [] : [bearer])]
-  if (second !== undefined) throw new AppError('REQUEST_INVALID', 'there is more than one token')
-  if (token !== undefined) return token
-  throw invalidToken('missing')
 }
 
 function wantsInline(query: URLSearchParams): boolean {

@@ -15,6 +15,8 @@ export type Refusal =
   | 'lifetime'
   /** One that is required is missing, or one is not of its type. */
   | 'claims'
+  /** From another address than its `ip` claim allows. */
+  | 'address'
   | 'audience'
   | 'issuer'
 

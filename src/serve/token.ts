@@ -2,6 +2,7 @@ import { createSecretKey, type KeyObject } from 'node:crypto'
 import { errors, jwtVerify, SignJWT } from 'jose'
 import type { TokenConfig } from '../config.ts'
 import { AppError } from '../errors.ts'
+import { readAddressRange } from '../ip-address.ts'
 import { invalidToken, type Refusal, requireCanonical } from './token-form.ts'
 
 /** How far the backend's clock may run ahead of ours: `iat` and `nbf` may lie so far in the future. */
@@ -12,6 +13,8 @@ export interface TokenClaims {
   userId: number
   /** Seconds since 1970. */
   expiresAt: number
+  /** The address, or range of addresses (`2001:db8:1:2::/64`), from which alone it may be used. */
+  ip: string | null
 }
 
 /**
@@ -116,7 +119,14 @@ function readClaims(
     if (issuedAt > nowSeconds + toleranceSeconds) throw invalidToken('not_yet_valid')
     if (expiresAt - issuedAt > tokens.maxTtlSeconds) throw invalidToken('lifetime')
   }
-  return { mediaId, userId, expiresAt }
+  return { mediaId, userId, expiresAt, ip: addressOf(payload.ip) }
+}
+
+/** @throws TOKEN_INVALID for what binds a token to no address: it must not open the file from everywhere */
+function addressOf(claim: unknown): string | null {
+  if (claim === undefined) return null
+  if (typeof claim === 'string' && readAddressRange(claim) !== null) return claim
+  throw invalidToken('claims')
 }
 
 function identifierOf(value: unknown, { stringIds }: TokenConfig): number | null {

@@ -40,6 +40,15 @@ describe('accepted values', () => {
     [{ SERVE_PATH_PREFIX: '/archive/' }, (c) => c.serve.pathPrefix, '/archive'],
     [{ SERVE_PATH_PREFIX: '/' }, (c) => c.serve.pathPrefix, ''],
     [{ PUBLIC_URL: 'https://m.example/x/' }, (c) => c.serve.publicUrl, 'https://m.example/x'],
+    [
+      { TRUSTED_PROXIES: '127.0.0.1, FD00:0::/8' },
+      (c) => c.serve.trustedProxies,
+      [
+        { address: '127.0.0.1', prefixBits: 32 },
+        { address: 'fd00::', prefixBits: 8 },
+      ],
+    ],
+    [{ TOKEN_FAILURES_PER_MINUTE: '0' }, (c) => c.serve.tokenFailuresPerMinute, 0],
     [{ TZ: 'Europe/Berlin' }, (c) => c.timeZone, 'Europe/Berlin'],
     [{ DB_HOST: '/var/run/postgresql' }, (c) => c.database?.host, '/var/run/postgresql'],
     [{ DB_HOST: '::1' }, (c) => c.database?.host, '::1'],
@@ -132,6 +141,9 @@ describe('wrong values', () => {
     ],
     [{ SERVE_PATH_PREFIX: 'archive' }, /SERVE_PATH_PREFIX must start with \//],
     [{ SERVE_PATH_PREFIX: '/a/../b' }, /SERVE_PATH_PREFIX must start with \//],
+    [{ TRUSTED_PROXIES: 'cloudflared' }, /TRUSTED_PROXIES must be a list of addresses or ranges/],
+    [{ TRUSTED_PROXIES: '10.0.0.1,' }, /TRUSTED_PROXIES must be a list of addresses or ranges/],
+    [{ TRUSTED_PROXIES: '10.0.0.0/33' }, /TRUSTED_PROXIES must be a list of addresses or ranges/],
     [{ PUBLIC_URL: 'ftp://x' }, /PUBLIC_URL must be an http:/],
     [
       { UNRAID_TUNNEL_SECRET: 'thirty-one bytes are not enough' },

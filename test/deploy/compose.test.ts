@@ -10,6 +10,7 @@ import type { Setting } from '../../src/config/setting.ts'
 import { settings } from '../../src/config/settings.ts'
 import { readDuration } from '../../src/config/values.ts'
 import { parseConfig } from '../../src/config.ts'
+import { createRangeCheck, readAddressRange } from '../../src/ip-address.ts'
 import { complete } from '../support/config.ts'
 import { withFolder } from '../support/scopes.ts'
 
@@ -29,6 +30,7 @@ const service = z.object({
   environment: z.record(z.string(), z.string()).default({}),
   depends_on: z.record(z.string(), z.object({ condition: z.string() })).default({}),
   healthcheck: z.object({ test: strings }).optional(),
+  networks: z.object({ default: z.object({ ipv4_address: z.string() }) }).optional(),
   stop_grace_period: z.string().optional(),
   logging: z.object({ driver: z.string(), options: z.record(z.string(), z.string()) }),
 })
@@ -39,6 +41,11 @@ const compose = z
       cloudflared: service,
       postgres: service,
       bucket: service,
+    }),
+    networks: z.object({
+      default: z.object({
+        ipam: z.object({ config: z.array(z.object({ subnet: z.string(), ip_range: z.string() })) }),
+      }),
     }),
     volumes: z.record(z.string(), z.null()),
     secrets: z.record(z.string(), z.object({ file: z.string() })),
@@ -74,7 +81,18 @@ describe('the compose file', () => {
 
   test('sets what is required, and nothing that the program does not know', () => {
     const names = Object.keys(sync.environment).map((name) => name.replace(/_FILE$/, ''))
-    assert.deepEqual(names.toSorted(), Object.keys(complete).toSorted())
+    assert.deepEqual(names.toSorted(), [...Object.keys(complete), 'TRUSTED_PROXIES'].toSorted())
+  })
+
+  test('believes the address of a visitor from the tunnel, and from no other container', () => {
+    const { ipv4_address: tunnel } = cloudflared.networks?.default ?? {}
+    assert.equal(sync.environment.TRUSTED_PROXIES, tunnel)
+    const [pool] = compose.networks.default.ipam.config
+    const [whole, others] = [pool?.subnet, pool?.ip_range].map((text) =>
+      createRangeCheck([readAddressRange(text ?? '')].filter((range) => range !== null)),
+    )
+    assert.equal(whole?.(tunnel ?? ''), true)
+    assert.equal(others?.(tunnel ?? ''), false)
   })
 
   test('means the same with every default spelt out', () => {

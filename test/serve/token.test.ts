@@ -27,7 +27,7 @@ function refuses(token: string, judge = verify): Promise<void> {
 }
 
 test('a token made by hand as documented is believed', async () => {
-  const expected = { mediaId: 7, userId: 9, expiresAt: seconds + 60 }
+  const expected = { mediaId: 7, userId: 9, expiresAt: seconds + 60, ip: null }
   assert.deepEqual(await verify(good, now), expected)
   assert.deepEqual(
     await verify(forge({ alg: 'HS256', typ: 'JWT', kid: 'x' }, claims), now),
@@ -141,6 +141,7 @@ test('a minted token is believed for exactly its time to live', async () => {
     mediaId: 7,
     userId: 9,
     expiresAt: seconds + 60,
+    ip: null,
   })
   await refuses(token, createTokenVerifier({ ...strict, issuer: 'other' }))
 })

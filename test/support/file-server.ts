@@ -8,6 +8,7 @@ import { MARKER_PATH } from '../../src/archive-path.ts'
 import type { TokenConfig } from '../../src/config.ts'
 import type { Log } from '../../src/log.ts'
 import { createFileServer } from '../../src/serve/app.ts'
+import type { GateRules } from '../../src/serve/gate.ts'
 import { createHealth, type Health } from '../../src/serve/health.ts'
 import type { Listening } from '../../src/serve/listen.ts'
 import { mintToken } from '../../src/serve/token.ts'
@@ -127,7 +128,13 @@ export interface ServerScope {
 
 /** A server on a free port over an archive of its own; both are gone afterwards, and no descriptor is left open. */
 export async function withFileServer(
-  options: { pathPrefix?: string; tokens?: TokenConfig; health?: Health; now?: () => Date },
+  options: {
+    pathPrefix?: string
+    tokens?: TokenConfig
+    rules?: Partial<GateRules>
+    health?: Health
+    now?: () => Date
+  },
   use: (scope: ServerScope) => Promise<void>,
 ): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'strongroom-serve-'))
@@ -139,6 +146,7 @@ export async function withFileServer(
   const server = createFileServer({
     archiveDir,
     tokens,
+    rules: { trustedProxies: [], tokenFailuresPerMinute: 0, ...options.rules },
     pathPrefix: options.pathPrefix ?? '',
     health: options.health ?? createHealth({ checks: {} }),
     log,

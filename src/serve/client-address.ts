@@ -1,0 +1,32 @@
+import type { IncomingMessage } from 'node:http'
+import { type AddressRange, canonicalAddress, createRangeCheck } from '../ip-address.ts'
+
+/** Peers that are told of as proxies that nobody trusts; more would let strangers fill the log. */
+const maxReports = 5
+
+/**
+ * Makes the finder of a visitor's address: the peer of the socket, unless that is a trusted proxy, whose CF-Connecting-IP
+ * is believed. From anybody else the header is what the visitor likes to be.
+ *
+ * @param options.onUntrusted told once of each peer that sends the header and is not trusted, and of five at most
+ * @returns a function to the canonical address; a trusted proxy that names nobody, or no address, is the visitor itself
+ */
+export function createClientAddress(options: {
+  trusted: readonly AddressRange[]
+  onUntrusted: (peer: string) => void
+}): (request: IncomingMessage) => string {
+  const isTrusted = createRangeCheck(options.trusted)
+  const reported = new Set<string>()
+  return ({ socket, headers }) => {
+    const peer = canonicalAddress(socket.remoteAddress ?? '') ?? 'unknown'
+    const named = headers['cf-connecting-ip']
+    if (named === undefined || peer === 'unknown') return peer
+    // Two lines with the header reach us as one text with a comma, which is no address.
+    if (isTrusted(peer)) return canonicalAddress(String(named).trim()) ?? peer
+    if (reported.size < maxReports && !reported.has(peer)) {
+      reported.add(peer)
+      options.onUntrusted(peer)
+    }
+    return peer
+  }
+}

@@ -1,0 +1,88 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { AppError, isAppError } from '../errors.ts'
+import { type AddressRange, createRangeCheck, networkOf, readAddressRange } from '../ip-address.ts'
+import type { Log } from '../log.ts'
+import { createClientAddress } from './client-address.ts'
+import { createFailedTokens } from './failed-tokens.ts'
+import type { TokenClaims } from './token.ts'
+import { invalidToken } from './token-form.ts'
+
+export interface GateRules {
+  /** Proxies whose CF-Connecting-IP is believed. */
+  trustedProxies: readonly AddressRange[]
+  /** Failed tokens of one client in a minute, 0 for any number; then 429. */
+  tokenFailuresPerMinute: number
+}
+
+interface Caller {
+  readonly incoming: IncomingMessage
+  readonly outgoing: ServerResponse
+  client: string | null
+}
+
+/**
+ * Makes the gate of the file server: lets in who brings a token that is believed, from where it may be used.
+ *
+ * @param options.verify throws TOKEN_INVALID
+ * @returns a function that throws TOKEN_INVALID, TOO_MANY_FAILURES (the Retry-After is set) and REQUEST_INVALID, and notes
+ *   in the caller who was refused
+ */
+export function createGate(options: {
+  verify: (token: string, now: Date) => Promise<TokenClaims>
+  rules: GateRules
+  now: () => Date
+  log: Log
+}): (caller: Caller, query: URLSearchParams) => Promise<TokenClaims> {
+  const { verify, rules, now, log } = options
+  const failed = createFailedTokens({ perMinute: rules.tokenFailuresPerMinute })
+  const clientOf = createClientAddress({
+    trusted: rules.trustedProxies,
+    onUntrusted: (peer) =>
+      log.warn(
+        { peer },
+        'CF-Connecting-IP is not believed: its sender is not in TRUSTED_PROXIES, so all who come through it count as one client',
+      ),
+  })
+
+  const admit = async ({ incoming }: Caller, query: URLSearchParams) => {
+    const token = onlyToken(query, incoming.headers.authorization)
+    const claims = await verify(token, now())
+    if (claims.ip !== null && !isFrom(claims.ip, clientOf(incoming))) throw invalidToken('address')
+    return claims
+  }
+  const refuse = (caller: Caller, error: AppError): AppError => {
+    caller.client = clientOf(caller.incoming)
+    const waitSeconds = failed.fail(networkOf(caller.client))
+    if (waitSeconds === null) return error
+    caller.outgoing.setHeader('Retry-After', waitSeconds)
+    return new AppError('TOO_MANY_FAILURES', 'too many requests without a valid token', {
+      reason: error.reason ?? 'missing',
+    })
+  }
+  return async (caller, query) => {
+    try {
+      return await admit(caller, query)
+    } catch (error) {
+      throw isAppError(error, 'TOKEN_INVALID') ? refuse(caller, error) : error
+    }
+  }
+}
+
+function isFrom(claim: string, client: string): boolean {
+  const range = readAddressRange(claim)
+  return range !== null && createRangeCheck([range])(client)
+}
+
+/**
+ * The token of the link, or of `Authorization: Bearer`. Two would let a proxy and this server disagree on which one counts
+ * (RFC 6750 2 forbids them to clients).
+ *
+ * @throws REQUEST_INVALID for more than one, TOKEN_INVALID for none
+ */
+function onlyToken(query: URLSearchParams, authorization: string | undefined): string {
+  const bearer = /^Bearer +([^ ]+)$/i.exec(authorization?.trim() ?? '')?.[1]
+  const [token, second] = [...query.getAll('token'), ...(bearer === undefined ? [] : [bearer])]
+  if (second !== undefined) throw new AppError('REQUEST_INVALID', 'there is more than one token')
+  if (token !== undefined) return token
+  throw invalidToken('missing')
+}
