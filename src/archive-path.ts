@@ -130,12 +130,24 @@ export function withSuffix(path: string, suffix: string): string {
  * is the link form's `-`, no control or separator characters, and not the name of a sidecar.
  */
 export function isArchivePath(path: string): boolean {
-  if (path !== path.replace(/[^/]+/g, strip)) return false
-  const segments = path.split('/')
-  if (segments.some((segment) => segment === '' || segment === '-' || segment.startsWith('.'))) {
-    return false
+  return whyNoArchivePath(path) === null
+}
+
+/** @returns a clause to be read after the path; null when {@link isArchivePath} is true */
+export function whyNoArchivePath(path: string): string | null {
+  if (path !== path.normalize('NFC')) {
+    return 'is not in the composed form of Unicode (NFC), in which every link is read'
   }
-  return !sidecarName.test(path)
+  if (path !== path.replace(/[^/]+/g, strip)) {
+    return 'has a backslash, or a character that controls lines or the direction of text'
+  }
+  const segments = path.split('/')
+  if (segments.includes('')) return 'has an empty part'
+  if (segments.includes('-')) return 'has a part that is a single dash, which ends links'
+  if (segments.some((segment) => segment.startsWith('.'))) {
+    return 'has a part that begins with a dot; such files are never served'
+  }
+  return sidecarName.test(path) ? 'ends in .json, as only sidecars do' : null
 }
 
 function tokenValues({ media, sha256, extension }: NamingFacts): TokenValues {

@@ -1,4 +1,5 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { adoptCommand } from './commands/adopt.ts'
 import { showConfig } from './commands/config.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
@@ -9,7 +10,7 @@ import { releaseCommand } from './commands/release.ts'
 import { type Role, roles, start } from './commands/start.ts'
 import { syncDryRun, syncOnce } from './commands/sync.ts'
 import { tokenCommand } from './commands/token.ts'
-import { volumeCommand } from './commands/volume.ts'
+import { initAlone, volumeCommand } from './commands/volume.ts'
 import { withEnvFile } from './config/env-file.ts'
 import type { Need } from './config/setting.ts'
 import { readDuration } from './config/values.ts'
@@ -78,6 +79,7 @@ function describe(host: Host, done: (code: number) => void): Command {
     withOwnHelp(cli.command(name).description(description), name)
   addService(host, command, done)
   addVolume(host, command)
+  addAdoption(host, command)
   addInspection(host, command, done)
   return cli
 }
@@ -145,19 +147,23 @@ function addService(host: Host, command: AddCommand, done: (code: number) => voi
 }
 
 function addVolume(host: Host, command: AddCommand): void {
-  for (const [name, accept, description] of [
-    ['init-volume', false, 'make ARCHIVE_DIR the archive of a new database, wherever it lies'],
-    [
-      'accept-volume',
-      true,
-      'accept the archive at ARCHIVE_DIR as the one of this database; clears a failed disk',
-    ],
-  ] as const)
-    command(name, description).action(async () => {
-      await session(host, { needs: ['database'] }, ({ config, program }) =>
-        volumeCommand(host, config, { program, accept }),
+  command('init-volume', 'make ARCHIVE_DIR the archive of a new database, wherever it lies')
+    .option('--no-database', 'of no database: for a file server that stands alone')
+    .action(async (options: { database: boolean }) => {
+      await session(host, { needs: options.database ? ['database'] : [] }, ({ config, program }) =>
+        options.database
+          ? volumeCommand(host, config, { program, accept: false })
+          : initAlone(host, config),
       )
     })
+  command(
+    'accept-volume',
+    'accept the archive at ARCHIVE_DIR as the one of this database; clears a failed disk',
+  ).action(async () => {
+    await session(host, { needs: ['database'] }, ({ config, program }) =>
+      volumeCommand(host, config, { program, accept: true }),
+    )
+  })
 
   const release = command('release', 'hold or resume the deletion of sources, on all nodes at once')
   for (const [verb, description] of [
@@ -174,6 +180,28 @@ function addVolume(host: Host, command: AddCommand): void {
       )
     })
   }
+}
+
+function addAdoption(host: Host, command: AddCommand): void {
+  command('adopt', 'give an existing file its sidecar, so that tokens open it; needs no database')
+    .argument('<file...>', 'one file; in the archive it stays where it is')
+    .requiredOption('--media-id <id>', 'the media id that tokens for it carry', positiveInteger)
+    .requiredOption('--user-id <id>', 'whose it is', positiveInteger)
+    .option('--into <path>', 'where in the archive a file from outside is copied to')
+    .option('--strict', 'refuse what ffprobe does not know as media')
+    .action(async (files: string[], options: AdoptOptions) => {
+      const { into = null, strict = false, ...ids } = options
+      await session(host, { needs: [] }, (run) =>
+        adoptCommand(host, run.config, { ...run, ...ids, files, into, strict }),
+      )
+    })
+}
+
+interface AdoptOptions {
+  mediaId: number
+  userId: number
+  into?: string
+  strict?: boolean
 }
 
 function addInspection(host: Host, command: AddCommand, done: (code: number) => void): void {

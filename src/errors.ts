@@ -146,6 +146,8 @@ export const ERRORS = {
     'give the folder to the user that Strongroom runs as (chown), or run it as the folder’s owner (PUID and PGID in the container)',
   ),
   FILE_MISSING: itemLater('restore the file from a backup of the archive'),
+  /** A file was written to, moved or replaced while it was read. */
+  FILE_CHANGED: itemLater('wait until nothing writes to the file any more, then run it again'),
   NAME_TAKEN: itemLater(
     'look at what lies there; nothing is overwritten, and {sha256} in ARCHIVE_LAYOUT makes names unique',
   ),

@@ -33,6 +33,27 @@ export interface MediaRow {
   approvedAt: Date
 }
 
+/** What is known of a medium whose file Strongroom did not archive itself; of one that was put there by hand only the ids. */
+export type AdoptedMedia = Omit<MediaRow, 'objectKey' | 'approvedAt'> & {
+  objectKey: string | null
+  approvedAt: Date | null
+}
+
+/** A file that lay there before us, as it was found. */
+export interface AdoptedFile {
+  /** Relative to ARCHIVE_DIR. */
+  archivePath: string
+  sizeBytes: number
+  /** Hex. */
+  sha256: string
+  mimeType: string
+  /** Null for what is no media. */
+  kind: MediaKind | null
+  /** Null where ffprobe does not know the file. */
+  probe: ProbeFacts | null
+  adoptedAt: Date
+}
+
 /** The exact object version that was downloaded. */
 export interface Source {
   bucket: string

@@ -15,12 +15,13 @@ import { type Disk, fileSystemKind, openDisk } from './storage/disk.ts'
 import { isOnRoot, whyNotWritable } from './storage/folder-check.ts'
 import { createDurableFolders } from './storage/folders.ts'
 import { openS3 } from './storage/s3.ts'
+import type { AdoptParts } from './sync/adopt-sidecar.ts'
 import { guardSyncs } from './sync/guard.ts'
 import { createLeases } from './sync/leases.ts'
 import type { Parts, Policy, Reached } from './sync/parts.ts'
 import { createSpace, type Space } from './sync/space.ts'
 import { validate } from './sync/validate.ts'
-import { openVolume, type VolumeParts } from './sync/volume.ts'
+import { openVolume, openVolumeAlone, type VolumeParts } from './sync/volume.ts'
 import { createProbe, type Probe } from './tools/ffprobe.ts'
 
 /** What every command gets from main. */
@@ -106,6 +107,30 @@ export async function openSync(
     reached,
     log,
   }
+}
+
+/**
+ * Opens what adopting a file needs: the archive as its marker tells it, and the probe. No database is asked.
+ *
+ * @throws VOLUME_MISSING, VOLUME_FOREIGN, DISK_DENIED
+ */
+export async function openAdoption(config: Config, program: Program): Promise<AdoptParts> {
+  const parts = await openFolderAlone(config)
+  const probe = openProbe(config, program)
+  return {
+    ...parts,
+    volume: await openVolumeAlone(parts),
+    validate: (file) => validate({ ...file, probe }),
+    policy: policyOf(config, program.version),
+  }
+}
+
+/** The archive's folder for what no database is asked for. */
+export async function openFolderAlone({
+  archive,
+}: Config): Promise<Pick<VolumeParts, 'disk' | 'folders'>> {
+  const disk = await openFolder('ARCHIVE_DIR', archive)
+  return { disk, folders: createDurableFolders(disk) }
 }
 
 /** Rows that nobody would miss otherwise: no item is ever made of them. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { AppError } from './errors.ts'
-import type { Intent, MediaRow, ProbeFacts } from './media.ts'
+import type { AdoptedFile, AdoptedMedia, Intent, MediaRow, ProbeFacts } from './media.ts'
 import { SIDECAR_SCHEMA_VERSION, type Sidecar, sidecarSchema } from './sidecar-schema.ts'
 
 export type { Sidecar } from './sidecar-schema.ts'
@@ -49,6 +49,48 @@ export function buildSidecar(facts: { media: MediaRow; intent: Intent; version: 
   }
 }
 
+/** Says of a file that was there before us what is known of it: it was compared with no source, and may have none. */
+export function buildAdoptedSidecar(facts: {
+  media: AdoptedMedia
+  file: AdoptedFile
+  version: string
+}): Sidecar {
+  const { media, file, version } = facts
+  return {
+    schema_version: SIDECAR_SCHEMA_VERSION,
+    program_version: version,
+    media_id: media.mediaId,
+    user_id: media.userId,
+    title: media.title,
+    filename: media.filename,
+    content_type: file.kind,
+    mime_type: file.mimeType,
+    declared: {
+      content_type: media.contentType,
+      mime_type: media.mimeType,
+      bytes: media.declaredBytes,
+    },
+    archive_path: file.archivePath,
+    bytes: file.sizeBytes,
+    sha256: file.sha256,
+    source:
+      media.objectKey === null
+        ? null
+        : {
+            bucket: null,
+            key: media.objectKey,
+            etag: null,
+            version_id: null,
+            last_modified: null,
+            bytes: null,
+          },
+    probe: file.probe && probeSection(file.probe),
+    proof: null,
+    approved_at: media.approvedAt?.toISOString() ?? null,
+    filed_at: file.adoptedAt.toISOString(),
+  }
+}
+
 function probeSection(probe: ProbeFacts): Sidecar['probe'] {
   return {
     container: probe.container,
@@ -65,6 +107,31 @@ function probeSection(probe: ProbeFacts): Sidecar['probe'] {
       sample_rate: stream.sampleRate,
       attached_picture: stream.attachedPicture,
     })),
+  }
+}
+
+/** The inverse, for a file that was adopted before. */
+export function adoptedFileOf(sidecar: Sidecar): AdoptedFile {
+  const { probe } = sidecar
+  return {
+    archivePath: sidecar.archive_path,
+    sizeBytes: sidecar.bytes,
+    sha256: sidecar.sha256,
+    mimeType: sidecar.mime_type,
+    kind: sidecar.content_type,
+    probe: probe && {
+      container: probe.container,
+      mimeType: probe.mime_type,
+      kind: probe.content_type,
+      durationSeconds: probe.duration_seconds,
+      streams: probe.streams.map(({ frame_rate, sample_rate, attached_picture, ...stream }) => ({
+        ...stream,
+        frameRate: frame_rate,
+        sampleRate: sample_rate,
+        attachedPicture: attached_picture,
+      })),
+    },
+    adoptedAt: new Date(sidecar.filed_at),
   }
 }
 

@@ -1,8 +1,25 @@
 import type { Config } from '../config.ts'
 import { openArchives } from '../db/archives.ts'
+import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
-import { migrateWithLog, openArchiveFolder, openDatabaseOnly, type Program } from '../open.ts'
-import { acceptVolume, initVolume } from '../sync/volume.ts'
+import {
+  migrateWithLog,
+  openArchiveFolder,
+  openDatabaseOnly,
+  openFolderAlone,
+  type Program,
+} from '../open.ts'
+import { acceptVolume, initVolume, initVolumeAlone } from '../sync/volume.ts'
+
+/** `strongroom init-volume --no-database`: the archive of a file server that stands alone. */
+export async function initAlone(host: Host, config: Config): Promise<void> {
+  if (config.database !== null)
+    throw new AppError('USAGE', '--no-database is for an archive that belongs to no database', {
+      hint: 'a database is configured: leave --no-database out',
+    })
+  const id = await initVolumeAlone(await openFolderAlone(config))
+  host.out(`${config.archive.dir} is archive ${id}\n`)
+}
 
 /** `strongroom init-volume` and `accept-volume`. */
 export async function volumeCommand(

@@ -190,7 +190,7 @@ async function requireMarker(root: string): Promise<void> {
       `ARCHIVE_DIR holds no archive: ${MARKER_PATH} is not there`,
       {
         cause,
-        hint: 'Mount the disk; a new archive is made by the first sync, or by `strongroom init-volume`.',
+        hint: 'Mount the disk; a new archive is made by the first sync, or by `strongroom init-volume` (--no-database where there is none).',
       },
     )
   }

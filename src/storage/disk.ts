@@ -166,12 +166,22 @@ export async function copyDurably(from: DiskPath, to: DiskPath, mode: number): P
   await to.disk.unlink(temporary)
 }
 
-async function discard(file: NewFile, disk: Disk): Promise<void> {
+async function discard(file: NewFile, disk: Pick<Disk, 'unlink'>): Promise<void> {
   await file.close()
   await disk.unlink(file.path)
 }
 
-async function placeExclusively(disk: Disk, temporary: string, path: string): Promise<void> {
+/**
+ * Gives a sealed temporary its final name and overwrites nothing; the temporary may be gone afterwards. Where hard links
+ * are refused a crash can leave the name with an empty file.
+ *
+ * @throws NAME_TAKEN
+ */
+export async function placeExclusively(
+  disk: Pick<Disk, 'link' | 'create' | 'rename' | 'unlink'>,
+  temporary: string,
+  path: string,
+): Promise<void> {
   try {
     await disk.link(temporary, path)
   } catch (error) {

@@ -37,7 +37,8 @@ export async function writeAll(
   }
 }
 
-async function openFile(path: string): Promise<FileHandle> {
+/** A regular file, and nothing else, whatever is put in its place. @throws FILE_MISSING, PATH_UNSAFE, DISK_* */
+export async function openFile(path: string): Promise<FileHandle> {
   const handle = await attempt('read', path, () => open(path, FILE_FLAGS))
   try {
     const facts = await attempt('look at', path, () => handle.stat())
@@ -94,7 +95,8 @@ export async function* chunksOf(confined: () => Promise<string>, signal?: AbortS
   }
 }
 
-async function* chunksFrom(handle: FileHandle, path: string, signal?: AbortSignal) {
+/** From where the descriptor stands to the end; a chunk is valid until the next one is asked for. */
+export async function* chunksFrom(handle: FileHandle, path: string, signal?: AbortSignal) {
   const { size } = await attempt('look at', path, () => handle.stat())
   const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, size + 1))
   for (;;) {

@@ -51,7 +51,23 @@ export async function writeSidecar(
 ): Promise<string> {
   const path = `${TEMPORARY_FOLDER}/${item.id}.${item.epoch}.json`
   await disk.unlink(path)
-  const text = renderSidecar(buildSidecar({ media: item.media, intent, version: policy.version }))
+  const sidecar = buildSidecar({ media: item.media, intent, version: policy.version })
+  await writeSidecarAt({ disk, policy }, path, sidecar)
+  return path
+}
+
+/** Writes a sidecar as a new file, durable; after a failure there is none. */
+export async function writeSidecarAt(
+  {
+    disk,
+    policy,
+  }: { disk: Pick<Parts['disk'], 'create' | 'unlink'> } & {
+    policy: Pick<Parts['policy'], 'fileMode'>
+  },
+  path: string,
+  sidecar: Sidecar,
+): Promise<void> {
+  const text = renderSidecar(sidecar)
   // A sidecar that no reader takes would make its file unservable for ever, and its source would be released.
   if (Buffer.byteLength(text) > SIDECAR_MAX_BYTES)
     throw new AppError('SIDECAR_INVALID', 'the sidecar would be too large to be read again')
@@ -61,7 +77,6 @@ export async function writeSidecar(
     file = await disk.create(path)
     await file.write(Buffer.from(text))
     await file.seal(policy.fileMode)
-    return path
   } catch (error) {
     await file?.close()
     await disk.unlink(path)

@@ -71,6 +71,38 @@ export async function openVolume(parts: VolumeParts): Promise<Volume> {
   }
 }
 
+/**
+ * Opens the archive by its marker alone, for what needs no database; whose archive it is cannot be told then.
+ *
+ * @throws VOLUME_MISSING, VOLUME_FOREIGN (a marker that cannot be read)
+ */
+export async function openVolumeAlone(
+  parts: Pick<VolumeParts, 'disk' | 'folders'>,
+): Promise<Pick<Volume, 'id' | 'verify'>> {
+  const marker = await readMarker(parts.disk)
+  if (marker === null)
+    throw new AppError('VOLUME_MISSING', `${parts.disk.root} holds no archive: it has no marker`, {
+      hint: 'mount the archive at ARCHIVE_DIR; a new one is made by the first sync, or by "strongroom init-volume" (--no-database where there is none)',
+    })
+  await ensurePrivateFolders(parts)
+  return { id: marker.id, verify: () => verifyMarker(parts.disk, marker.id) }
+}
+
+/**
+ * `strongroom init-volume --no-database`: an archive for a file server that stands alone. One that has an identity keeps it.
+ *
+ * @returns its id
+ */
+export async function initVolumeAlone(
+  parts: Pick<VolumeParts, 'disk' | 'folders'>,
+): Promise<string> {
+  const marker = await readMarker(parts.disk)
+  if (marker !== null) return marker.id
+  const id = randomUUID()
+  await writeMarker(parts, id)
+  return id
+}
+
 /** `strongroom init-volume`: also where the file system looks like memory. @returns the archive's id */
 export async function initVolume(parts: VolumeParts): Promise<string> {
   const row = await parts.archives.find()
@@ -119,7 +151,10 @@ async function initialise(parts: VolumeParts, options: { evenInMemory: boolean }
   return made.id
 }
 
-async function writeMarker({ disk, folders }: VolumeParts, id: string): Promise<void> {
+async function writeMarker(
+  { disk, folders }: Pick<VolumeParts, 'disk' | 'folders'>,
+  id: string,
+): Promise<void> {
   await folders.ensure(PRIVATE_FOLDER)
   const temporary = `${PRIVATE_FOLDER}/archive.${randomUUID()}.tmp`
   const file = await disk.create(temporary)
@@ -146,7 +181,7 @@ async function placeMarker(disk: Disk, temporary: string): Promise<void> {
   }
 }
 
-async function ensurePrivateFolders({ folders }: VolumeParts): Promise<void> {
+async function ensurePrivateFolders({ folders }: Pick<VolumeParts, 'folders'>): Promise<void> {
   for (const folder of [TEMPORARY_FOLDER, WITHDRAWN_FOLDER, QUARANTINE_FOLDER])
     await folders.ensure(folder)
 }
