@@ -53,6 +53,8 @@ export function createHttpServer(options: {
       // All that is asked for is known from the head: nobody is told to go on and send a body (RFC 9110 10.1.1).
       for (const event of ['checkContinue', 'checkExpectation']) server.on(event, listener)
       answerBrokenRequests(server)
+      // Who has ended his own side still listens (RFC 9293 3.6); Node would end ours before the answer.
+      Object.assign(server, { httpAllowHalfOpen: true })
       await bind(server, port, host)
       server.on('error', (error) => log.error({ error }, 'the server had an error'))
       return createListening(server, onDrain)

@@ -24,6 +24,7 @@ export function prepareRequest(incoming: IncomingMessage): AppError | null {
   const target = originFormOf(incoming)
   if (target === null) return invalid('the request target has no form that is known here')
   incoming.url = target
+  dropDoubleDates(incoming)
   if (target.length > maxUrlBytes) return new AppError('URL_TOO_LONG', 'the address is too long')
   return hostFault(incoming) ?? framingFault(incoming)
 }
@@ -46,9 +47,15 @@ function originFormOf({ url = '', method }: IncomingMessage): string | null {
   return rest.startsWith('/') ? rest : `/${rest}`
 }
 
+/** RFC 9110 13.1.3 and 13.1.4: two dates are as good as none, where Node would go by the first. */
+function dropDoubleDates({ rawHeaders, headers }: IncomingMessage): void {
+  for (const name of ['if-modified-since', 'if-unmodified-since'] as const)
+    if (headers[name] !== undefined && countLines(rawHeaders, name) > 1) delete headers[name]
+}
+
 /** RFC 9112 3.2: none (but in HTTP/1.0, which had none), several, or one that is no host. */
 function hostFault({ rawHeaders, headers, httpVersion }: IncomingMessage): AppError | null {
-  const lines = rawHeaders.filter((name, index) => index % 2 === 0 && /^host$/i.test(name)).length
+  const lines = countLines(rawHeaders, 'host')
   if (lines === 0 && httpVersion === '1.0') return null
   if (lines !== 1) return invalid('a request names one host')
   return isHost(headers.host ?? '') ? null : invalid('the Host header names no host')
@@ -62,6 +69,10 @@ function framingFault({ headers, httpVersion }: IncomingMessage): AppError | nul
   if (coding === 'chunked') return null
   if (!/(?:^|,)[ \t]*chunked$/.test(coding)) return invalid('the end of the request is not known')
   return new AppError('CODING_UNKNOWN', 'only the transfer coding chunked is known')
+}
+
+function countLines(rawHeaders: readonly string[], name: string): number {
+  return rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === name).length
 }
 
 function isHost(text: string): boolean {
