@@ -117,6 +117,13 @@ export const ERRORS = {
   SIZE_MISMATCH: itemNever('correct file_size or upload the right object, then approve again'),
   ATTEMPTS_EXHAUSTED: itemNever('look at the reason, mend it, and approve the row again'),
   /** What the backend says of the medium cannot be kept in a sidecar. */
+  /** The backend's own trigger, rule or constraint. */
+  ROW_REFUSED: {
+    ...itemLater(
+      'look at the triggers, row-level policies and constraints of the media and audit tables: this change must be allowed to our role',
+    ),
+    exit: 78,
+  },
   ROW_INVALID: itemNever('correct the media row and approve it again'),
   MEDIA_INVALID: itemNever(
     'look at the copy and its report in ERROR_DIR; upload a good file and approve it again',

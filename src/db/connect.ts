@@ -207,6 +207,8 @@ const noAnswer = new Set([
 ])
 const refused = new Set(['28P01', '28000'])
 const denied = new Set(['42501', '25006'])
+/** raise, foreign key, check, exclusion */
+const backendsOwn = new Set(['P0001', '23503', '23514', '23P01'])
 const schema = new Set(['42P01', '42703', '3F000', '22P02', '42704', '42883', '42804', '23502'])
 
 /** OpenSSL's verdicts on a certificate (`CERT_HAS_EXPIRED`, `UNABLE_TO_VERIFY_LEAF_SIGNATURE` …) and Node's on its names. */
@@ -301,6 +303,8 @@ function translate(error: unknown, config: DatabaseConfig): AppError {
       cause: error,
       hint: 'run "strongroom doctor": it prints the exact SQL or setting that is missing',
     })
+  if (backendsOwn.has(code))
+    return new AppError('ROW_REFUSED', `the database refuses the change: ${message}`, options)
   if (givenUp.has(code))
     return new AppError('DB_UNAVAILABLE', `the database was too slow: ${message}`, options)
   if (noAnswer.has(code) || code.startsWith('08'))

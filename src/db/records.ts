@@ -1,3 +1,4 @@
+import { AppError } from '../errors.ts'
 import type { ItemState } from '../item-states.ts'
 import { auditInsert, mediaAssignments, mediaColumn, notDeleted } from './backend.ts'
 import type { Database, Fragment, Query, Sql } from './connect.ts'
@@ -10,12 +11,17 @@ import type { Held, Rejection, WorkerContext } from './item-rows.ts'
  * @returns `archived` also when an earlier, unanswered call did it; `withdrawing` when the media row is no longer the
  *   approved row that was claimed, or was approved anew since: what was approved then is another version; `sick` when the
  *   archive disk failed, on whatever node: what a sync says of it may be false; `stale` when the lease is another's
+ * @throws ROW_REFUSED when the row is that approved row, and yet the database leaves it as it is
  */
 export async function recordArchived(
   { database, backend, releaseGraceMs, leaseMs }: WorkerContext,
   held: Held,
 ): Promise<'archived' | 'withdrawing' | 'sick' | 'stale'> {
   const { mediaTable, mediaColumns, status, action } = backend.mapping
+  const isAsClaimed = (sql: Sql) => sql`
+    m.${sql(mediaColumns.id)} = item.media_id and m.${sql(mediaColumns.status)} = ${status.approved}
+      and ${notDeleted(sql, backend)} and m.${sql(mediaColumns.object_key)} = item.object_key
+      and m.${sql(mediaColumns.approved_at)}::timestamptz = item.approved_at`
   const state = await stateAfter(
     database,
     'publishing',
@@ -33,11 +39,11 @@ export async function recordArchived(
           checksum_sha256: sql`item.sha256`,
           updated_at: sql`clock_timestamp()`,
         })}
-        from item
-        where m.${sql(mediaColumns.id)} = item.media_id and m.${sql(mediaColumns.status)} = ${status.approved}
-          and ${notDeleted(sql, backend)} and m.${sql(mediaColumns.object_key)} = item.object_key
-          and m.${sql(mediaColumns.approved_at)}::timestamptz = item.approved_at
+        from item where ${isAsClaimed(sql)}
         returning m.${sql(mediaColumns.id)} as media_id),
+      -- Changed by somebody else in this very moment, or held fast by a trigger or a policy: the next try tells which.
+      left_alone as (
+        select from ${sql(mediaTable)} m, item where ${isAsClaimed(sql)} and not exists (select from media)),
       moved as (
         update strongroom.items i set
           state = case when exists (select from media) then 'archived' else 'withdrawing' end,
@@ -48,7 +54,7 @@ export async function recordArchived(
           lease_until = case when exists (select from media) then null
             else clock_timestamp() + ${leaseMs} * interval '1 ms' end,
           error_code = null, error_message = null, updated_at = clock_timestamp()
-        from item where i.id = item.id
+        from item where i.id = item.id and not exists (select from left_alone)
         returning i.*),
       recorded as (select * from moved where state = 'archived'),
       audit as (${auditInsert(sql, backend, {
@@ -62,6 +68,11 @@ export async function recordArchived(
         (select case when state = 'publishing' and exists (select from sick) then 'sick' else state end
           from strongroom.items where id = ${held.id} and epoch = ${held.epoch})) as state`,
   )
+  if (state === 'publishing')
+    throw new AppError(
+      'ROW_REFUSED',
+      `the media row of item ${held.id} is approved, and yet stays as it is when it is set to "${status.archived}"`,
+    )
   return state === 'archived' || state === 'withdrawing' || state === 'sick' ? state : 'stale'
 }
 

@@ -338,7 +338,8 @@ describe('what the server says', () => {
     '08006': 'DB_UNKNOWN',
     '40001': 'DB_CONFLICT',
     '40P01': 'DB_CONFLICT',
-    '23514': 'INTERNAL',
+    '23514': 'ROW_REFUSED',
+    P0001: 'ROW_REFUSED',
   }
   test('is translated once, by its SQLSTATE', async (t) => {
     const database = (await withRig(t)).open()

@@ -214,32 +214,37 @@ describe('a backend with other names and types', { concurrency: 2 }, () => {
     assert.deepEqual(await statesOf(service), { released: 2 })
   })
 
-  test('that refuses one row costs the other rows nothing, and the run says 75 until it gives in', async (t) => {
-    const service = await withShapedService(t)
-    const [odd, even] = [await approve(service), await approve(service)]
-    await service.sql.unsafe(`
+  for (const { how, body, says } of [
+    { how: 'refuses', body: `raise exception 'not on my watch'`, says: /not on my watch/ },
+    { how: 'silently leaves', body: 'return null', says: /stays as it is when it is set/ },
+  ])
+    test(`that ${how} one row costs the other rows nothing, and the run says 75 until it gives in`, async (t) => {
+      const service = await withShapedService(t)
+      const [odd, even] = [await approve(service), await approve(service)]
+      await service.sql.unsafe(`
       create function refuse() returns trigger language plpgsql as $$ begin
-        raise exception 'not on my watch';
+        ${body};
       end $$;
       create trigger refuse before update on app.uploads for each row
         when (new."ID" = ${odd.id} and new.state = 'ON_NAS') execute function refuse()`)
-    for (let pass = 1; pass <= 2; pass++) {
-      const ended = await service.run(once)
-      assert.equal(ended.code, 75, `pass ${pass}: ${story(ended)}`)
-      assert.match(ended.stderr, /not on my watch/)
-      await service.expireLeases()
-    }
-    assert.equal((await rowOf(service, even))?.state, 'ON_NAS')
-    assert.equal((await rowOf(service, odd))?.state, 'APPROVED')
-    assert.deepEqual(await sourceOf(service, odd.key), odd.bytes)
+      for (let pass = 1; pass <= 2; pass++) {
+        const ended = await service.run(once)
+        assert.equal(ended.code, 75, `pass ${pass}: ${story(ended)}`)
+        assert.match(ended.stderr, says)
+        assert.match(ended.stderr, /look at the triggers, row-level policies and constraints/)
+        await service.expireLeases()
+      }
+      assert.equal((await rowOf(service, even))?.state, 'ON_NAS')
+      assert.equal((await rowOf(service, odd))?.state, 'APPROVED')
+      assert.deepEqual(await sourceOf(service, odd.key), odd.bytes)
 
-    await service.sql`drop trigger refuse on app.uploads`
-    const mended = await service.run(once)
-    assert.equal(mended.code, 0, story(mended))
-    assert.equal(summaryOf(mended).reconciled?.recorded, 1, 'without another download')
-    assert.equal((await rowOf(service, odd))?.state, 'ON_NAS')
-    assert.deepEqual(await eventsOf(service, odd), ['media.archived', 'media.source_deleted'])
-  })
+      await service.sql`drop trigger refuse on app.uploads`
+      const mended = await service.run(once)
+      assert.equal(mended.code, 0, story(mended))
+      assert.equal(summaryOf(mended).reconciled?.recorded, 1, 'without another download')
+      assert.equal((await rowOf(service, odd))?.state, 'ON_NAS')
+      assert.deepEqual(await eventsOf(service, odd), ['media.archived', 'media.source_deleted'])
+    })
 })
 
 test('migrating as a role named strongroom leaves the tables of the backend in sight', async (t) => {
