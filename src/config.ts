@@ -71,6 +71,8 @@ export interface Config {
     port: number
     adminPort: number
     pathPrefix: string
+    /** Sites whose pages may read answers. */
+    corsOrigins: '*' | readonly string[]
     tokens: TokenConfig | null
     /** Proxies whose CF-Connecting-IP is believed. */
     trustedProxies: AddressRange[]
@@ -269,6 +271,7 @@ function assemble(values: SettingValues, warnings: string[]): Config {
       port: values.SERVER_PORT,
       adminPort: values.ADMIN_PORT,
       pathPrefix: values.SERVE_PATH_PREFIX ?? '',
+      corsOrigins: values.CORS_ORIGINS ?? [],
       tokens: tokenConfig(values),
       trustedProxies: values.TRUSTED_PROXIES ?? [],
       tokenFailuresPerMinute: values.TOKEN_FAILURES_PER_MINUTE,

@@ -38,6 +38,7 @@ describe('defaults', () => {
         port: 8080,
         adminPort: 8081,
         pathPrefix: '',
+        corsOrigins: [],
         tokens: {
           secrets: [tunnelSecret],
           audience: null,

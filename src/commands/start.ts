@@ -128,6 +128,7 @@ export async function startServers(
         tokens: serve.tokens,
         rules: serve,
         pathPrefix: serve.pathPrefix,
+        corsOrigins: serve.corsOrigins,
         health,
         log,
       }),

@@ -210,6 +210,11 @@ const serveSettings = {
     help: 'Path that is stripped from requests first, for backends that build such URLs.',
     example: '/archive',
   },
+  CORS_ORIGINS: {
+    reader: read.origins,
+    help: 'Sites whose pages may read files and errors by script or by a player with crossorigin, separated by commas, or * for all; none by default. Cookies are never asked for.',
+    example: 'https://app.example.org,https://www.example.org',
+  },
   PUBLIC_URL: {
     reader: read.publicUrl,
     help: 'Where the file server is reached from outside; minted links begin with it.',

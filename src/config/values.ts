@@ -159,6 +159,17 @@ export const publicUrl: Reader<string> = reader(
   (value) => webUrl(value)?.href.replace(/\/+$/, ''),
 )
 
+/** As browsers write them in Origin: lower case, no path, no port that goes without saying. */
+export const origins: Reader<'*' | string[]> = reader(
+  'must be * or origins such as https://app.example.org, without a path and separated by commas',
+  (value) => {
+    if (value.trim() === '*') return '*'
+    const list = value.split(',').map((text) => webUrl(text.trim()))
+    if (!list.every((url) => url !== undefined && url.pathname === '/')) return undefined
+    return list.flatMap((url) => url?.origin ?? [])
+  },
+)
+
 export const pathPrefix: Reader<string> = reader(
   'must start with / and contain only letters, digits, and . _ ~ - between slashes',
   (value) => {

@@ -22,7 +22,6 @@ const sentences: Record<number, string> = {
 
 const headersOf: Record<number, Record<string, string>> = {
   401: { 'WWW-Authenticate': 'Bearer' },
-  405: { Allow: 'GET, HEAD' },
   503: { 'Retry-After': '5' },
 }
 

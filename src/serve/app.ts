@@ -6,6 +6,13 @@ import type { TokenConfig } from '../config.ts'
 import { AppError, toAppError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { answerError } from './answer.ts'
+import {
+  allowedMethods,
+  allowOrigin,
+  answerOptions,
+  type CorsOrigins,
+  knowsOptions,
+} from './cors.ts'
 import { commonHeaders, neverStored } from './file-headers.ts'
 import { createFileRoute, splitTarget, type Visit } from './file-route.ts'
 import type { GateRules } from './gate.ts'
@@ -26,13 +33,14 @@ export function createFileServer(options: {
   rules: GateRules
   /** SERVE_PATH_PREFIX: taken off every path before it is looked up; empty for none. */
   pathPrefix: string
+  corsOrigins: CorsOrigins
   health: Health
   log: Log
   now?: () => Date
 }): HttpServer {
-  const { health, log } = options
+  const { health, log, corsOrigins } = options
   const serveFile = createFileRoute({ ...options, now: options.now ?? (() => new Date()) })
-  return createAppServer({ health, log, details: false }, (app) => {
+  return createAppServer({ health, log, corsOrigins, details: false }, (app) => {
     app.get('*', async (context) => {
       await serveFile(context.var.visit)
       return RESPONSE_ALREADY_SENT
@@ -42,15 +50,15 @@ export function createFileServer(options: {
 
 /** The operator's server; never reached through the tunnel. */
 export function createAdminServer(options: { health: Health; log: Log }): HttpServer {
-  return createAppServer({ ...options, details: true }, () => {})
+  return createAppServer({ ...options, corsOrigins: [], details: true }, () => {})
 }
 
 /** What both servers share: the log line, health, refusals, and the listener around it all. */
 function createAppServer(
-  options: { health: Health; log: Log; details: boolean },
+  options: { health: Health; log: Log; details: boolean; corsOrigins: CorsOrigins },
   addRoutes: (app: Hono<AppEnv>) => void,
 ): HttpServer {
-  const { health, log, details } = options
+  const { health, log, details, corsOrigins } = options
   let draining = false
   const app = new Hono<AppEnv>()
   app.use(async (context, next) => {
@@ -65,7 +73,8 @@ function createAppServer(
   app.get('*', () => {
     throw new AppError('NOT_FOUND', 'nothing is served here')
   })
-  app.all('*', () => {
+  app.all('*', ({ env }) => {
+    env.outgoing.setHeader('Allow', allowedMethods(corsOrigins))
     throw new AppError('METHOD_NOT_ALLOWED', 'only GET and HEAD are served')
   })
   app.onError((error, context) => {
@@ -86,9 +95,12 @@ function createAppServer(
     // Node reads nothing more from a connection that was to be upgraded, nor could it where the framing is broken.
     if (incoming.headers.upgrade !== undefined || isUnframed(incoming))
       outgoing.setHeader('Connection', 'close')
-    if (fault === null) return void route(incoming, outgoing)
+    allowOrigin(incoming, outgoing, corsOrigins)
+    const isOptions = incoming.method === 'OPTIONS' && knowsOptions(corsOrigins)
+    if (fault === null && !isOptions) return void route(incoming, outgoing)
     const visit = newVisit(incoming, outgoing)
-    answerFailure(visit, fault, log)
+    if (fault === null) answerOptions(incoming, outgoing, corsOrigins)
+    else answerFailure(visit, fault, log)
     logVisit(visit, { log, started: performance.now() })
   }
   return createHttpServer({ listener, onDrain, log })

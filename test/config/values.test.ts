@@ -39,6 +39,12 @@ describe('accepted values', () => {
     [{ SERVER_PORT: '0', ADMIN_PORT: '0' }, (c) => [c.serve.port, c.serve.adminPort], [0, 0]],
     [{ SERVE_PATH_PREFIX: '/archive/' }, (c) => c.serve.pathPrefix, '/archive'],
     [{ SERVE_PATH_PREFIX: '/' }, (c) => c.serve.pathPrefix, ''],
+    [{ CORS_ORIGINS: '*' }, (c) => c.serve.corsOrigins, '*'],
+    [
+      { CORS_ORIGINS: 'https://App.example:443/, http://nas:8080' },
+      (c) => c.serve.corsOrigins,
+      ['https://app.example', 'http://nas:8080'],
+    ],
     [{ PUBLIC_URL: 'https://m.example/x/' }, (c) => c.serve.publicUrl, 'https://m.example/x'],
     [
       { TRUSTED_PROXIES: '127.0.0.1, FD00:0::/8' },
@@ -144,6 +150,9 @@ describe('wrong values', () => {
     [{ TRUSTED_PROXIES: 'cloudflared' }, /TRUSTED_PROXIES must be a list of addresses or ranges/],
     [{ TRUSTED_PROXIES: '10.0.0.1,' }, /TRUSTED_PROXIES must be a list of addresses or ranges/],
     [{ TRUSTED_PROXIES: '10.0.0.0/33' }, /TRUSTED_PROXIES must be a list of addresses or ranges/],
+    [{ CORS_ORIGINS: 'https://a.example/b' }, /CORS_ORIGINS must be \* or origins/],
+    [{ CORS_ORIGINS: 'null' }, /CORS_ORIGINS must be \* or origins/],
+    [{ CORS_ORIGINS: '*,https://a.example' }, /CORS_ORIGINS must be \* or origins/],
     [{ PUBLIC_URL: 'ftp://x' }, /PUBLIC_URL must be an http:/],
     [
       { UNRAID_TUNNEL_SECRET: 'thirty-one bytes are not enough' },

@@ -8,6 +8,7 @@ import { MARKER_PATH } from '../../src/archive-path.ts'
 import type { TokenConfig } from '../../src/config.ts'
 import type { Log } from '../../src/log.ts'
 import { createFileServer } from '../../src/serve/app.ts'
+import type { CorsOrigins } from '../../src/serve/cors.ts'
 import type { GateRules } from '../../src/serve/gate.ts'
 import { createHealth, type Health } from '../../src/serve/health.ts'
 import type { Listening } from '../../src/serve/listen.ts'
@@ -130,6 +131,7 @@ export interface ServerScope {
 export async function withFileServer(
   options: {
     pathPrefix?: string
+    corsOrigins?: CorsOrigins
     tokens?: TokenConfig
     rules?: Partial<GateRules>
     health?: Health
@@ -148,6 +150,7 @@ export async function withFileServer(
     tokens,
     rules: { trustedProxies: [], tokenFailuresPerMinute: 0, ...options.rules },
     pathPrefix: options.pathPrefix ?? '',
+    corsOrigins: options.corsOrigins ?? [],
     health: options.health ?? createHealth({ checks: {} }),
     log,
     ...(options.now ? { now: options.now } : {}),
