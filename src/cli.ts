@@ -1,5 +1,6 @@
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
-import { adoptCommand } from './commands/adopt.ts'
+import { type AdoptOptions, adoptCommand, fromDatabase, wishOf } from './commands/adopt.ts'
+import { adoptFromDatabase } from './commands/adopt-legacy.ts'
 import { showConfig } from './commands/config.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
@@ -79,7 +80,7 @@ function describe(host: Host, done: (code: number) => void): Command {
     withOwnHelp(cli.command(name).description(description), name)
   addService(host, command, done)
   addVolume(host, command)
-  addAdoption(host, command)
+  addAdoption(host, command, done)
   addInspection(host, command, done)
   return cli
 }
@@ -182,26 +183,28 @@ function addVolume(host: Host, command: AddCommand): void {
   }
 }
 
-function addAdoption(host: Host, command: AddCommand): void {
-  command('adopt', 'give an existing file its sidecar, so that tokens open it; needs no database')
-    .argument('<file...>', 'one file; in the archive it stays where it is')
-    .requiredOption('--media-id <id>', 'the media id that tokens for it carry', positiveInteger)
-    .requiredOption('--user-id <id>', 'whose it is', positiveInteger)
+function addAdoption(host: Host, command: AddCommand, done: (code: number) => void): void {
+  command('adopt', 'give existing files their sidecars, so that tokens open them')
+    .argument('[file...]', 'one file, which needs no database; in the archive it stays where it is')
+    .option('--media-id <id>', 'the media id that tokens for it carry', positiveInteger)
+    .option('--user-id <id>', 'whose it is', positiveInteger)
     .option('--into <path>', 'where in the archive a file from outside is copied to')
     .option('--strict', 'refuse what ffprobe does not know as media')
+    .option('--from-database', 'all that another service archived; no byte is moved')
+    .option('--dry-run', 'with --from-database: look at names and sizes, write nothing')
+    .option('--json', 'with --from-database: lines and summary as JSON')
     .action(async (files: string[], options: AdoptOptions) => {
-      const { into = null, strict = false, ...ids } = options
-      await session(host, { needs: [] }, (run) =>
-        adoptCommand(host, run.config, { ...run, ...ids, files, into, strict }),
+      const { dryRun = false, json = false } = options
+      if (!fromDatabase(files, options)) {
+        const wish = wishOf(files, options)
+        return session(host, { needs: [] }, (run) =>
+          adoptCommand(host, run.config, { ...run, ...wish }),
+        )
+      }
+      await session(host, { needs: ['database'] }, async (run) =>
+        done(await adoptFromDatabase(host, run.config, { ...run, dryRun, json })),
       )
     })
-}
-
-interface AdoptOptions {
-  mediaId: number
-  userId: number
-  into?: string
-  strict?: boolean
 }
 
 function addInspection(host: Host, command: AddCommand, done: (code: number) => void): void {

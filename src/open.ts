@@ -116,10 +116,18 @@ export async function openSync(
  */
 export async function openAdoption(config: Config, program: Program): Promise<AdoptParts> {
   const parts = await openFolderAlone(config)
+  return openAdoptionOn(config, program, { ...parts, volume: await openVolumeAlone(parts) })
+}
+
+/** The same in an archive that is open already. */
+export function openAdoptionOn(
+  config: Config,
+  program: Program,
+  place: Pick<AdoptParts, 'disk' | 'folders' | 'volume'>,
+): AdoptParts {
   const probe = openProbe(config, program)
   return {
-    ...parts,
-    volume: await openVolumeAlone(parts),
+    ...place,
     validate: (file) => validate({ ...file, probe }),
     policy: policyOf(config, program.version),
   }

@@ -21,6 +21,36 @@ export interface AdoptWish {
   strict: boolean
 }
 
+/** As the command line has them. */
+export interface AdoptOptions {
+  mediaId?: number
+  userId?: number
+  into?: string
+  strict?: boolean
+  fromDatabase?: boolean
+  dryRun?: boolean
+  json?: boolean
+}
+
+/** @returns which of the two ways to adopt is meant; @throws USAGE for a mixture */
+export function fromDatabase(files: readonly string[], options: AdoptOptions): boolean {
+  const { fromDatabase: all = false, dryRun, json, ...ofFile } = options
+  if (all && files.length + Object.keys(ofFile).length > 0)
+    throw new AppError('USAGE', '--from-database adopts all files, and takes everything from there')
+  if (!all && (dryRun ?? json))
+    throw new AppError('USAGE', '--dry-run and --json go with --from-database only')
+  return all
+}
+
+/** @throws USAGE when an id is missing */
+export function wishOf(files: readonly string[], options: AdoptOptions): AdoptWish {
+  const { mediaId, userId, into = null, strict = false } = options
+  if (mediaId !== undefined && userId !== undefined) return { files, mediaId, userId, into, strict }
+  throw new AppError('USAGE', 'whose file is it? --media-id and --user-id are needed', {
+    hint: 'or --from-database, for all that another service archived',
+  })
+}
+
 /** `strongroom adopt FILE`: gives one existing file its sidecar, without a database. */
 export async function adoptCommand(
   host: Host,

@@ -201,7 +201,7 @@ export function markReapproved(context: WorkerContext): Promise<number[]> {
           select * from strongroom.items where media_id = m.${sql(mediaColumns.id)}
           order by generation desc limit 1) i on true
         where m.${sql(mediaColumns.status)} = ${status.approved} and ${isCurrent}
-          and i.state in ('archived', 'releasing', 'released')
+          and i.state in ('archived', 'releasing', 'released', 'kept')
         order by i.id limit 100)`,
   )
 }

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { dirname } from 'node:path'
 import { whyNoArchivePath } from '../archive-path.ts'
-import { AppError } from '../errors.ts'
+import { AppError, isAppError } from '../errors.ts'
 import type { AdoptedFile, AdoptedMedia } from '../media.ts'
 import {
   buildAdoptedSidecar,
@@ -91,6 +91,10 @@ export async function placeSidecar(
   await writeSidecarAt(parts, temporary, sidecar)
   try {
     await placeExclusively(disk, temporary, sidecarPathOf(file.archivePath))
+  } catch (error) {
+    // Somebody was faster: what it says is the better message.
+    if (isAppError(error, 'NAME_TAKEN')) await readOwnSidecar(parts, { media, ...file })
+    throw error
   } finally {
     await disk.unlink(temporary)
   }

@@ -20,6 +20,8 @@ import { type FoundType, findType } from './adopt-type.ts'
 export interface AdoptOrder extends Binding {
   /** Refuses what the probe does not know as media. */
   strict: boolean
+  /** What the file must be, as far as somebody knows. */
+  expected?: { sha256: string | null; sizeBytes: number | null }
   signal?: AbortSignal
 }
 
@@ -34,8 +36,8 @@ export interface Adopted {
 /**
  * Gives a file that lies in the archive its sidecar. The file is read and synced, never written to, moved or renamed.
  *
- * @throws PATH_UNSAFE, FILE_MISSING, FILE_CHANGED, NAME_TAKEN (a sidecar that says something else), MEDIA_INVALID
- *   (strict), PROBE_MISSING, VOLUME_*, DISK_*, CANCELLED
+ * @throws PATH_UNSAFE, FILE_MISSING, FILE_CHANGED, NAME_TAKEN (a sidecar that says something else), ARCHIVE_DAMAGED (not
+ *   what was expected), MEDIA_INVALID (strict), PROBE_MISSING, VOLUME_*, DISK_*, CANCELLED
  */
 export async function adoptInPlace(parts: AdoptParts, order: AdoptOrder): Promise<Adopted> {
   const { archivePath, media } = order
@@ -45,6 +47,7 @@ export async function adoptInPlace(parts: AdoptParts, order: AdoptOrder): Promis
     const sidecar = await readOwnSidecar(parts, order)
     const { sizeBytes } = pinned
     const sha256 = await digestOf(pinned, order)
+    requireExpected(order, { sha256, sizeBytes })
     if (sidecar) {
       requireSameBytes(sidecar, { sha256, sizeBytes })
       await makeBothDurable(parts, archivePath)
@@ -167,6 +170,21 @@ async function requireType(
   throw new AppError('MEDIA_INVALID', `${archivePath}: ${type.unknown}`, {
     hint: 'leave out --strict to adopt it all the same',
   })
+}
+
+function requireExpected(
+  { archivePath, expected }: AdoptOrder,
+  found: { sha256: string; sizeBytes: number },
+): void {
+  const wrong = (['sizeBytes', 'sha256'] as const).find(
+    (fact) => (expected?.[fact] ?? found[fact]) !== found[fact],
+  )
+  if (wrong === undefined) return
+  const name = { sizeBytes: 'size in bytes', sha256: 'SHA-256' }[wrong]
+  throw new AppError(
+    'ARCHIVE_DAMAGED',
+    `the ${name} of ${archivePath} is ${found[wrong]}, and not ${expected?.[wrong]} as it was recorded`,
+  )
 }
 
 async function requireUnchanged(file: PinnedFile): Promise<void> {

@@ -1,0 +1,172 @@
+import type { LegacyRow } from '../db/legacy.ts'
+import { AppError, type ErrorCode, toAppError } from '../errors.ts'
+import type { AdoptedFile } from '../media.ts'
+import { adoptInPlace } from './adopt.ts'
+import { type AdoptParts, type Binding, readOwnSidecar, requireServable } from './adopt-sidecar.ts'
+
+export const legacyOutcomes = ['adopted', 'already', 'missing', 'mismatched', 'refused'] as const
+/**
+ * `already`: an item of ours is archived for the row. `mismatched`: the bytes are not what the row or a sidecar says.
+ * `refused`: it cannot be served as it is.
+ */
+export type LegacyOutcome = (typeof legacyOutcomes)[number]
+
+export interface LegacyEntry {
+  mediaId: number
+  /** As the row has it. */
+  path: string
+  outcome: LegacyOutcome
+  /** Why it was not adopted, or of what type it is taken to be although the probe does not know it. */
+  reason: string | null
+}
+
+export interface LegacyParts extends AdoptParts {
+  /** Pages of rows, by rising id. */
+  rows(afterId: number): Promise<LegacyRow[]>
+  keep(row: LegacyRow, file: AdoptedFile): Promise<'kept' | 'changed' | 'taken'>
+  /** Absolute spellings of ARCHIVE_DIR that a row's path may begin with. */
+  roots: readonly string[]
+  /** What a size that is not the row's means. */
+  sizeMismatch: 'warn' | 'reject'
+  concurrency: number
+  /** Looks at names and sizes only, and writes nothing. */
+  dryRun: boolean
+}
+
+/**
+ * Adopts what another service archived: each file stays where it is and gets its sidecar, then its item. A run that was
+ * cut short is simply started again.
+ *
+ * @param told hears of every row, in no particular order
+ * @param signal no further file is begun; one that is being read is let go
+ * @throws what concerns all files: VOLUME_*, DISK_FULL, DISK_SICK, DB_*, PROBE_MISSING
+ */
+export async function adoptLegacy(
+  parts: LegacyParts,
+  told: (entry: LegacyEntry) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  const rows = readAhead(parts, signal)
+  const failed = new AbortController()
+  const stop = AbortSignal.any([signal, failed.signal])
+  const lane = async () => {
+    for (let row = await rows(); row !== null && !stop.aborted; row = await rows()) {
+      const entry = await settle(parts, row, stop)
+      if (entry !== null) told(entry)
+    }
+  }
+  const lanes = Array.from({ length: parts.concurrency }, () =>
+    lane().catch((error: unknown) => {
+      failed.abort()
+      throw error
+    }),
+  )
+  // All lanes end before anything is told: nothing of theirs may run on behind the error's back.
+  const ends = await Promise.allSettled(lanes)
+  for (const end of ends) if (end.status === 'rejected') throw end.reason
+}
+
+/** One row at a time for all lanes; null at the end. */
+function readAhead(parts: Pick<LegacyParts, 'rows'>, signal: AbortSignal) {
+  let page: LegacyRow[] = []
+  let afterId = 0
+  let turn: Promise<unknown> = Promise.resolve()
+  const next = async (): Promise<LegacyRow | null> => {
+    if (page.length === 0 && !signal.aborted) page = await parts.rows(afterId)
+    const row = page.shift() ?? null
+    if (row !== null) afterId = row.media.mediaId
+    return row
+  }
+  return (): Promise<LegacyRow | null> => {
+    const mine = turn.then(next)
+    // The lane whose turn failed tells it.
+    turn = mine.catch(() => {})
+    return mine
+  }
+}
+
+/** @returns null for a row that was let go */
+async function settle(
+  parts: LegacyParts,
+  row: LegacyRow,
+  signal: AbortSignal,
+): Promise<LegacyEntry | null> {
+  const entry = (outcome: LegacyOutcome, reason: string | null = null): LegacyEntry => ({
+    mediaId: row.media.mediaId,
+    path: row.pathText,
+    outcome,
+    reason,
+  })
+  if (row.known) return entry('already')
+  try {
+    const binding = { media: row.media, archivePath: relativePath(parts, row.pathText) }
+    const reason = parts.dryRun
+      ? await look(parts, binding)
+      : await adoptRow(parts, { row, binding, signal })
+    return entry('adopted', reason)
+  } catch (thrown) {
+    const error = toAppError(thrown)
+    if (error.code === 'CANCELLED') return null
+    const outcome = OUTCOMES[error.code]
+    if (outcome === undefined) throw error
+    // An empty mount point would miss every file of the archive that belongs there.
+    if (outcome === 'missing') await parts.volume.verify()
+    return entry(outcome, error.message)
+  }
+}
+
+/** What says something of one file only; everything else ends the run. */
+const OUTCOMES: Partial<Record<ErrorCode, LegacyOutcome>> = {
+  FILE_MISSING: 'missing',
+  ARCHIVE_DAMAGED: 'mismatched',
+  NAME_TAKEN: 'mismatched',
+  PATH_UNSAFE: 'refused',
+  FILE_CHANGED: 'refused',
+  SIDECAR_INVALID: 'refused',
+  DISK_DENIED: 'refused',
+}
+
+/** @returns why the probe does not know it */
+async function adoptRow(
+  parts: LegacyParts,
+  { row, binding, signal }: { row: LegacyRow; binding: Binding; signal: AbortSignal },
+): Promise<string | null> {
+  const { sha256, media } = row
+  const sizeBytes = parts.sizeMismatch === 'reject' ? media.declaredBytes : null
+  const expected = { sha256, sizeBytes }
+  const { file, unknown } = await adoptInPlace(parts, {
+    ...binding,
+    strict: false,
+    expected,
+    signal,
+  })
+  const outcome = await parts.keep(row, file)
+  if (outcome === 'taken')
+    throw new AppError('NAME_TAKEN', `another item of ours has the path ${file.archivePath}`)
+  if (outcome === 'changed')
+    throw new AppError('FILE_CHANGED', 'the media row was changed meanwhile; run it again')
+  return unknown === null ? null : `served as ${file.mimeType}: ${unknown}`
+}
+
+async function look(parts: LegacyParts, binding: Binding): Promise<null> {
+  const { archivePath, media } = binding
+  requireServable(archivePath)
+  const facts = await parts.disk.stat(archivePath)
+  if (facts === null) throw new AppError('FILE_MISSING', `${archivePath} does not exist`)
+  if (facts.kind !== 'file')
+    throw new AppError('PATH_UNSAFE', `${archivePath} is a link, a folder or a device`)
+  const declared = parts.sizeMismatch === 'reject' ? media.declaredBytes : null
+  if (declared !== null && declared !== facts.sizeBytes)
+    throw new AppError(
+      'ARCHIVE_DAMAGED',
+      `${archivePath} has ${facts.sizeBytes} bytes, its row says ${declared}`,
+    )
+  await readOwnSidecar(parts, binding)
+  return null
+}
+
+/** Old services wrote whole paths, or relative ones with a dot or a slash before them. */
+function relativePath({ roots }: Pick<LegacyParts, 'roots'>, text: string): string {
+  const root = roots.find((one) => text.startsWith(`${one}/`))
+  return (root === undefined ? text : text.slice(root.length)).replace(/^(?:\.?\/)+/, '')
+}
