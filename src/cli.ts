@@ -11,6 +11,7 @@ import { releaseCommand } from './commands/release.ts'
 import { type Role, roles, start } from './commands/start.ts'
 import { syncDryRun, syncOnce } from './commands/sync.ts'
 import { tokenCommand } from './commands/token.ts'
+import { verifyCommand } from './commands/verify.ts'
 import { initAlone, volumeCommand } from './commands/volume.ts'
 import { withEnvFile } from './config/env-file.ts'
 import type { Need } from './config/setting.ts'
@@ -224,6 +225,24 @@ function addInspection(host: Host, command: AddCommand, done: (code: number) => 
         done(await doctor(host, { config, program, compose })),
       )
     })
+  command('verify', 'read archived files again and compare them with the database; changes nothing')
+    .option('--media <id>', 'only those of one media id', positiveInteger)
+    .option('--sample <percent>', 'only so many, chosen at random, for example 1%', percentage, 1)
+    .option('--rate <MB/s>', 'read no faster than so many megabytes a second', positiveInteger)
+    .option('--json', 'a line of JSON for each file that is not well, and one at the end')
+    .action(async (options: VerifyOptions) => {
+      const { media = null, sample: share, rate, json = false } = options
+      await session(host, { needs: ['database'] }, async (run) =>
+        done(
+          await verifyCommand(host, run.config, {
+            ...run,
+            selection: { mediaId: media, share },
+            rate: rate === undefined ? null : rate * 1_000_000,
+            json,
+          }),
+        ),
+      )
+    })
   command('config', 'print the effective settings, secrets masked').action(() => {
     showConfig(host)
     parseConfig(host.env, { needs: new Set(), readFile: host.readFile })
@@ -248,6 +267,19 @@ function addInspection(host: Host, command: AddCommand, done: (code: number) => 
         }),
       )
     })
+}
+
+interface VerifyOptions {
+  media?: number
+  sample: number
+  rate?: number
+  json?: boolean
+}
+
+function percentage(text: string): number {
+  const value = Number(text.replace(/%$/, ''))
+  if (/^\d+(\.\d+)?%?$/.test(text) && value > 0 && value <= 100) return value / 100
+  throw new InvalidArgumentError('a percentage above 0 and up to 100 is needed, for example 1%')
 }
 
 function positiveInteger(text: string): number {

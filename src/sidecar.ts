@@ -202,6 +202,6 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 function invalid(reason: string, cause?: unknown): AppError {
   return new AppError('SIDECAR_INVALID', `the sidecar is not valid: ${reason}`, {
     cause,
-    hint: 'Restore the sidecar or let `strongroom fsck --repair` rebuild it from the database.',
+    hint: 'Restore the sidecar from a backup; `strongroom verify` finds all such files.',
   })
 }

@@ -11,6 +11,8 @@ export interface Progress {
   watch: Watch
   /** The same disk, whose reading of whole files is shown. */
   reading(disk: Disk): Disk
+  /** So many bytes are to be read in all. */
+  expectReading(bytes: number): void
   /** Takes the lines away; nothing is shown any more. */
   end(): void
 }
@@ -78,6 +80,8 @@ interface Totals {
   ofBytes: number
   filesRead: number
   bytesRead: number
+  /** Null where nobody knows beforehand. */
+  ofBytesRead: number | null
   bytesPerSecond: number
   etaSeconds: number | null
   atWork: boolean
@@ -87,7 +91,7 @@ interface Totals {
 function createTally(now: () => number) {
   const inHand = new Map<number, InHand>()
   const settled: Totals['settled'] = {}
-  const read = { open: new Set<string>(), files: 0, bytes: 0 }
+  const read = { open: new Set<string>(), files: 0, bytes: 0, ofBytes: null as number | null }
   const rate = createRate(now)
   let settledBytes = 0
   const watch: Watch = {
@@ -128,6 +132,7 @@ function createTally(now: () => number) {
     const bytes = settledBytes + sum(rows.map(({ fetch }) => fetch?.bytes ?? 0))
     const ofBytes = settledBytes + sum(rows.map(sizeOf))
     const perSecond = rate.perSecond()
+    const left = ofBytes - bytes + Math.max(0, (read.ofBytes ?? 0) - read.bytes)
     return {
       settled: { ...settled },
       inHand: inHand.size,
@@ -135,9 +140,9 @@ function createTally(now: () => number) {
       ofBytes,
       filesRead: read.files,
       bytesRead: read.bytes,
+      ofBytesRead: read.ofBytes,
       bytesPerSecond: Math.round(perSecond),
-      etaSeconds:
-        perSecond > 0 && ofBytes > bytes ? Math.ceil((ofBytes - bytes) / perSecond) : null,
+      etaSeconds: perSecond > 0 && left > 0 ? Math.ceil(left / perSecond) : null,
       atWork: inHand.size + read.open.size > 0,
     }
   }
@@ -145,16 +150,20 @@ function createTally(now: () => number) {
     ...[...inHand.values()].flatMap((row) => rowText(row, now())),
     ...[...read.open].map((path) => `  reading again ${path}`),
   ]
-  return { watch, reading, totals, rows, rate }
+  const expectReading = (bytes: number) => {
+    read.ofBytes = Math.round(bytes)
+  }
+  return { watch, reading, expectReading, totals, rows, rate }
 }
 
 function sentence(totals: Totals): string {
-  const { settled, inHand, bytes, ofBytes, bytesRead, bytesPerSecond } = totals
+  const { settled, inHand, bytes, ofBytes, bytesRead, ofBytesRead, bytesPerSecond } = totals
+  const readOf = ofBytesRead === null ? '' : ` of ${bytesText(ofBytesRead)}`
   return [
     ...Object.entries(settled).map(([outcome, count]) => `${count} ${outcome}`),
     ...(inHand > 0 ? [`${inHand} in hand`] : []),
     ...(ofBytes > 0 ? [`${bytesText(bytes)} of ${bytesText(ofBytes)}`] : []),
-    ...(bytesRead > 0 ? [`${bytesText(bytesRead)} read again`] : []),
+    ...(bytesRead > 0 ? [`${bytesText(bytesRead)}${readOf} read again`] : []),
     ...(bytesPerSecond > 0 ? [`${bytesText(bytesPerSecond)}/s`] : []),
     ...(totals.etaSeconds === null ? [] : [`${clockText(totals.etaSeconds)} left`]),
   ].join(', ')

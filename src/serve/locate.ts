@@ -198,6 +198,6 @@ async function requireMarker(root: string): Promise<void> {
 
 function damaged(archivePath: string, reason: string): AppError {
   return new AppError('ARCHIVE_DAMAGED', `${archivePath} is not served: ${reason}`, {
-    hint: 'Run `strongroom fsck` and restore the file from a backup if it is damaged.',
+    hint: 'Run `strongroom verify`, and restore what is damaged from a backup.',
   })
 }

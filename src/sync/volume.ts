@@ -71,6 +71,20 @@ export async function openVolume(parts: VolumeParts): Promise<Volume> {
   }
 }
 
+/** The archive that the database knows, for those who write nothing to it. @throws VOLUME_MISSING, VOLUME_FOREIGN, VOLUME_UNCLAIMED */
+export async function openVolumeToRead({
+  disk,
+  archives,
+}: Pick<VolumeParts, 'disk' | 'archives'>): Promise<Pick<Volume, 'id' | 'verify'>> {
+  const row = await archives.find()
+  if (row?.initialised !== true)
+    throw new AppError('VOLUME_UNCLAIMED', 'there is no archive in this database yet', {
+      hint: 'run "strongroom sync --once" or "strongroom init-volume" first',
+    })
+  await verifyMarker(disk, row.id)
+  return { id: row.id, verify: () => verifyMarker(disk, row.id) }
+}
+
 /**
  * Opens the archive by its marker alone, for what needs no database; whose archive it is cannot be told then.
  *

@@ -1,0 +1,140 @@
+import { setTimeout } from 'node:timers/promises'
+import type { Config } from '../config.ts'
+import {
+  type ArchivedFile,
+  archivedFile,
+  archivedFiles,
+  archivedTotal,
+  type Selection,
+} from '../db/archived.ts'
+import { openArchives } from '../db/archives.ts'
+import type { Database } from '../db/connect.ts'
+import { AppError, isAppError } from '../errors.ts'
+import type { Host, Session } from '../host.ts'
+import { checkFolders, openArchiveFolder, openDatabaseOnly } from '../open.ts'
+import { type Trouble, type Verified, verify } from '../sync/verify.ts'
+import { openVolumeToRead } from '../sync/volume.ts'
+import { createProgress } from './progress.ts'
+import { things } from './summary.ts'
+import { bytesText } from './units.ts'
+
+type Tally = Record<Verified['verdict'], number>
+
+/** EX_IOERR: the archive is not as it should be. */
+const EXIT_DAMAGED = 74
+const EXIT_STOPPED = 1
+const EXIT_BUSY = 75
+
+const words: Record<Trouble, string> = {
+  missing: 'missing',
+  damaged: 'damaged',
+  unreadable: 'unreadable',
+  sidecar: 'without a good sidecar',
+}
+
+/** `strongroom verify`: reads archived files again and changes nothing. @returns the exit code */
+export async function verifyCommand(
+  host: Host,
+  config: Config,
+  run: Pick<Session, 'program' | 'screen' | 'drain'> & {
+    selection: Selection
+    /** Bytes a second; null for as fast as it goes. */
+    rate: number | null
+    json: boolean
+  },
+): Promise<number> {
+  const { selection, json } = run
+  await checkFolders(config, 'reading')
+  const database = openDatabaseOnly(config, run.program)
+  const parts = await openArchiveFolder(config, openArchives(database))
+  const volume = await openVolumeToRead(parts)
+  const total = await totalOf(database, selection)
+  if (selection.mediaId !== null && total?.files === 0)
+    throw new AppError('USAGE', `nothing of media ${selection.mediaId} is in the archive`)
+  const progress = createProgress({ ...run, log: run.program.log })
+  if (total !== null) progress.expectReading(total.bytes * selection.share)
+  const tally: Tally = { whole: 0, busy: 0, missing: 0, damaged: 0, unreadable: 0, sidecar: 0 }
+  let bytes = 0
+  try {
+    const found = verify(
+      {
+        volume,
+        disk: progress.reading(parts.disk),
+        files: (page) => archivedFiles(database, { ...page, ...selection }),
+        again: (item) => archivedFile(database, item),
+        pause: createBrake(run.rate, run.drain),
+      },
+      run.drain,
+    )
+    for await (const verified of found) {
+      tally[verified.verdict] += 1
+      bytes += verified.file.sizeBytes
+      if (verified.verdict !== 'whole') host.out(`${json ? record(verified) : line(verified)}\n`)
+    }
+  } catch (error) {
+    if (!run.drain.aborted) throw error
+  } finally {
+    progress.end()
+  }
+  const stopped = run.drain.aborted
+  host.out(
+    json
+      ? `${JSON.stringify({ ...tally, bytes, stopped })}\n`
+      : `${summary(tally, { bytes, stopped })}\n`,
+  )
+  if (tally.missing + tally.damaged + tally.unreadable + tally.sidecar > 0) return EXIT_DAMAGED
+  if (stopped) return EXIT_STOPPED
+  return tally.busy > 0 ? EXIT_BUSY : 0
+}
+
+/** @returns null where the table takes too long to count: only the time left is not shown then */
+async function totalOf(
+  database: Database,
+  { mediaId }: Selection,
+): Promise<{ files: number; bytes: number } | null> {
+  try {
+    return await archivedTotal(database, mediaId)
+  } catch (error) {
+    if (isAppError(error, 'DB_UNAVAILABLE')) return null
+    throw error
+  }
+}
+
+/** Waits after each file for as long as its bytes should have taken. */
+function createBrake(rate: number | null, signal: AbortSignal) {
+  let freeAt = performance.now()
+  return async ({ sizeBytes }: ArchivedFile): Promise<void> => {
+    if (rate === null) return
+    freeAt = Math.max(freeAt, performance.now() - 1_000) + (sizeBytes * 1000) / rate
+    const waitMs = freeAt - performance.now()
+    // A stop is noticed by what comes next.
+    if (waitMs > 0) await setTimeout(waitMs, undefined, { signal }).catch(() => {})
+  }
+}
+
+function record({ file, verdict, reason }: Verified): string {
+  const { mediaId, item, archivePath } = file
+  return JSON.stringify({ verdict, media_id: mediaId, item, archive_path: archivePath, reason })
+}
+
+function line({ file, verdict, reason }: Verified): string {
+  return `${verdict}: media ${file.mediaId}, ${file.archivePath}: ${reason}`
+}
+
+function summary(
+  { whole, busy, ...troubles }: Tally,
+  { bytes, stopped }: { bytes: number; stopped: boolean },
+): string {
+  const bad = Object.entries(troubles).filter(([, count]) => count > 0)
+  const sum = bad.reduce((total, [, count]) => total + count, whole)
+  const parts = [
+    `${things(sum, 'file')} checked (${bytesText(bytes)})`,
+    ...bad.map(([trouble, count]) => `${count} ${words[trouble as Trouble]}`),
+    ...(bad.length === 0 ? ['all as they were archived'] : []),
+    ...(busy > 0 ? [`${busy} in a worker’s hands: try again`] : []),
+    ...(stopped ? ['stopped before the end'] : []),
+  ]
+  const next =
+    '  a source that is still in the bucket is fetched again by its release; restore the others from a backup, then verify them again'
+  return bad.length === 0 ? parts.join(', ') : `${parts.join(', ')}\n${next}`
+}

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import {
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  truncate,
+  writeFile,
+} from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import type { Scope } from '../support/scopes.ts'
+import { type Ended, type Service, story, withService } from '../support/service.ts'
+
+interface Found {
+  verdict: string
+  media_id: number
+  archive_path: string
+  reason: string
+}
+
+/** A service with `count` archived files, and their paths by media id. */
+async function withArchive(
+  t: Scope,
+  count: number,
+): Promise<{ service: Service; paths: string[]; at: (path: string) => string }> {
+  const service = await withService(t)
+  await service.approve(count)
+  const synced = await service.run(['sync', '--once'])
+  assert.equal(synced.code, 0, story(synced))
+  const rows = await service.sql<{ archive_path: string }[]>`
+    select archive_path from strongroom.items order by media_id`
+  const at = (path: string) => join(service.archiveDir, path)
+  return { service, paths: rows.map((row) => row.archive_path), at }
+}
+
+function foundBy({ stdout }: Ended): { found: Found[]; summary: Record<string, unknown> } {
+  const lines = stdout.trimEnd().split('\n')
+  const parsed = lines.map((line) => JSON.parse(line) as unknown)
+  return {
+    found: parsed.slice(0, -1) as Found[],
+    summary: parsed.at(-1) as Record<string, unknown>,
+  }
+}
+
+async function flipBit(path: string, bit: number): Promise<void> {
+  const bytes = await readFile(path)
+  const at = Math.floor(bit / 8) % bytes.length
+  bytes[at] = (bytes[at] ?? 0) ^ (1 << (bit % 8))
+  await writeFile(path, bytes)
+}
+
+async function swap(one: string, other: string): Promise<void> {
+  await rename(one, `${one}.aside`)
+  await rename(other, one)
+  await rename(`${one}.aside`, other)
+}
+
+/** Every name below a folder with its bytes, its mode and its times. */
+async function treeOf(folder: string): Promise<string[]> {
+  const names = await readdir(folder, { recursive: true, withFileTypes: true })
+  const files = names
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+  return Promise.all(
+    files.sort().map(async (file) => {
+      const hash = createHash('sha256').update(await readFile(file))
+      return `${file} ${hash.digest('hex')}`
+    }),
+  )
+}
+
+describe('verify', { concurrency: 2 }, () => {
+  test('finds every planted fault of files and sidecars, calls it by its name, and nothing else', async (t) => {
+    const { service, paths, at } = await withArchive(t, 40)
+    const clean = await service.run(['verify'])
+    assert.equal(clean.code, 0, story(clean))
+    assert.match(clean.stdout, /^40 files checked \(.*\), all as they were archived$/m)
+
+    const planted = new Map<string, string>()
+    const plant = async (n: number, verdict: string, spoil: (path: string) => Promise<unknown>) => {
+      const path = paths[n] ?? assert.fail()
+      planted.set(path, verdict)
+      await spoil(at(path))
+    }
+    for (let n = 0; n < 8; n++) await plant(n, 'damaged', (path) => flipBit(path, n * 977 + n))
+    for (let n = 8; n < 16; n++)
+      await plant(n, 'sidecar', (path) => flipBit(`${path}.json`, n * 389))
+    await plant(16, 'damaged', (path) => truncate(path, 10))
+    await plant(17, 'damaged', (path) => writeFile(path, ''))
+    await plant(18, 'missing', (path) => rm(path))
+    await plant(19, 'sidecar', (path) => rm(`${path}.json`))
+    await plant(20, 'sidecar', (path) => truncate(`${path}.json`, 100))
+    await plant(21, 'damaged', (path) => swap(path, at(paths[22] ?? '')))
+    await plant(22, 'damaged', async () => {})
+    await plant(23, 'sidecar', (path) => swap(`${path}.json`, at(`${paths[24]}.json`)))
+    await plant(24, 'sidecar', async () => {})
+    await plant(25, 'missing', async (path) => {
+      await rm(path)
+      await mkdir(path)
+    })
+    await plant(26, 'damaged', (path) => copyFile(at(paths[27] ?? ''), path))
+
+    const before = await treeOf(service.archiveDir)
+    const items = await service.sql`select * from strongroom.items order by id`
+    const ended = await service.run(['verify', '--json'])
+    assert.equal(ended.code, 74, story(ended))
+    const { found, summary } = foundBy(ended)
+    assert.deepEqual(
+      new Map(found.map(({ archive_path: path, verdict }) => [path, verdict])),
+      planted,
+    )
+    assert.equal(found.length, planted.size)
+    assert.equal(summary.whole, 40 - planted.size)
+    assert.deepEqual(await treeOf(service.archiveDir), before, 'it changes nothing')
+    assert.deepEqual(await service.sql`select * from strongroom.items order by id`, items)
+
+    const told = await service.run(['verify'])
+    assert.equal(told.code, 74, story(told))
+    assert.match(told.stdout, /^missing: media \d+, .*: there is no such file$/m)
+    assert.match(told.stdout, /2 missing, 13 damaged, 12 without a good sidecar/)
+    assert.match(told.stdout, /restore the others from a backup/)
+  })
+
+  test('an archive that is not mounted is no archive of missing files', async (t) => {
+    const { service } = await withArchive(t, 1)
+    await rename(service.archiveDir, `${service.archiveDir}.away`)
+    await mkdir(service.archiveDir)
+    const ended = await service.run(['verify'])
+    assert.equal(ended.code, 74, story(ended))
+    assert.equal(ended.stdout, '')
+    assert.match(ended.stderr, /has no marker|is not the archive/)
+  })
+
+  test('one medium, a sample, and wrong words', async (t) => {
+    const { service, paths, at } = await withArchive(t, 3)
+    await rm(at(paths[1] ?? ''))
+    const [, second] = await service.sql<{ media_id: string }[]>`
+      select media_id from strongroom.items order by media_id`
+    const id = second?.media_id ?? ''
+    const one = await service.run(['verify', '--media', id, '--json'])
+    assert.equal(one.code, 74, story(one))
+    assert.deepEqual(
+      foundBy(one).found.map((each) => each.media_id),
+      [Number(id)],
+    )
+    const all = await service.run(['verify', '--sample', '100%', '--rate', '1000', '--json'])
+    assert.equal(foundBy(all).summary.whole, 2, story(all))
+    for (const { args, says } of [
+      { args: ['--media', '4711'], says: /nothing of media 4711 is in the archive/ },
+      { args: ['--sample', '0'], says: /a percentage above 0 and up to 100 is needed/ },
+      { args: ['--rate', 'fast'], says: /a positive whole number is needed/ },
+    ]) {
+      const wrong = await service.run(['verify', ...args])
+      assert.equal(wrong.code, 64, story(wrong))
+      assert.match(wrong.stderr, says)
+    }
+  })
+
+  test('says so before the first sync', async (t) => {
+    const service = await withService(t)
+    await service.migrate()
+    const ended = await service.run(['verify'])
+    assert.equal(ended.code, 74, story(ended))
+    assert.match(ended.stderr, /there is no archive in this database yet/)
+  })
+})
