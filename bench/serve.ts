@@ -162,7 +162,7 @@ async function runOnce(
   const order = { ...chosen.order(server, files), port, folder }
   await load({
     ...order,
-    seconds: 1,
+    seconds: 2,
     ...(order.order === 'each' && { targets: [order.targets[0] ?? '/'] }),
   })
   const [large] = files.large

@@ -14,12 +14,14 @@ import {
   knowsOptions,
 } from './cors.ts'
 import { commonHeaders, neverStored } from './file-headers.ts'
-import { createFileRoute, splitTarget, type Visit } from './file-route.ts'
+import { createFileRoute, type FileRoute, splitTarget, type Visit } from './file-route.ts'
 import type { GateRules } from './gate.ts'
 import type { Health } from './health.ts'
 import { addHealthRoutes } from './health-routes.ts'
 import { createHttpServer, type HttpServer } from './listen.ts'
 import { isUnframed, prepareRequest } from './request-rules.ts'
+
+const MIB = 1024 * 1024
 
 interface AppEnv {
   Bindings: HttpBindings
@@ -36,29 +38,34 @@ export function createFileServer(options: {
   corsOrigins: CorsOrigins
   health: Health
   log: Log
+  /** Bytes that may be on their way from disk to visitors at one time. */
+  bufferBytes?: number
   now?: () => Date
-}): HttpServer {
+  /** Milliseconds, never going back. */
+  clock?: () => number
+}): HttpServer & Pick<FileRoute, 'openFiles'> {
   const { health, log, corsOrigins } = options
-  const serveFile = createFileRoute({ ...options, now: options.now ?? (() => new Date()) })
-  return createAppServer({ health, log, corsOrigins, details: false }, (app) => {
-    app.get('*', async (context) => {
-      await serveFile(context.var.visit)
-      return RESPONSE_ALREADY_SENT
-    })
-  })
+  const { bufferBytes = 64 * MIB, now = () => new Date() } = options
+  const clock = options.clock ?? (() => performance.now())
+  const route = createFileRoute({ ...options, bufferBytes, now, clock })
+  const server = createAppServer({ health, log, corsOrigins, details: false, files: route })
+  return { ...server, openFiles: route.openFiles }
 }
 
 /** The operator's server; never reached through the tunnel. */
 export function createAdminServer(options: { health: Health; log: Log }): HttpServer {
-  return createAppServer({ ...options, corsOrigins: [], details: true }, () => {})
+  return createAppServer({ ...options, corsOrigins: [], details: true, files: null })
 }
 
 /** What both servers share: the log line, health, refusals, and the listener around it all. */
-function createAppServer(
-  options: { health: Health; log: Log; details: boolean; corsOrigins: CorsOrigins },
-  addRoutes: (app: Hono<AppEnv>) => void,
-): HttpServer {
-  const { health, log, details, corsOrigins } = options
+function createAppServer(options: {
+  health: Health
+  log: Log
+  details: boolean
+  corsOrigins: CorsOrigins
+  files: FileRoute | null
+}): HttpServer {
+  const { health, log, details, corsOrigins, files } = options
   let draining = false
   const app = new Hono<AppEnv>()
   app.use(async (context, next) => {
@@ -69,7 +76,6 @@ function createAppServer(
     logVisit(visit, { log, started })
   })
   addHealthRoutes(app, { health, isDraining: () => draining, details })
-  addRoutes(app)
   app.get('*', () => {
     throw new AppError('NOT_FOUND', 'nothing is served here')
   })
@@ -97,13 +103,39 @@ function createAppServer(
       outgoing.setHeader('Connection', 'close')
     allowOrigin(incoming, outgoing, corsOrigins)
     const isOptions = incoming.method === 'OPTIONS' && knowsOptions(corsOrigins)
-    if (fault === null && !isOptions) return void route(incoming, outgoing)
+    const isFile = files !== null && isForFile(incoming)
+    if (fault === null && !isOptions && !isFile) return void route(incoming, outgoing)
     const visit = newVisit(incoming, outgoing)
+    if (fault === null && isFile) return void attend(visit, { files, log })
     if (fault === null) answerOptions(incoming, outgoing, corsOrigins)
     else answerFailure(visit, fault, log)
     logVisit(visit, { log, started: performance.now() })
   }
-  return createHttpServer({ listener, onDrain, log })
+  const onClosed = async () => files?.openFiles.close()
+  return createHttpServer({ listener, onDrain, onClosed, log })
+}
+
+/** All but health, whose pages have no names below them that a file could have. */
+function isForFile({ method, url = '' }: IncomingMessage): boolean {
+  return (method === 'GET' || method === 'HEAD') && !/^\/health(?:\/deep)?(?:\?|$)/.test(url)
+}
+
+/** RFC 9112 6.3. */
+function hasBody({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] !== undefined || headers['content-length'] !== undefined
+}
+
+/** Files do not pass through Hono: making a web request of each cost more than sending a small file. */
+async function attend(visit: Visit, { files, log }: { files: FileRoute; log: Log }): Promise<void> {
+  const started = performance.now()
+  try {
+    // A file that is at hand would be answered before the rest of the packet showed that the request is broken.
+    if (hasBody(visit.incoming)) await new Promise((resolve) => setImmediate(resolve))
+    await files.serve(visit)
+  } catch (error) {
+    answerFailure(visit, toAppError(error), log)
+  }
+  logVisit(visit, { log, started })
 }
 
 function newVisit(incoming: IncomingMessage, outgoing: ServerResponse): Visit {

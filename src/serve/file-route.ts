@@ -4,13 +4,16 @@ import { AppError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Sidecar } from '../sidecar.ts'
 import { answerError } from './answer.ts'
+import { createBuffers } from './buffers.ts'
 import { etagOf, fileHeaders, lastModifiedOf, mediaTypeOf } from './file-headers.ts'
 import { createGate, type GateRules } from './gate.ts'
-import { archivePathOf, createLocator, type Located } from './locate.ts'
+import { archivePathOf, createLocator } from './locate.ts'
 import { type Body, bodyOf, contentRange, multipartOf } from './multipart.ts'
+import { createOpenFiles, type OpenFile, type OpenFiles } from './open-files.ts'
 import { judgeRequest, type Verdict } from './range.ts'
-import { sendBody } from './send.ts'
+import { createSender, type Delivery, type Hooks } from './send.ts'
 import { createTokenVerifier, type TokenClaims } from './token.ts'
+import { createTokenCache } from './token-cache.ts'
 
 /** One request, and what became of it. */
 export interface Visit {
@@ -36,6 +39,12 @@ export function splitTarget(url: string): { path: string; query: URLSearchParams
   return { path: target.slice(0, mark), query: new URLSearchParams(target.slice(mark + 1)) }
 }
 
+export interface FileRoute {
+  serve(visit: Visit): Promise<void>
+  /** What is kept open between requests; to be closed with the server. */
+  openFiles: OpenFiles
+}
+
 /**
  * Makes the way from a request to its bytes: token, path, file, conditions, in this order, so that only a valid
  * token ever learns whether there is a file.
@@ -46,37 +55,53 @@ export function createFileRoute(options: {
   rules: GateRules
   pathPrefix: string
   log: Log
+  /** Bytes that may be on their way from disk to visitors. */
+  bufferBytes: number
   now: () => Date
-}): (visit: Visit) => Promise<void> {
-  const { now, log } = options
-  const admit = createGate({ ...options, verify: createTokenVerifier(options.tokens) })
-  const locate = createLocator({
+  /** Milliseconds, never going back. */
+  clock: () => number
+}): FileRoute {
+  const { now, log, clock } = options
+  const verify = createTokenCache(createTokenVerifier(options.tokens))
+  const admit = createGate({ ...options, verify })
+  const locator = createLocator({
     archiveDir: options.archiveDir,
     onInvalidSidecar: (archivePath, error) =>
       log.warn({ archivePath, error }, 'a sidecar cannot be believed; its file is not served'),
   })
+  const openFiles = createOpenFiles({ locator, log, clock })
+  const send = createSender(createBuffers(options.bufferBytes))
 
-  return async (visit) => {
+  const serve = async (visit: Visit) => {
     const { path, query } = splitTarget(visit.incoming.url ?? '')
     const claims = await admit(visit, query)
     visit.mediaId = claims.mediaId
     const archivePath = archivePathOf(path, options.pathPrefix)
     if (archivePath === null) throw new AppError('NOT_FOUND', 'the path names no file')
-    const located = await locate(archivePath, claims.mediaId)
+    const file = await openFiles.acquire(archivePath, claims.mediaId)
     try {
-      await answer(visit, located, { claims, now: now(), inline: wantsInline(query) })
+      await answer(visit, file, { claims, now: now(), inline: wantsInline(query), send })
     } finally {
-      await located.file.close()
+      file.release()
     }
   }
+  return { serve, openFiles }
+}
+
+interface Wish {
+  claims: TokenClaims
+  now: Date
+  inline: boolean
+  send: (delivery: Delivery, hooks: Hooks) => Promise<boolean>
 }
 
 async function answer(
   visit: Visit,
-  { file, sidecar }: Located,
-  { claims, ...wish }: { claims: TokenClaims; now: Date; inline: boolean },
+  file: OpenFile,
+  { claims, send, ...wish }: Wish,
 ): Promise<void> {
   const { incoming, outgoing } = visit
+  const { sidecar } = file
   const verdict = judgeRequest(incoming.method ?? '', incoming.headers, {
     sizeBytes: sidecar.bytes,
     etag: etagOf(sidecar),
@@ -109,7 +134,7 @@ async function answer(
   const onBytes = (bytes: number) => {
     visit.bytes = bytes
   }
-  visit.complete = await sendBody({ file, body, response: outgoing }, { writeHead, onBytes })
+  visit.complete = await send({ file, body, response: outgoing }, { writeHead, onBytes })
 }
 
 function bodyFor(

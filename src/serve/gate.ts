@@ -28,7 +28,7 @@ interface Caller {
  *   in the caller who was refused
  */
 export function createGate(options: {
-  verify: (token: string, now: Date) => Promise<TokenClaims>
+  verify: (token: string, now: Date) => TokenClaims | Promise<TokenClaims>
   rules: GateRules
   now: () => Date
   log: Log

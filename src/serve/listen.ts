@@ -31,9 +31,11 @@ const keepAliveMs = 100_000
 export function createHttpServer(options: {
   listener: RequestListener
   onDrain: () => void
+  /** Called once the last connection is gone. */
+  onClosed?: () => Promise<void>
   log: Log
 }): HttpServer {
-  const { listener, onDrain, log } = options
+  const { listener, onDrain, onClosed = async () => {}, log } = options
   return {
     listener,
     async listen(port, host = '0.0.0.0') {
@@ -57,7 +59,7 @@ export function createHttpServer(options: {
       Object.assign(server, { httpAllowHalfOpen: true })
       await bind(server, port, host)
       server.on('error', (error) => log.error({ error }, 'the server had an error'))
-      return createListening(server, onDrain)
+      return createListening(server, { onDrain, onClosed })
     },
   }
 }
@@ -79,7 +81,10 @@ function bind(server: Server, port: number, host: string): Promise<void> {
   })
 }
 
-function createListening(server: Server, onDrain: () => void): Listening {
+function createListening(
+  server: Server,
+  { onDrain, onClosed }: { onDrain: () => void; onClosed: () => Promise<void> },
+): Listening {
   let closed: Promise<void> | null = null
   const endIdle = () => server.closeIdleConnections()
 
@@ -96,7 +101,7 @@ function createListening(server: Server, onDrain: () => void): Listening {
     close(deadlineMs) {
       onDrain()
       setTimeout(() => server.closeAllConnections(), deadlineMs).unref()
-      closed ??= new Promise((resolve) => server.close(() => resolve()))
+      closed ??= new Promise<void>((resolve) => server.close(() => resolve())).then(onClosed)
       return closed
     },
   }

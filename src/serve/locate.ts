@@ -1,4 +1,4 @@
-import { constants } from 'node:fs'
+import { type BigIntStats, constants } from 'node:fs'
 import { type FileHandle, lstat, open, readlink, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isArchivePath, MARKER_PATH } from '../archive-path.ts'
@@ -9,6 +9,23 @@ import { parseSidecar, SIDECAR_MAX_BYTES, type Sidecar, sidecarPathOf } from '..
 export interface Located {
   file: FileHandle
   sidecar: Sidecar
+  /** Of the file and its sidecar as they were opened; see {@link Locator.stampOf}. */
+  stamp: string
+}
+
+export interface Locator {
+  /**
+   * Opens a file only where its sidecar agrees that it is the token's.
+   *
+   * @throws NOT_FOUND, TOKEN_FOR_ANOTHER_FILE, ARCHIVE_DAMAGED, and VOLUME_MISSING, DISK_DENIED, DISK_SICK or
+   *   ARCHIVE_UNREADABLE when the archive cannot be judged
+   */
+  locate(archivePath: string, mediaId: number): Promise<Located>
+  /**
+   * What would be found at this path now: another text when file or sidecar was replaced, moved or written to, or when
+   * another archive is mounted. @returns null when one of them is not there
+   */
+  stampOf(archivePath: string): Promise<string | null>
 }
 
 /**
@@ -36,32 +53,53 @@ export function linkPathOf(archivePath: string, pathPrefix: string): string {
   return `/${segments.map(encodeURIComponent).join('/')}`
 }
 
-/**
- * Makes the finder of archived files: opens one only where its sidecar agrees that it is the token's.
- *
- * @returns a function that throws NOT_FOUND, TOKEN_FOR_ANOTHER_FILE, ARCHIVE_DAMAGED, and VOLUME_MISSING,
- *   DISK_DENIED, DISK_SICK or ARCHIVE_UNREADABLE when the archive cannot be judged
- */
+/** Makes the finder of archived files. */
 export function createLocator(place: {
   archiveDir: string
   /** Told of a sidecar that cannot be believed; the visitor only learns that there is no such file. */
   onInvalidSidecar: (archivePath: string, error: unknown) => void
-}): (archivePath: string, mediaId: number) => Promise<Located> {
-  return async (archivePath, mediaId) => {
-    const root = await rootOf(place.archiveDir)
-    const sidecar = await readSidecar(root, archivePath).catch((error: unknown) => {
-      if (!(error instanceof AppError) || error.code !== 'SIDECAR_INVALID') throw error
-      place.onInvalidSidecar(archivePath, error)
-      return null
-    })
-    if (!sidecar) throw await absent(root)
-    if (sidecar.media_id !== mediaId) {
-      throw new AppError('TOKEN_FOR_ANOTHER_FILE', 'the token is for another file')
-    }
-    if (sidecar.archive_path !== archivePath) {
-      throw damaged(archivePath, 'its sidecar describes another path')
-    }
-    return { file: await openWhole(root, sidecar), sidecar }
+}): Locator {
+  return {
+    async locate(archivePath, mediaId) {
+      const root = await rootOf(place.archiveDir)
+      const read = await readSidecar(root, archivePath).catch((error: unknown) => {
+        if (!(error instanceof AppError) || error.code !== 'SIDECAR_INVALID') throw error
+        place.onInvalidSidecar(archivePath, error)
+        return null
+      })
+      if (!read) throw await absent(root)
+      const { sidecar } = read
+      if (sidecar.media_id !== mediaId) {
+        throw new AppError('TOKEN_FOR_ANOTHER_FILE', 'the token is for another file')
+      }
+      if (sidecar.archive_path !== archivePath) {
+        throw damaged(archivePath, 'its sidecar describes another path')
+      }
+      const { file, facts } = await openWhole(root, sidecar)
+      return { file, sidecar, stamp: stampFrom(root, facts, read.facts) }
+    },
+    async stampOf(archivePath) {
+      const root = await rootOf(place.archiveDir)
+      const facts = await factsOf(join(root, archivePath))
+      const factsOfSidecar = facts && (await factsOf(join(root, sidecarPathOf(archivePath))))
+      return facts && factsOfSidecar && stampFrom(root, facts, factsOfSidecar)
+    },
+  }
+}
+
+function stampFrom(root: string, ...facts: BigIntStats[]): string {
+  const parts = facts.map(({ dev, ino, size, mtimeNs, ctimeNs }) =>
+    [dev, ino, size, mtimeNs, ctimeNs].join(':'),
+  )
+  return [root, ...parts].join('\n')
+}
+
+async function factsOf(path: string): Promise<BigIntStats | null> {
+  try {
+    return await lstat(path, { bigint: true })
+  } catch (error) {
+    if (isAbsent(error)) return null
+    throw unreadable(error)
   }
 }
 
@@ -82,17 +120,26 @@ async function rootOf(archiveDir: string): Promise<string> {
   }
 }
 
-async function readSidecar(root: string, archivePath: string): Promise<Sidecar | null> {
+interface Opened {
+  file: FileHandle
+  facts: BigIntStats
+}
+
+async function readSidecar(
+  root: string,
+  archivePath: string,
+): Promise<{ sidecar: Sidecar; facts: BigIntStats } | null> {
   const opened = await openConfined(root, sidecarPathOf(archivePath))
   if (!opened) return null
-  const { file, sizeBytes } = opened
+  const { file, facts } = opened
+  const sizeBytes = Number(facts.size)
   try {
     if (sizeBytes > SIDECAR_MAX_BYTES) {
       throw new AppError('SIDECAR_INVALID', 'the sidecar is not valid: it is too large')
     }
     const bytes = Buffer.alloc(sizeBytes)
     const { bytesRead } = await file.read(bytes, 0, sizeBytes, 0)
-    return parseSidecar(bytes.subarray(0, bytesRead))
+    return { sidecar: parseSidecar(bytes.subarray(0, bytesRead)), facts }
   } catch (error) {
     throw error instanceof AppError ? error : unreadable(error)
   } finally {
@@ -100,10 +147,10 @@ async function readSidecar(root: string, archivePath: string): Promise<Sidecar |
   }
 }
 
-async function openWhole(root: string, sidecar: Sidecar): Promise<FileHandle> {
+async function openWhole(root: string, sidecar: Sidecar): Promise<Opened> {
   const opened = await openConfined(root, sidecar.archive_path)
   if (!opened) throw await absent(root)
-  if (opened.sizeBytes === sidecar.bytes) return opened.file
+  if (Number(opened.facts.size) === sidecar.bytes) return opened
   await opened.file.close()
   throw damaged(sidecar.archive_path, 'its size is not the one in its sidecar')
 }
@@ -112,17 +159,14 @@ async function openWhole(root: string, sidecar: Sidecar): Promise<FileHandle> {
  * Opens a regular file that lies at exactly this place, whatever is renamed or linked meanwhile: not the path is
  * checked but the descriptor, so a link in any of the folders is as good as no file.
  */
-async function openConfined(
-  root: string,
-  path: string,
-): Promise<{ file: FileHandle; sizeBytes: number } | null> {
+async function openConfined(root: string, path: string): Promise<Opened | null> {
   const wanted = join(root, path)
   const file = await openWithoutFollowing(wanted)
   if (!file) return null
   try {
-    const facts = await file.stat()
+    const facts = await file.stat({ bigint: true })
     const actual = await readlink(`/proc/self/fd/${file.fd}`)
-    if (facts.isFile() && actual === wanted) return { file, sizeBytes: facts.size }
+    if (facts.isFile() && actual === wanted) return { file, facts }
   } catch (error) {
     await file.close()
     throw unreadable(error)
@@ -137,10 +181,14 @@ async function openWithoutFollowing(path: string): Promise<FileHandle | null> {
   try {
     return await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
   } catch (error) {
-    const absent = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ENXIO', 'ENODEV']
-    if (absent.includes(systemCode(error) ?? '')) return null
+    if (isAbsent(error)) return null
     throw unreadable(error)
   }
+}
+
+function isAbsent(error: unknown): boolean {
+  const absent = ['ENOENT', 'ENOTDIR', 'ELOOP', 'ENAMETOOLONG', 'ENXIO', 'ENODEV']
+  return absent.includes(systemCode(error) ?? '')
 }
 
 /** Translates a failed read of the archive. */

@@ -1,59 +1,168 @@
-import type { FileHandle } from 'node:fs/promises'
+import { read } from 'node:fs'
 import type { ServerResponse } from 'node:http'
 import { AppError } from '../errors.ts'
+import type { Buffers } from './buffers.ts'
 import { unreadable } from './locate.ts'
 import type { Body } from './multipart.ts'
+import type { OpenFile } from './open-files.ts'
 
-/** Two of these are all the memory that a download holds, however slow its reader. */
-const chunkBytes = 128 * 1024
+/** Up to here the first read has the whole body, and a file is worth keeping in memory. */
+const smallBytes = 64 * 1024
+const firstBytes = 256 * 1024
+/** A visitor who takes a chunk faster is sent larger ones, one who takes longer than the second smaller ones. */
+const quickMs = 50
+const slowMs = 250
 
 export interface Delivery {
-  file: FileHandle
+  file: OpenFile
   body: Body
   response: ServerResponse
 }
 
+export interface Hooks {
+  writeHead: () => void
+  /** Told the bytes that the socket has taken so far. */
+  onBytes: (bytes: number) => void
+}
+
 /**
- * Sends a body, reading one chunk ahead of the socket. The headers go out only when the first bytes have been read, so
- * a disk that fails at once is still answered with an error.
+ * Makes the sender of bodies. It reads one chunk ahead of the socket while few downloads move. The headers go out only
+ * when the first bytes have been read, so a disk that fails at once is still answered with an error.
  *
- * @param hooks.onBytes told the bytes that the socket has taken so far
- * @returns whether the socket took them all; false when the visitor left
- * @throws ARCHIVE_DAMAGED when the file ends early, DISK_SICK and its like when reading fails; no read is under way
- *   any more when it returns or throws
+ * @returns a function that says whether the socket took all bytes, false when the visitor left; it throws
+ *   ARCHIVE_DAMAGED when the file ends early, DISK_SICK and its like when reading fails; no read is under way any more
+ *   when it has returned or thrown
  */
-export async function sendBody(
-  { file, body, response }: Delivery,
-  hooks: { writeHead: () => void; onBytes: (bytes: number) => void },
-): Promise<boolean> {
-  const size = Math.min(chunkBytes, body.length)
-  let current = Buffer.allocUnsafeSlow(size)
-  let spare = body.length > size ? Buffer.allocUnsafeSlow(size) : current
-  const readChunk = createReader(file, body)
-  let chunk = await readChunk(current)
+export function createSender(
+  buffers: Buffers,
+): (delivery: Delivery, hooks: Hooks) => Promise<boolean> {
+  return async (delivery, hooks) => {
+    if (delivery.body.length > smallBytes) return sendLarge(delivery, hooks, buffers)
+    return sendSmall(delivery, hooks)
+  }
+}
+
+/** One read, or none for a file that was read before, and one write together with the head. */
+async function sendSmall({ file, body, response }: Delivery, hooks: Hooks): Promise<boolean> {
+  const bytes = keptPart(file, body) ?? (await readWhole(file, body))
   const writer = createWriter(response)
-  try {
-    if (writer.isGone()) return false
-    hooks.writeHead()
-    let bytes = 0
-    while (chunk.length > 0) {
-      const writing = writer.write(chunk)
-      const [taken, next] = await Promise.all([writing, readChunk(spare)])
-      if (!taken) return false
-      bytes += chunk.length
-      hooks.onBytes(bytes)
-      chunk = next
-      ;[current, spare] = [spare, current]
+  if (writer.isGone()) return false
+  hooks.writeHead()
+  const taken = await writer.end(bytes)
+  if (taken) hooks.onBytes(bytes.length)
+  return taken
+}
+
+function keptPart({ bytes }: OpenFile, { pieces }: Body): Buffer | null {
+  const [piece, second] = pieces
+  if (bytes === null || piece === undefined || second !== undefined) return null
+  return Buffer.isBuffer(piece) ? piece : bytes.subarray(piece.start, piece.start + piece.length)
+}
+
+async function readWhole(file: OpenFile, body: Body): Promise<Buffer> {
+  const isFile = body.length === file.sidecar.bytes && body.pieces.length === 1
+  const target = isFile ? Buffer.allocUnsafeSlow(body.length) : Buffer.allocUnsafe(body.length)
+  const bytes = await createReader(file, body)(target)
+  if (isFile) file.keep(bytes)
+  return bytes
+}
+
+async function sendLarge(
+  { file, body, response }: Delivery,
+  hooks: Hooks,
+  buffers: Buffers,
+): Promise<boolean> {
+  const lane = createLane(buffers)
+  const readInto = createReader(file, body)
+  let left = body.length
+  const readNext = async (): Promise<Chunk> => {
+    const buffer = lane.take(left)
+    try {
+      const bytes = await readInto(buffer.subarray(0, Math.min(left, buffer.length)))
+      left -= bytes.length
+      return { buffer, bytes }
+    } catch (error) {
+      lane.give(buffer)
+      throw error
     }
-    response.end()
-    return true
+  }
+  const writer = createWriter(response)
+  let sent = 0
+  let ahead: Promise<Chunk> | null = readNext()
+  try {
+    for (let isFirst = true; ; isFirst = false) {
+      const { buffer, bytes } = await (ahead ?? readNext())
+      ahead = null
+      if (writer.isGone()) {
+        lane.give(buffer)
+        return false
+      }
+      if (isFirst) hooks.writeHead()
+      const isLast = left === 0
+      const written = lane.time(() => (isLast ? writer.end(bytes) : writer.write(bytes)))
+      if (!isLast && buffers.mayReadAhead()) ahead = settled(readNext())
+      const taken = await written
+      if (!taken) {
+        lane.forget(buffer)
+        return false
+      }
+      lane.give(buffer)
+      sent += bytes.length
+      hooks.onBytes(sent)
+      if (isLast) return true
+    }
   } finally {
-    writer.detach()
+    lane.leave()
+    await ahead?.then(
+      ({ buffer }) => lane.give(buffer),
+      () => {},
+    )
+  }
+}
+
+interface Chunk {
+  buffer: Buffer
+  /** The filled part of it. */
+  bytes: Buffer
+}
+
+/** A failure that is awaited later is not unhandled until then. */
+function settled<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => {})
+  return promise
+}
+
+/** One download's share of the memory: its chunks grow with the speed of its visitor. */
+function createLane(buffers: Buffers) {
+  let chunkBytes = Math.min(firstBytes, buffers.fairBytes())
+  let moving = true
+  buffers.moving += 1
+  const stand = () => {
+    if (moving) buffers.moving -= 1
+    moving = false
+  }
+  return {
+    take: (left: number) => buffers.take(Math.min(left, chunkBytes)),
+    give: (buffer: Buffer) => buffers.give(buffer),
+    forget: (buffer: Buffer) => buffers.forget(buffer),
+    async time(write: () => Promise<boolean>): Promise<boolean> {
+      const startedAt = performance.now()
+      const standing = setTimeout(stand, slowMs)
+      const taken = await write()
+      clearTimeout(standing)
+      const tookMs = performance.now() - startedAt
+      if (tookMs < quickMs) chunkBytes = Math.min(chunkBytes * 2, buffers.fairBytes())
+      else if (tookMs > slowMs) chunkBytes = 0
+      if (!moving) buffers.moving += 1
+      moving = true
+      return taken
+    },
+    leave: stand,
   }
 }
 
 /** @returns a function that fills a buffer with what comes next and returns the filled part, empty at the end */
-function createReader(file: FileHandle, { pieces }: Body): (target: Buffer) => Promise<Buffer> {
+function createReader(file: OpenFile, { pieces }: Body): (target: Buffer) => Promise<Buffer> {
   let index = 0
   let offset = 0
   return async (target) => {
@@ -75,43 +184,43 @@ function createReader(file: FileHandle, { pieces }: Body): (target: Buffer) => P
   }
 }
 
-async function readSome(file: FileHandle, target: Buffer, position: number): Promise<number> {
-  const { bytesRead } = await file
-    .read(target, 0, target.length, position)
-    .catch((error: unknown) => {
-      throw unreadable(error)
+/** The callback form costs a third of the promise form. */
+function readSome({ file }: OpenFile, target: Buffer, position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    read(file.fd, target, 0, target.length, position, (error, bytesRead) => {
+      if (error) reject(unreadable(error))
+      else if (bytesRead > 0) resolve(bytesRead)
+      else reject(new AppError('ARCHIVE_DAMAGED', 'a file became shorter while it was read'))
     })
-  if (bytesRead === 0) {
-    throw new AppError('ARCHIVE_DAMAGED', 'a file became shorter while it was read')
-  }
-  return bytesRead
+  })
 }
 
 interface Writer {
   /** @returns false when the visitor left; the buffer is free again once true is returned */
   write(chunk: Buffer): Promise<boolean>
+  /** The same for the last chunk of an answer. */
+  end(chunk: Buffer): Promise<boolean>
   isGone(): boolean
-  detach(): void
 }
 
 /** A write callback alone is not enough: it never comes when a pipelined answer's connection ends before its turn. */
 function createWriter(response: ServerResponse): Writer {
-  let gone = response.destroyed
+  // Somebody else may have answered while the disk was slow.
+  let gone = response.destroyed || response.headersSent
   let settle: ((taken: boolean) => void) | null = null
-  const leave = () => {
+  response.once('close', () => {
     gone = true
     settle?.(false)
-  }
-  response.on('close', leave)
+  })
+  const begin = (work: (done: (taken: boolean) => void) => void) =>
+    new Promise<boolean>((resolve) => {
+      settle = resolve
+      if (gone) resolve(false)
+      else work(resolve)
+    })
   return {
-    write(chunk) {
-      return new Promise((resolve) => {
-        settle = resolve
-        if (gone) return resolve(false)
-        response.write(chunk, (error) => resolve(!error && !gone))
-      })
-    },
+    write: (chunk) => begin((done) => response.write(chunk, (error) => done(!error && !gone))),
+    end: (chunk) => begin((done) => response.end(chunk, () => done(!gone))),
     isGone: () => gone,
-    detach: () => response.off('close', leave),
   }
 }

@@ -102,7 +102,7 @@ const hostilePath = fc
   .map((path) => path.replace(/[^\x21-\x7e]/g, (char) => encodeURIComponent(char)))
 
 test('no path gets anything but the one file of its token', async () => {
-  await withFileServer({}, async ({ archiveDir, file, token, ask, log }) => {
+  await withFileServer({}, async ({ archiveDir, file, token, ask, log, leaks }) => {
     await file('a/f.mp4', 'mine', { media_id: 1 })
     await file('f.mp4', 'mine', { media_id: 1 })
     await file('.hidden.mp4', 'secret', { media_id: 1 })
@@ -127,7 +127,7 @@ test('no path gets anything but the one file of its token', async () => {
       },
     )
     assert.equal(log.lines.filter(({ level }) => level === 'error').length, 0)
-    assert.deepEqual(await openFilesIn(archiveDir), [])
+    assert.deepEqual(await leaks(), [])
   })
 })
 
@@ -269,7 +269,7 @@ test('the empty mount point of an archive is an outage, not an archive without f
 test('a refused file leaves no descriptor open', async () => {
   await withFileServer({}, async ({ archiveDir, file }) => {
     await file('f.mp4', 'bytes', { bytes: 6 })
-    const locate = createLocator({ archiveDir, onInvalidSidecar: () => {} })
+    const { locate } = createLocator({ archiveDir, onInvalidSidecar: () => {} })
     for (const [path, mediaId] of [
       ['f.mp4', 1],
       ['f.mp4', 2],

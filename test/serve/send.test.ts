@@ -69,7 +69,7 @@ test('a visitor who leaves early leaves no descriptor open', async () => {
       assert.equal(fields.complete, false)
       assert.ok(Number(fields.bytes) < 1024 * megabyte)
     }
-    assert.deepEqual(await openFilesIn(scope.archiveDir), [])
+    assert.deepEqual(await scope.leaks(), [])
     assert.equal(scope.log.lines.filter(({ level }) => level === 'error').length, 0)
   })
 })
@@ -108,7 +108,7 @@ test('visitors who read nothing cost little memory and hold nobody up', async ()
     const ended = await scope.log.requests(idle.length + 1)
     const cutShort = ended.filter(({ fields }) => fields.complete === false)
     assert.equal(cutShort.length, idle.length)
-    assert.deepEqual(await openFilesIn(scope.archiveDir), [])
+    assert.deepEqual(await scope.leaks(), [])
   })
 })
 
@@ -125,7 +125,7 @@ test('a file that becomes shorter while it is sent breaks the connection, never 
     const [line] = await scope.log.requests(1)
     assert.equal(line?.fields.complete, false)
     assert.ok(scope.log.lines.some(({ level }) => level === 'error'))
-    assert.deepEqual(await openFilesIn(scope.archiveDir), [])
+    assert.deepEqual(await scope.leaks(), [])
   })
 })
 
@@ -147,24 +147,25 @@ test('requests sent in one go are answered in order on one connection', async ()
 })
 
 test('a connection that ends with answers still queued leaves no descriptor open', async () => {
-  await withFileServer({}, async ({ file, token, ask, listening, log, archiveDir }) => {
-    await file('large.mp4', 1024 * megabyte)
-    const target = `/large.mp4?token=${await token()}`
+  await withFileServer({}, async ({ file, token, ask, listening, log, archiveDir, leaks }) => {
+    const names = Array.from({ length: 15 }, (_, index) => `large-${index}.mp4`)
+    for (const name of names) await file(name, 1024 * megabyte)
+    const query = `?token=${await token()}`
     const socket = connect(listening.port, '127.0.0.1')
-    socket.write(`GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`.repeat(15))
+    for (const name of names) socket.write(`GET /${name}${query} HTTP/1.1\r\nHost: x\r\n\r\n`)
     const opened = async () => (await openFilesIn(archiveDir)).filter((name) => /mp4$/.test(name))
     while ((await opened()).length < 15) await eventLoopTurn()
     // One more download, asked for later and finished, means that those before it have begun to write.
-    await ask(target, { headers: { range: 'bytes=0-999999' } })
+    await ask(`/${names[0]}${query}`, { headers: { range: 'bytes=0-999999' } })
     socket.destroy()
     const ended = await log.requests(16)
     assert.equal(ended.filter(({ fields }) => fields.complete === false).length, 15)
-    assert.deepEqual(await openFilesIn(archiveDir), [])
+    assert.deepEqual(await leaks(), [])
   })
 })
 
 test('a connection that ends before its later files are found leaves no descriptor open', async () => {
-  await withFileServer({}, async ({ file, token, listening, log, archiveDir }) => {
+  await withFileServer({}, async ({ file, token, listening, log, leaks }) => {
     await file('large.mp4', 1024 * megabyte)
     const request = `GET /large.mp4?token=${await token()} HTTP/1.1\r\nHost: x\r\n\r\n`
     for (let visitor = 1; visitor <= 10; visitor++) {
@@ -175,6 +176,6 @@ test('a connection that ends before its later files are found leaves no descript
       const ended = await log.requests(15 * visitor)
       assert.ok(ended.every(({ fields }) => fields.complete === false))
     }
-    assert.deepEqual(await openFilesIn(archiveDir), [])
+    assert.deepEqual(await leaks(), [])
   })
 })

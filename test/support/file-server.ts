@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { EventEmitter, once } from 'node:events'
 import { mkdir, mkdtemp, open, readdir, readlink, rm, writeFile } from 'node:fs/promises'
@@ -113,6 +114,8 @@ export interface ServerScope {
   archiveDir: string
   listening: Listening
   log: CapturedLog
+  /** The descriptors of archived files that somebody still holds after what is kept between requests was closed. */
+  leaks(): Promise<string[]>
   /** Files `contents`, or a sparse file of so many bytes, with a sidecar beside it. */
   file(
     archivePath: string,
@@ -136,6 +139,7 @@ export async function withFileServer(
     rules?: Partial<GateRules>
     health?: Health
     now?: () => Date
+    clock?: () => number
   },
   use: (scope: ServerScope) => Promise<void>,
 ): Promise<void> {
@@ -154,6 +158,7 @@ export async function withFileServer(
     health: options.health ?? createHealth({ checks: {} }),
     log,
     ...(options.now ? { now: options.now } : {}),
+    ...(options.clock ? { clock: options.clock } : {}),
   })
   const listening = await server.listen(0, '127.0.0.1')
   try {
@@ -161,6 +166,10 @@ export async function withFileServer(
       archiveDir,
       listening,
       log,
+      leaks: async () => {
+        await server.openFiles.close()
+        return openFilesIn(archiveDir)
+      },
       file: (path, contents, facts = {}) => addFile(archiveDir, { path, contents, facts }),
       token: (mediaId = 1, ttlSeconds = 600) =>
         mintToken({
@@ -174,6 +183,7 @@ export async function withFileServer(
     })
   } finally {
     await listening.close(0)
+    assert.deepEqual(await openFilesIn(archiveDir), [])
     await rm(folder, { recursive: true, force: true })
   }
 }

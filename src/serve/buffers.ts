@@ -1,0 +1,75 @@
+const KIB = 1024
+const smallest = 64 * KIB
+const largest = 1024 * KIB
+/** With more downloads than this on the move, the processor always has another one to turn to. */
+const readingAhead = 8
+
+/** The memory that all downloads share. */
+export interface Buffers {
+  /** A buffer of at least `wanted` bytes where the budget allows it, never of fewer than `smallest`. */
+  take(wanted: number): Buffer
+  /** Only for a buffer that nobody will read or write any more. */
+  give(buffer: Buffer): void
+  /** For one that the system may still be reading: it is left to the garbage collector. */
+  forget(buffer: Buffer): void
+  /** How much one download may hold in one buffer now. */
+  fairBytes(): number
+  mayReadAhead(): boolean
+  /** Downloads whose visitors take what they are sent; those that stand still need no room. */
+  moving: number
+  /** Bytes that are in use now. */
+  readonly inUse: number
+}
+
+/**
+ * Shares `budgetBytes` among the downloads that move: large buffers for a few, small ones for many. Beyond it, when very
+ * many stand still with what they were given, each further download still gets the smallest buffer.
+ */
+export function createBuffers(budgetBytes: number): Buffers {
+  const spare = new Map<number, Buffer[]>()
+  let spareBytes = 0
+  let inUse = 0
+
+  function fairBytes(): number {
+    const share = Math.min(budgetBytes / 2 / Math.max(1, buffers.moving), budgetBytes - inUse)
+    return Math.min(largest, Math.max(smallest, powerBelow(share)))
+  }
+
+  const buffers: Buffers = {
+    moving: 0,
+    get inUse() {
+      return inUse
+    },
+    take(wanted) {
+      const size = Math.min(fairBytes(), Math.max(smallest, powerAbove(wanted)))
+      inUse += size
+      const known = spare.get(size)?.pop()
+      if (known === undefined) return Buffer.allocUnsafeSlow(size)
+      spareBytes -= size
+      return known
+    },
+    give(buffer) {
+      inUse -= buffer.length
+      // What was needed once at a busy time is not kept for ever.
+      if (spareBytes + buffer.length > budgetBytes / 4) return
+      const list = spare.get(buffer.length) ?? []
+      spare.set(buffer.length, list)
+      list.push(buffer)
+      spareBytes += buffer.length
+    },
+    forget(buffer) {
+      inUse -= buffer.length
+    },
+    fairBytes,
+    mayReadAhead: () => buffers.moving <= readingAhead && inUse < budgetBytes,
+  }
+  return buffers
+}
+
+function powerBelow(bytes: number): number {
+  return bytes < 1 ? 1 : 2 ** Math.floor(Math.log2(bytes))
+}
+
+function powerAbove(bytes: number): number {
+  return bytes < 1 ? 1 : 2 ** Math.ceil(Math.log2(bytes))
+}
