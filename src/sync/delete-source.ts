@@ -19,12 +19,14 @@ export type Verdict = 'deleted' | 'gone' | 'changed' | 'not due' | AppError
  * conditional; otherwise, as on R2, which documents none, the window between HEAD and the end of the DELETE is at most two
  * seconds.
  *
+ * @param signals.signal ends everything but the DELETE itself, whose answer is at most two seconds away and is worth knowing;
+ *   `signals.lost` ends that too
  * @throws OBJECT_CHANGED when the condition is refused: the source stays; BUCKET_UNAVAILABLE from a bucket that is too slow
  */
 export async function deleteSource(
   parts: ReleaseParts,
   { item, intent }: { item: Item; intent: Intent },
-  signal: AbortSignal,
+  { signal, lost }: { signal: AbortSignal; lost: AbortSignal },
 ): Promise<Verdict> {
   const { bucket, leases, reached, now } = parts
   const { source } = intent
@@ -43,7 +45,7 @@ export async function deleteSource(
     const withinMs = HEAD_VALID_MS - passedMs
     if (withinMs <= 0) continue
     const condition = conditional ? { ifMatch: source.etag } : {}
-    const outcome = await sendDelete(bucket, source.key, { ...condition, withinMs, signal })
+    const outcome = await sendDelete(bucket, source.key, { ...condition, withinMs, signal: lost })
     if (outcome !== 'changed' && outcome !== 'refused') return outcome
     // Swift answers 412 for every multipart object although nothing changed: look again, then without condition.
     const isSwift = outcome === 'changed' && /-\d+$/.test(source.etag)

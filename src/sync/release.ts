@@ -44,11 +44,7 @@ export async function releaseDue(
         if (signal.aborted) break
         await parts.reached('release-claimed', item)
         const lost = signals[index] ?? signal
-        const outcome = await releaseItem(
-          { ...parts, brake },
-          item,
-          AbortSignal.any([signal, lost]),
-        )
+        const outcome = await releaseItem({ ...parts, brake }, item, { stop: signal, lost })
         unanswered = outcome === 'unanswered' ? unanswered + 1 : 0
         tally[outcome === 'unanswered' ? 'kept' : outcome] += 1
         if (unanswered === UNANSWERED_LIMIT)
@@ -74,13 +70,18 @@ async function tellDueElsewhere({ items, bucket, log }: ReleaseParts): Promise<v
 type Outcome = ReleaseOutcome | 'unanswered'
 type PassParts = ReleaseParts & { brake: Brake }
 
-async function releaseItem(parts: PassParts, item: Item, signal: AbortSignal): Promise<Outcome> {
+async function releaseItem(
+  parts: PassParts,
+  item: Item,
+  { stop, lost }: { stop: AbortSignal; lost: AbortSignal },
+): Promise<Outcome> {
   const { items, leases, log } = parts
   let outcome: Outcome
   try {
-    outcome = await releaseOne(parts, item, signal)
+    outcome = await releaseOne(parts, item, { signal: AbortSignal.any([stop, lost]), lost })
   } catch (error) {
-    const reason = toAppError(error)
+    // What a lost lease breaks off is cancelled for this item alone.
+    const reason = toAppError(lost.aborted ? lost.reason : error)
     // An outage ends the pass; the items in hand are given back as they are.
     if (reason.retry === 'outage' && reason.code !== 'OBJECT_LOCKED') throw reason
     if (reason.code === 'LEASE_LOST') outcome = 'stale'
@@ -98,8 +99,13 @@ async function releaseItem(parts: PassParts, item: Item, signal: AbortSignal): P
   return outcome
 }
 
-async function releaseOne(parts: PassParts, item: Item, signal: AbortSignal): Promise<Outcome> {
+async function releaseOne(
+  parts: PassParts,
+  item: Item,
+  signals: { signal: AbortSignal; lost: AbortSignal },
+): Promise<Outcome> {
   const { brake, bucket, items, reached } = parts
+  const { signal } = signals
   const { intent } = item
   if (intent === null) throw new AppError('INTERNAL', `archived item ${item.id} has no intent`)
   // Those behind one that took hours need not be read to learn that releases pause since.
@@ -109,7 +115,7 @@ async function releaseOne(parts: PassParts, item: Item, signal: AbortSignal): Pr
     return heal(parts, { item, intent, damage, retryMs: DAMAGED_RETRY_MS }, signal)
   await makeDurable(parts, item, intent)
   await reached('rehashed', item)
-  const verdict = await deleteSource(parts, { item, intent }, signal)
+  const verdict = await deleteSource(parts, { item, intent }, signals)
   if (verdict === 'not due') return 'kept'
   if (verdict === 'gone') await brake.foundGone()
   else brake.foundThere()

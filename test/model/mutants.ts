@@ -438,8 +438,8 @@ export const mutants: readonly Mutant[] = [
     file: 'src/sync/release.ts',
     change: [
       [
-        '  const verdict = await deleteSource(parts, { item, intent }, signal)\n',
-        "  const mine = await items.released(item, 'deleted')\n  const verdict = await deleteSource(parts, { item, intent }, signal)\n",
+        '  const verdict = await deleteSource(parts, { item, intent }, signals)\n',
+        "  const mine = await items.released(item, 'deleted')\n  const verdict = await deleteSource(parts, { item, intent }, signals)\n",
       ],
       [
         "  const mine = await items.released(item, verdict === 'gone' ? 'already_gone' : 'deleted')\n",

@@ -147,6 +147,52 @@ describe('a DELETE that is not answered within two seconds of its HEAD', { concu
   })
 })
 
+describe('a DELETE under way', { concurrency: 2 }, () => {
+  test('whose lease another worker took ends with its item alone', async (t) => {
+    const site = await withSite(t)
+    const worker = await openWorker(t, site)
+    const taken = await approveMedium(site)
+    const others = [await approveMedium(site), await approveMedium(site)]
+    await worker.sync()
+    const losing = async () => {
+      await site.sql`
+        update strongroom.items set epoch = epoch + 1, lease_owner = 'another' where media_id = ${taken.mediaId}`
+      await worker.parts.leases.beat()
+      return forever
+    }
+    site.fault = (request) => {
+      if (request.operation !== 'DeleteObject' || request.key !== taken.key) return undefined
+      return { kind: 'delay', until: losing() }
+    }
+    const tally = await worker.release()
+    assert.deepEqual([tally.stale, tally.released], [1, 2])
+    for (const { key } of others) assert.equal(await sourceOf(site, key), null)
+    assert.deepEqual(await auditOf(site, taken.mediaId), [['archived', null]])
+  })
+
+  test('is waited for by a run that is told to stop, and recorded as what it did', async (t) => {
+    const site = await withSite(t)
+    const worker = await openWorker(t, site)
+    const media = [await approveMedium(site), await approveMedium(site)]
+    await worker.sync()
+    const stop = new AbortController()
+    site.fault = ({ operation, key }) => {
+      if (operation !== 'DeleteObject' || !media.some((medium) => medium.key === key))
+        return undefined
+      stop.abort()
+      return { kind: 'delay', until: Promise.resolve() }
+    }
+    const tally = await worker.release(stop.signal)
+    assert.deepEqual([tally.released, tally.kept], [1, 0])
+    assert.equal((await site.admin.list()).length, 1, 'the other one was not begun')
+    const outcomes = await Promise.all(media.map(({ mediaId }) => auditOf(site, mediaId)))
+    assert.deepEqual(
+      outcomes.flat().filter(([action]) => action === 'source_deleted'),
+      [['source_deleted', 'deleted']],
+    )
+  })
+})
+
 test('a bucket too slow to be looked at in two seconds is an outage, and nothing is deleted', async (t) => {
   const site = await withSite(t)
   let late = 0
