@@ -22,7 +22,7 @@ export interface Database {
   settle<T extends Rows>(statement: (sql: Sql) => Query<T>, withinMs?: number): Promise<T>
   /** Runs `attempt` inside a transaction that is rolled back whatever happens; for `doctor` only. */
   rehearse<T>(attempt: (database: Pick<Database, 'run' | 'settle'>) => Promise<T>): Promise<T>
-  /** Runs a script of statements without parameters. */
+  /** Runs a script of statements without parameters as one transaction, which may take up to an hour. */
   script(text: string): Promise<void>
   close(): Promise<void>
 }
@@ -31,6 +31,7 @@ export interface Database {
 const STATEMENT_TIMEOUT_MS = 10_000
 const LOCK_TIMEOUT_MS = 5_000
 const DEADLINE_MS = 15_000
+const SCRIPT_DEADLINE_MS = 3_600_000
 const CONFLICT_TRIES = 8
 
 /**
@@ -56,10 +57,13 @@ export function openDatabase(
     void broken.end({ timeout: 0 }).catch(() => {})
   }
 
-  const once = async <T extends Rows>(statement: (sql: Sql) => PromiseLike<T>): Promise<T> => {
+  const once = async <T extends Rows>(
+    statement: (sql: Sql) => PromiseLike<T>,
+    withinMs = deadlineMs,
+  ): Promise<T> => {
     const pool = sql
     try {
-      const rows = await within(statement(pool), deadlineMs)
+      const rows = await within(statement(pool), withinMs)
       answered = true
       return rows
     } catch (error) {
@@ -121,7 +125,9 @@ export function openDatabase(
       }
     },
     async script(text) {
-      await once((pool) => pool.unsafe(text).simple())
+      // Of its own statement a time-out cannot be lifted any more; several statements at once are one transaction.
+      const whole = `set local statement_timeout = 0; ${text}`
+      await once((pool) => pool.unsafe(whole).simple(), SCRIPT_DEADLINE_MS)
     },
     async close() {
       await sql.end({ timeout: 2 })

@@ -66,7 +66,10 @@ async function appliedMigrations(database: Database): Promise<Set<string>> {
 
 function guarded(name: string, text: string): string {
   return `do $strongroom$ begin
+-- A large table takes its time, and so does the node whose turn it is now; a table's own lock stops others' work meanwhile.
+set local lock_timeout = 0;
 perform pg_advisory_xact_lock(${ADVISORY_LOCK});
+set local lock_timeout = '5s';
 if to_regclass('strongroom.migrations') is null then
   -- "if not exists" would ask for the right to make it even where it is there.
   if to_regnamespace('strongroom') is null then

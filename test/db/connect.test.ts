@@ -376,6 +376,28 @@ describe('what the server says', () => {
   })
 })
 
+test('a script may take longer than any statement: a migration of a large table does', async (t) => {
+  const { config, sql, open } = await withRig(t)
+  const role = `hasty_${config.database}`
+  await sql.unsafe(
+    `create role ${role} login password 'p'; alter role ${role} set statement_timeout = '50ms'`,
+  )
+  // Behind a pooler the role's own settings hold.
+  const database = open({ user: role, password: 'p', pooler: true })
+  const slow = `do $$ begin perform pg_sleep(0.2); end $$`
+  await assert.rejects(
+    database.run((one) => one.unsafe(slow)),
+    hasCode('DB_UNAVAILABLE'),
+  )
+  await database.script(slow)
+  await assert.rejects(
+    database.run((one) => one.unsafe(slow)),
+    hasCode('DB_UNAVAILABLE'),
+  )
+  await database.close()
+  await sql.unsafe(`drop role ${role}`)
+})
+
 describe('a pooler between', () => {
   /** Sends each statement twice, so that it would be prepared under a name if any were. @returns what each connection sent */
   async function sentBy(t: TestContext, pooler: boolean): Promise<Sent[][]> {
