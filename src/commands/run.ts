@@ -1,4 +1,4 @@
-import { leasedItems } from '../db/lookup.ts'
+import { type Unfinished, unfinishedItems } from '../db/lookup.ts'
 import { type AppError, toAppError } from '../errors.ts'
 import type { SyncService } from '../open.ts'
 import { type Reconciled, reconcile } from '../sync/reconcile.ts'
@@ -13,8 +13,8 @@ export interface RunSummary {
   items: SyncRun['reports']
   bytes: number
   released: Record<ReleaseOutcome, number> | null
-  /** What another run, dead or alive, still has in hand; null when this one did not come to its end. */
-  elsewhere: { items: number; longestMs: number } | null
+  /** What another run has in hand, and what is to be tried again; null when this one did not come to its end. */
+  unfinished: Unfinished | null
   /** Since when and why no source is deleted; null when releases run or this run did not come to its end. */
   releasesPaused: { at: Date; reason: string | null } | null
   stoppedBy: { code: string; message: string; hint: string | null } | null
@@ -41,7 +41,7 @@ export async function runOnce(
     items: { archived: 0, rejected: 0, withdrawn: 0, held: 0, missing: 0, waiting: 0, left: 0 },
     bytes: 0,
     released: null,
-    elsewhere: null,
+    unfinished: null,
     releasesPaused: null,
     stoppedBy: null,
     durationMs: 0,
@@ -57,7 +57,7 @@ export async function runOnce(
     if (stoppedBy === null || isOfFetchingOnly(stoppedBy))
       summary.released = await releaseDue({ ...service, now: () => performance.now() }, drain)
     if (stoppedBy === null) {
-      summary.elsewhere = await leasedItems(service.database)
+      summary.unfinished = await unfinishedItems(service.database)
       summary.releasesPaused = (await service.archives.find())?.releasePaused ?? null
     }
   } catch (error) {

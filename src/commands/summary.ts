@@ -1,3 +1,4 @@
+import type { Unfinished } from '../db/lookup.ts'
 import type { Reconciled } from '../sync/reconcile.ts'
 import type { Outcome, ReleaseOutcome } from '../sync/report.ts'
 import type { RunSummary } from './run.ts'
@@ -33,7 +34,7 @@ const recoveryWords: Record<keyof Reconciled, Say> = {
 
 /** The summary of a run for a person: one line, and one more for each thing to know; what did not happen is not mentioned. */
 export function summaryText(summary: RunSummary): string {
-  const { items, released, reconciled, stoppedBy, elsewhere, releasesPaused } = summary
+  const { items, released, reconciled, stoppedBy, unfinished, releasesPaused } = summary
   const recovered = reconciled === null ? [] : said(reconciled, recoveryWords)
   const parts = [
     `${items.archived} archived (${summary.bytes} bytes)`,
@@ -43,7 +44,7 @@ export function summaryText(summary: RunSummary): string {
     `${(summary.durationMs / 1000).toFixed(1)} s`,
   ]
   const lines = [parts.join(', ')]
-  if (elsewhere !== null && elsewhere.items > 0) lines.push(elsewhereText(elsewhere))
+  if (unfinished !== null) lines.push(...unfinishedText(unfinished))
   if (releasesPaused !== null)
     lines.push(`${pauseText(releasesPaused)}; "strongroom release resume" goes on`)
   if (stoppedBy !== null) lines.push(`stopped early: ${stoppedBy.message}`)
@@ -60,10 +61,23 @@ export function pauseText({ at, reason }: { at: Date; reason: string | null }): 
   return `releases are paused since ${at.toISOString()}${reason === null ? '' : `: ${reason}`}`
 }
 
-function elsewhereText({ items, longestMs }: { items: number; longestMs: number }): string {
-  const [are, their] = items === 1 ? ['is', 'its'] : ['are', 'their']
-  const seconds = Math.max(1, Math.ceil(longestMs / 1000))
-  return `${things(items, 'item')} ${are} in another run’s hands, or ${their} lease is not over yet: try again in ${seconds} s`
+function unfinishedText({ leased, later }: Unfinished): string[] {
+  const lines: string[] = []
+  if (leased.items > 0) {
+    const [are, their] = leased.items === 1 ? ['is', 'its'] : ['are', 'their']
+    lines.push(
+      `${things(leased.items, 'item')} ${are} in another run’s hands, or ${their} lease is not over yet: try again in ${seconds(leased.longestMs)} s`,
+    )
+  }
+  if (later.items > 0)
+    lines.push(
+      `${things(later.items, 'item')} to be tried again, the first in ${seconds(later.soonestMs)} s`,
+    )
+  return lines
+}
+
+function seconds(ms: number): number {
+  return Math.max(1, Math.ceil(ms / 1000))
 }
 
 function said<Key extends string>(counts: Record<Key, number>, words: Record<string, Say>) {

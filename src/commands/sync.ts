@@ -1,5 +1,6 @@
 import type { Config } from '../config.ts'
 import { openBackend } from '../db/backend.ts'
+import { describeIncomplete } from '../db/checks.ts'
 import { canReadItems, planApproved } from '../db/plan.ts'
 import type { Host, Session } from '../host.ts'
 import { type Links, openLinks, openSync, type Program } from '../open.ts'
@@ -28,12 +29,11 @@ export async function syncOnce(
   return isUnfinished(summary) ? EXIT_UNFINISHED : 0
 }
 
-function isUnfinished({ reconciled, items, released, elsewhere }: RunSummary): boolean {
+function isUnfinished({ reconciled, items, released, unfinished }: RunSummary): boolean {
   const { held, missing, waiting } = items
   const unreleased = (released?.kept ?? 0) + (released?.source_differs ?? 0) + (released?.lost ?? 0)
-  return (
-    held + missing + waiting + (reconciled?.failed ?? 0) + unreleased + (elsewhere?.items ?? 0) > 0
-  )
+  const others = (unfinished?.leased.items ?? 0) + (unfinished?.later.items ?? 0)
+  return held + missing + waiting + (reconciled?.failed ?? 0) + unreleased + others > 0
 }
 
 /**
@@ -61,13 +61,16 @@ export async function syncDryRun(
     host.out(`${run.json ? JSON.stringify(planRecord(entry)) : planText(entry)}\n`)
   }
   const obstacles = await obstaclesOf(config, { program: run.program, database })
+  const skipped = await describeIncomplete(database, backend)
   if (run.json) {
     const warnings = obstacles.map(({ code, message, hint }) => ({ code, message, hint }))
     const more = warnings.length > 0 ? { warnings } : {}
-    host.out(`${JSON.stringify({ dry_run: true, ...tally, ...more })}\n`)
+    const left = skipped === null ? {} : { skipped }
+    host.out(`${JSON.stringify({ dry_run: true, ...tally, ...left, ...more })}\n`)
     return 0
   }
   host.out(`${planSummaryText(tally)}\n`)
+  if (skipped !== null) host.out(`warning: ${skipped}\n`)
   for (const { message, hint } of obstacles)
     host.out(`warning: a real run would stop: ${message}; ${hint}\n`)
   return 0

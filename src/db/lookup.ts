@@ -45,22 +45,33 @@ export async function releasesToday(
   return { released: Number(row?.released), releasing: Number(row?.releasing) }
 }
 
-/**
- * The items that are under a lease: asked at the end of a run, when its own are given back, these are another run's, dead
- * or alive.
- */
-export async function leasedItems(
-  database: Database,
-): Promise<{ items: number; longestMs: number }> {
+/** Open items that a run leaves behind. */
+export interface Unfinished {
+  /** Under a lease; at the end of a run, when its own are given back, these are another run's, dead or alive. */
+  leased: { items: number; longestMs: number }
+  /** To be tried again, or finished, at a later time. */
+  later: { items: number; soonestMs: number }
+}
+
+export async function unfinishedItems(database: Database): Promise<Unfinished> {
   const [row] = await database.run(
-    (sql) => sql<{ items: string; longest_ms: string }[]>`
-      select count(*) as items,
-        coalesce(ceil(extract(epoch from max(lease_until) - clock_timestamp()) * 1000), 0) as longest_ms
-      from strongroom.items
-      where state in ('claimed', 'publishing', 'withdrawing', 'releasing')
-        and lease_until > clock_timestamp()`,
+    (sql) => sql<Record<'leased' | 'longest_ms' | 'later' | 'soonest_ms', string>[]>`
+      with unfinished as (
+        select next_attempt_at, coalesce(lease_until > clock_timestamp(), false) as leased,
+          extract(epoch from lease_until - clock_timestamp()) * 1000 as lease_ms,
+          extract(epoch from next_attempt_at - clock_timestamp()) * 1000 as wait_ms
+        from strongroom.items
+        where state in ('claimed', 'waiting', 'missing', 'publishing', 'withdrawing', 'releasing'))
+      select count(*) filter (where leased) as leased,
+        coalesce(ceil(max(lease_ms) filter (where leased)), 0) as longest_ms,
+        count(*) filter (where not leased and wait_ms > 0) as later,
+        coalesce(ceil(min(wait_ms) filter (where not leased and wait_ms > 0)), 0) as soonest_ms
+      from unfinished`,
   )
-  return { items: Number(row?.items), longestMs: Math.max(0, Number(row?.longest_ms)) }
+  return {
+    leased: { items: Number(row?.leased), longestMs: Math.max(0, Number(row?.longest_ms)) },
+    later: { items: Number(row?.later), soonestMs: Math.max(0, Number(row?.soonest_ms)) },
+  }
 }
 
 export interface ListedMedia {

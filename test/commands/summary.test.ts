@@ -8,7 +8,7 @@ const nothing: RunSummary = {
   items: { archived: 0, rejected: 0, withdrawn: 0, held: 0, missing: 0, waiting: 0, left: 0 },
   bytes: 0,
   released: null,
-  elsewhere: null,
+  unfinished: null,
   releasesPaused: null,
   stoppedBy: null,
   durationMs: 40,
@@ -43,12 +43,16 @@ describe('the summary of a run', () => {
   test('ends with a line for each thing to know', () => {
     const text = summaryText({
       ...nothing,
-      elsewhere: { items: 1, longestMs: 300 },
+      unfinished: {
+        leased: { items: 1, longestMs: 300 },
+        later: { items: 2, soonestMs: 61_500 },
+      },
       releasesPaused: { at: new Date(0), reason: null },
       stoppedBy: { code: 'X', message: 'the disk is full', hint: 'make room' },
     })
     assert.deepEqual(text.split('\n').slice(1), [
       '1 item is in another run’s hands, or its lease is not over yet: try again in 1 s',
+      '2 items to be tried again, the first in 62 s',
       'releases are paused since 1970-01-01T00:00:00.000Z; "strongroom release resume" goes on',
       'stopped early: the disk is full',
       '  make room',

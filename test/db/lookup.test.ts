@@ -3,10 +3,11 @@ import { test } from 'node:test'
 import {
   countByState,
   findArchived,
-  leasedItems,
   listMedia,
   releasesToday,
+  unfinishedItems,
 } from '../../src/db/lookup.ts'
+import { AppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
 import { GRACE_MS, intentFor, LEASE_MS, postgresStore } from '../contract/items-stores.ts'
 
@@ -65,15 +66,35 @@ test('what is listed of an archived row is what was archived', async (t) => {
 test('items under a lease are counted until it is over or given back', async (t) => {
   const store = await postgresStore(t)
   const items = store.worker('a')
-  assert.deepEqual(await leasedItems(store.database), { items: 0, longestMs: 0 })
+  const leased = async () => (await unfinishedItems(store.database)).leased
+  assert.deepEqual(await leased(), { items: 0, longestMs: 0 })
   for (const id of [1, 2, 3]) await store.addMedia(id)
   const [item] = (await items.claim(3, [])) as [Item]
   await items.commitIntent(item, intentFor(item, 'folder/clip.mp4'))
-  const all = await leasedItems(store.database)
+  const all = await leased()
   assert.equal(all.items, 3)
   assert.ok(all.longestMs > 0 && all.longestMs <= LEASE_MS, `${all.longestMs}`)
   await items.record(item)
-  assert.equal((await leasedItems(store.database)).items, 2)
+  assert.equal((await leased()).items, 2)
   await store.elapse(LEASE_MS + 1_000)
-  assert.deepEqual(await leasedItems(store.database), { items: 0, longestMs: 0 })
+  assert.deepEqual(await leased(), { items: 0, longestMs: 0 })
+})
+
+test('items that wait for their next try are counted until it is due', async (t) => {
+  const store = await postgresStore(t)
+  const items = store.worker('a')
+  const later = async () => (await unfinishedItems(store.database)).later
+  for (const id of [1, 2, 3]) await store.addMedia(id)
+  const [first, second, third] = (await items.claim(3, [])) as [Item, Item, Item]
+  const error = new AppError('OBJECT_MISSING', 'it is not there')
+  await items.putBack(first, { state: 'missing', error, delayMs: 3_600_000, burn: false })
+  await items.putBack(second, { state: 'waiting', error, delayMs: 60_000, burn: true })
+  await items.putBack(third, { state: 'waiting', error: null, delayMs: 0, burn: false })
+  const waiting = await later()
+  assert.equal(waiting.items, 2)
+  assert.ok(waiting.soonestMs > 0 && waiting.soonestMs <= 60_000, `${waiting.soonestMs}`)
+  await store.elapse(61_000)
+  assert.equal((await later()).items, 1)
+  await store.elapse(3_600_000)
+  assert.deepEqual(await later(), { items: 0, soonestMs: 0 })
 })

@@ -5,7 +5,7 @@ import { openArchives } from '../../src/db/archives.ts'
 import { type Backend, openBackend } from '../../src/db/backend.ts'
 import { type Database, openDatabase } from '../../src/db/connect.ts'
 import { type Items, openItems } from '../../src/db/items.ts'
-import { countByState, findArchived, leasedItems, releasesToday } from '../../src/db/lookup.ts'
+import { countByState, findArchived, releasesToday, unfinishedItems } from '../../src/db/lookup.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { type PlannedRow, planApproved } from '../../src/db/plan.ts'
 import { AppError } from '../../src/errors.ts'
@@ -252,9 +252,9 @@ const lookups: Statement[] = [
     run: ({ database }) => releasesToday(database),
   },
   {
-    name: 'leasedItems reads what is in work',
-    most: ({ inWork }) => ({ media: 0, items: inWork }),
-    run: ({ database }) => leasedItems(database),
+    name: 'unfinishedItems reads what is open or in work',
+    most: ({ open, inWork }) => ({ media: 0, items: open + inWork }),
+    run: ({ database }) => unfinishedItems(database),
   },
 ]
 

@@ -279,7 +279,7 @@ test('approved rows without an approval time or a key are told once, and cost th
   await service.approve(1)
   await service.sql`insert into media (id, status, object_key) values (99, 'approved', 'never timed')`
   const says = /1 approved row has no approved_at or no object_key and is skipped: media 99/g
-  for (const args of [['doctor'], once]) {
+  for (const args of [['doctor'], [...once, '--dry-run'], once]) {
     const ended = await service.run(args)
     assert.equal(ended.code, 0, story(ended))
     assert.equal((ended.stdout + ended.stderr).match(says)?.length, 1, story(ended))

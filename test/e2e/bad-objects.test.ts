@@ -31,6 +31,9 @@ describe('what is wrong with an object is told and costs nothing', { concurrency
     assert.match(ended.stderr, new RegExp(`has no object \\\\"${absent.key}\\\\"`))
     assert.match(ended.stderr, /upload it again, or close the media row/)
     assert.equal((await itemOf(service, absent.mediaId)).state, 'missing')
+    const soon = await service.run(['sync', '--once'])
+    assert.equal(soon.code, 75, 'a run before its time is not called finished either')
+    assert.match(soon.stdout, /^1 item to be tried again, the first in \d+ s$/m)
     assert.deepEqual((await mediaRows(service))[0], before[0], 'its row is untouched')
     await assertArchived(service, other)
 

@@ -78,7 +78,7 @@ describe('kill -9 costs nothing', { concurrency: 2 }, () => {
     assert.ok(Number(left) > 0 && Number(left) <= 90, story(early))
     const machine = await service.run(['sync', '--once', '--json'])
     assert.equal(machine.code, 75, story(machine))
-    assert.equal(summaryOf(machine).elsewhere?.items, 3)
+    assert.equal(summaryOf(machine).unfinished?.leased.items, 3)
 
     await service.expireLeases()
     const late = await service.run(['sync', '--once'])
