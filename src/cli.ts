@@ -8,6 +8,7 @@ import { healthCommand } from './commands/health.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { reconcileCommand } from './commands/reconcile.ts'
 import { releaseCommand } from './commands/release.ts'
+import { revokeCommand } from './commands/revocations.ts'
 import { type Role, roles, start } from './commands/start.ts'
 import { syncDryRun, syncOnce } from './commands/sync.ts'
 import { tokenCommand } from './commands/token.ts'
@@ -253,19 +254,40 @@ function addInspection(host: Host, command: AddCommand, done: (code: number) => 
       const config = parseConfig(host.env, { needs: new Set(), readFile: host.readFile })
       done(await healthCommand(host, config, options.deep === true))
     })
-  command('token', 'mint a link to one archived file')
-    .requiredOption('--media <id>', 'media id', positiveInteger)
+  addToken(host, command)
+}
+
+function addToken(host: Host, command: AddCommand): void {
+  const token = command('token', 'mint a link to one archived file')
+    .option('--media <id>', 'media id (required)', positiveInteger)
     .option('--user <id>', 'user id in the token (default: the media row’s)', positiveInteger)
     .option('--ttl <duration>', 'how long it opens the file', ttlSeconds, 3_600)
-    .action(async (options: { media: number; user?: number; ttl: number }) => {
+    .action(async ({ media, user, ttl }: { media?: number; user?: number; ttl: number }) => {
+      // A required option would be required of "token revoke" as well.
+      if (media === undefined)
+        return token.error("error: required option '--media <id>' not specified")
       await session(host, { needs: ['database', 'tokens'] }, ({ config, program }) =>
         tokenCommand(host, config, {
           program,
-          mediaId: options.media,
-          userId: options.user ?? null,
-          ttlSeconds: options.ttl,
+          mediaId: media,
+          userId: user ?? null,
+          ttlSeconds: ttl,
         }),
       )
+    })
+  withOwnHelp(token.command('revoke'), 'token revoke')
+    .description('take a link back: no server of this database opens a file for it any more')
+    .argument('<token>', 'the link, its token, or a jti, which stands for all tokens with it')
+    .option(
+      '--keep <duration>',
+      'for a jti: how long its tokens can be valid (default: for ever)',
+      ttlSeconds,
+    )
+    .action(async (named: string, { keep }: { keep?: number }) => {
+      await session(host, { needs: ['database', 'tokens'] }, ({ config, program }) => {
+        const keepMs = keep === undefined ? null : keep * 1_000
+        return revokeCommand(host, config, { program, named, keepMs })
+      })
     })
 }
 

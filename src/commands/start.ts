@@ -1,10 +1,12 @@
 import { Cron } from 'croner'
 import type { Config, Schedule } from '../config.ts'
+import type { Database } from '../db/connect.ts'
 import { AppError, toAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import {
   checkFolders,
   type Links,
+  openDatabaseOnly,
   openLinks,
   openSync,
   type Program,
@@ -14,8 +16,10 @@ import { createAdminServer, createFileServer } from '../serve/app.ts'
 import { createHealth, type HealthChecks } from '../serve/health.ts'
 import type { HttpServer } from '../serve/listen.ts'
 import { requireArchive } from '../serve/locate.ts'
+import { nothingRevoked, type RevokedTokens } from '../serve/revocations.ts'
 import { pause } from '../sync/transfer.ts'
 import { createProgress } from './progress.ts'
+import { watchRevocations } from './revocations.ts'
 import { runOnce } from './run.ts'
 import { syncDryRun } from './sync.ts'
 
@@ -43,7 +47,9 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
   const links = run.roles.has('sync') ? openLinks(config, run.program) : null
   const syncer: Syncer = { service: null, problem: null }
   const checks = checksOf(config, links, syncer)
-  await startServers(config, { ...run, checks })
+  const database = databaseForServer(config, run, links)
+  const revoked = database === null ? nothingRevoked : await watchRevocations(database, run.program)
+  await startServers(config, { ...run, checks, revoked })
   if (links === null) {
     await waitForStop(run.drain)
     return 0
@@ -64,6 +70,13 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
     return stoppedBy === null
   })
   return run.abort.aborted ? 1 : 0
+}
+
+/** The file server needs none; where there is one it hears of tokens that were revoked. */
+function databaseForServer(config: Config, run: Run, links: Links | null): Database | null {
+  if (!run.roles.has('serve')) return null
+  if (links !== null) return links.database
+  return config.database === null ? null : openDatabaseOnly(config, run.program)
 }
 
 /** What became of the syncer in this process so far. */
@@ -114,7 +127,10 @@ function checksOf(config: Config, links: Links | null, syncer: Syncer): HealthCh
  */
 export async function startServers(
   config: Config,
-  run: Pick<Run, 'program' | 'roles' | 'drain'> & { checks?: HealthChecks },
+  run: Pick<Run, 'program' | 'roles' | 'drain'> & {
+    checks?: HealthChecks
+    revoked?: RevokedTokens
+  },
 ): Promise<Map<Role, number>> {
   const { log, stops } = run.program
   const health = createHealth({ checks: run.checks ?? {} })
@@ -128,6 +144,7 @@ export async function startServers(
         archiveDir: archive.dir,
         tokens: serve.tokens,
         rules: serve,
+        revoked: run.revoked ?? nothingRevoked,
         pathPrefix: serve.pathPrefix,
         corsOrigins: serve.corsOrigins,
         health,

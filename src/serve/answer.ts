@@ -9,6 +9,7 @@ const sentences: Record<number, string> = {
   403: 'The token is for another file.',
   404: 'There is no such file.',
   405: 'Only GET and HEAD are answered here.',
+  410: 'The link is no longer valid.',
   412: 'The file is not the version that was asked for.',
   414: 'The address is too long.',
   416: 'The file has no such range.',

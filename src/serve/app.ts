@@ -20,6 +20,7 @@ import type { Health } from './health.ts'
 import { addHealthRoutes } from './health-routes.ts'
 import { createHttpServer, type HttpServer } from './listen.ts'
 import { isUnframed, prepareRequest } from './request-rules.ts'
+import { nothingRevoked, type RevokedTokens } from './revocations.ts'
 
 const MIB = 1024 * 1024
 
@@ -33,6 +34,8 @@ export function createFileServer(options: {
   archiveDir: string
   tokens: TokenConfig
   rules: GateRules
+  /** Without it nothing is. */
+  revoked?: RevokedTokens
   /** SERVE_PATH_PREFIX: taken off every path before it is looked up; empty for none. */
   pathPrefix: string
   corsOrigins: CorsOrigins
@@ -45,9 +48,9 @@ export function createFileServer(options: {
   clock?: () => number
 }): HttpServer & Pick<FileRoute, 'openFiles'> {
   const { health, log, corsOrigins } = options
-  const { bufferBytes = 64 * MIB, now = () => new Date() } = options
+  const { bufferBytes = 64 * MIB, now = () => new Date(), revoked = nothingRevoked } = options
   const clock = options.clock ?? (() => performance.now())
-  const route = createFileRoute({ ...options, bufferBytes, now, clock })
+  const route = createFileRoute({ ...options, revoked, bufferBytes, now, clock })
   const server = createAppServer({ health, log, corsOrigins, details: false, files: route })
   return { ...server, openFiles: route.openFiles }
 }
@@ -139,7 +142,16 @@ async function attend(visit: Visit, { files, log }: { files: FileRoute; log: Log
 }
 
 function newVisit(incoming: IncomingMessage, outgoing: ServerResponse): Visit {
-  return { incoming, outgoing, mediaId: null, bytes: 0, complete: true, reason: null, client: null }
+  return {
+    incoming,
+    outgoing,
+    mediaId: null,
+    jti: null,
+    bytes: 0,
+    complete: true,
+    reason: null,
+    client: null,
+  }
 }
 
 function answerFailure(visit: Visit, failure: AppError, log: Log): void {
@@ -170,7 +182,7 @@ function answerUnroutable(error: unknown, log: Log): Response {
 
 /** One line per request, without its query; probes are too many to be told of by default. */
 function logVisit(visit: Visit, { log, started }: { log: Log; started: number }): void {
-  const { incoming, outgoing, mediaId, bytes, complete, reason, client } = visit
+  const { incoming, outgoing, mediaId, jti, bytes, complete, reason, client } = visit
   const path = loggedPath(incoming.url ?? '')
   const line = {
     method: incoming.method,
@@ -179,6 +191,7 @@ function logVisit(visit: Visit, { log, started }: { log: Log; started: number })
     mediaId,
     bytes,
     complete,
+    ...(jti === null ? {} : { jti }),
     ...(reason === null ? {} : { reason }),
     ...(client === null ? {} : { client }),
     durationMs: Math.round(performance.now() - started),

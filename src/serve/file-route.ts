@@ -11,6 +11,7 @@ import { archivePathOf, createLocator } from './locate.ts'
 import { type Body, bodyOf, contentRange, multipartOf } from './multipart.ts'
 import { createOpenFiles, type OpenFile, type OpenFiles } from './open-files.ts'
 import { judgeRequest, type Verdict } from './range.ts'
+import type { RevokedTokens } from './revocations.ts'
 import { createSender, type Delivery, type Hooks } from './send.ts'
 import { createTokenVerifier, type TokenClaims } from './token.ts'
 import { createTokenCache } from './token-cache.ts'
@@ -21,6 +22,8 @@ export interface Visit {
   readonly outgoing: ServerResponse
   /** Known once the token is believed. */
   mediaId: number | null
+  /** The believed token's, for those who want to revoke it. */
+  jti: string | null
   /** Bytes of the file that the socket took. */
   bytes: number
   /** False when the visitor left, or had to be left, before the end. */
@@ -53,6 +56,7 @@ export function createFileRoute(options: {
   archiveDir: string
   tokens: TokenConfig
   rules: GateRules
+  revoked: RevokedTokens
   pathPrefix: string
   log: Log
   /** Bytes that may be on their way from disk to visitors. */
@@ -76,6 +80,7 @@ export function createFileRoute(options: {
     const { path, query } = splitTarget(visit.incoming.url ?? '')
     const claims = await admit(visit, query)
     visit.mediaId = claims.mediaId
+    visit.jti = claims.jti
     const archivePath = archivePathOf(path, options.pathPrefix)
     if (archivePath === null) throw new AppError('NOT_FOUND', 'the path names no file')
     const file = await openFiles.acquire(archivePath, claims.mediaId)

@@ -4,6 +4,7 @@ import { type AddressRange, createRangeCheck, networkOf, readAddressRange } from
 import type { Log } from '../log.ts'
 import { createClientAddress } from './client-address.ts'
 import { createFailedTokens } from './failed-tokens.ts'
+import type { RevokedTokens } from './revocations.ts'
 import type { TokenClaims } from './token.ts'
 import { invalidToken } from './token-form.ts'
 
@@ -24,16 +25,17 @@ interface Caller {
  * Makes the gate of the file server: lets in who brings a token that is believed, from where it may be used.
  *
  * @param options.verify throws TOKEN_INVALID
- * @returns a function that throws TOKEN_INVALID, TOO_MANY_FAILURES (the Retry-After is set) and REQUEST_INVALID, and notes
- *   in the caller who was refused
+ * @returns a function that throws TOKEN_INVALID, TOKEN_ENDED, TOO_MANY_FAILURES (the Retry-After is set) and
+ *   REQUEST_INVALID, and notes in the caller who was refused
  */
 export function createGate(options: {
   verify: (token: string, now: Date) => TokenClaims | Promise<TokenClaims>
   rules: GateRules
+  revoked: RevokedTokens
   now: () => Date
   log: Log
 }): (caller: Caller, query: URLSearchParams) => Promise<TokenClaims> {
-  const { verify, rules, now, log } = options
+  const { verify, rules, revoked, now, log } = options
   const failed = createFailedTokens({ perMinute: rules.tokenFailuresPerMinute })
   const clientOf = createClientAddress({
     trusted: rules.trustedProxies,
@@ -48,6 +50,8 @@ export function createGate(options: {
     const token = onlyToken(query, incoming.headers.authorization)
     const claims = await verify(token, now())
     if (claims.ip !== null && !isFrom(claims.ip, clientOf(incoming))) throw invalidToken('address')
+    if (revoked.has(token, claims.jti))
+      throw new AppError('TOKEN_ENDED', 'the token was revoked', { reason: 'revoked' })
     return claims
   }
   const refuse = (caller: Caller, error: AppError): AppError => {

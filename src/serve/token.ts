@@ -1,7 +1,7 @@
-import { createSecretKey, type KeyObject } from 'node:crypto'
-import { errors, jwtVerify, SignJWT } from 'jose'
+import { createSecretKey, type KeyObject, randomUUID } from 'node:crypto'
+import { compactVerify, errors, jwtVerify, SignJWT } from 'jose'
 import type { TokenConfig } from '../config.ts'
-import { AppError } from '../errors.ts'
+import { AppError, isAppError } from '../errors.ts'
 import { readAddressRange } from '../ip-address.ts'
 import { invalidToken, type Refusal, requireCanonical } from './token-form.ts'
 
@@ -15,6 +15,8 @@ export interface TokenClaims {
   expiresAt: number
   /** The address, or range of addresses (`2001:db8:1:2::/64`), from which alone it may be used. */
   ip: string | null
+  /** By which it can be revoked together with its namesakes. */
+  jti: string | null
 }
 
 /**
@@ -34,6 +36,39 @@ export function createTokenVerifier(
       if (payload) return readClaims(payload, { tokens, now })
     }
     throw invalidToken('signature')
+  }
+}
+
+/**
+ * Reads what is needed to revoke a token, valid or not at this moment.
+ *
+ * @returns null unless one of the secrets signed it; `expiresAt` is null for one whose expiry is none
+ */
+export async function readSigned(
+  token: string,
+  { secrets }: TokenConfig,
+): Promise<{ jti: string | null; expiresAt: Date | null } | null> {
+  for (const secret of secrets) {
+    const payload = await payloadOf(token, keyOf(secret))
+    if (payload === null) continue
+    const { jti, exp } = payload
+    const expiresAt = typeof exp === 'number' ? new Date(exp * 1000) : null
+    return {
+      jti: typeof jti === 'string' && jti !== '' ? jti : null,
+      expiresAt: Number.isFinite(expiresAt?.getTime()) ? expiresAt : null,
+    }
+  }
+  return null
+}
+
+async function payloadOf(token: string, key: KeyObject): Promise<Record<string, unknown> | null> {
+  try {
+    requireCanonical(token)
+    const { payload } = await compactVerify(token, key, { algorithms: ['HS256'] })
+    return JSON.parse(Buffer.from(payload).toString()) as Record<string, unknown>
+  } catch (error) {
+    if (isAppError(error, 'TOKEN_INVALID') || error instanceof errors.JOSEError) return null
+    throw error
   }
 }
 
@@ -62,6 +97,7 @@ export async function mintToken(order: {
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
     .setIssuedAt(issuedAt)
     .setExpirationTime(issuedAt + ttlSeconds)
+    .setJti(randomUUID())
   if (tokens.audience !== null) draft.setAudience(tokens.audience)
   if (tokens.issuer !== null) draft.setIssuer(tokens.issuer)
   return draft.sign(keyOf(secret))
@@ -119,7 +155,14 @@ function readClaims(
     if (issuedAt > nowSeconds + toleranceSeconds) throw invalidToken('not_yet_valid')
     if (expiresAt - issuedAt > tokens.maxTtlSeconds) throw invalidToken('lifetime')
   }
-  return { mediaId, userId, expiresAt, ip: addressOf(payload.ip) }
+  return { mediaId, userId, expiresAt, ip: addressOf(payload.ip), jti: jtiOf(payload.jti) }
+}
+
+/** RFC 7519 4.1.7. @throws TOKEN_INVALID for what is no text: it could not be revoked by what it says */
+function jtiOf(claim: unknown): string | null {
+  if (claim === undefined) return null
+  if (typeof claim === 'string' && claim !== '') return claim
+  throw invalidToken('claims')
 }
 
 /** @throws TOKEN_INVALID for what binds a token to no address: it must not open the file from everywhere */

@@ -413,8 +413,9 @@ test('one log line tells what became of a download', async () => {
     await ask(`${encoded}/-?token=${await token(7)}`)
     const [line] = await log.requests(1)
     assert.equal(line?.level, 'info')
-    const { durationMs, ...fields } = line?.fields ?? {}
+    const { durationMs, jti, ...fields } = line?.fields ?? {}
     assert.equal(typeof durationMs, 'number')
+    assert.equal(typeof jti, 'string')
     assert.deepEqual(fields, {
       method: 'GET',
       path: `${encoded}/-`,

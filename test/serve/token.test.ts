@@ -27,7 +27,7 @@ function refuses(token: string, judge = verify): Promise<void> {
 }
 
 test('a token made by hand as documented is believed', async () => {
-  const expected = { mediaId: 7, userId: 9, expiresAt: seconds + 60, ip: null }
+  const expected = { mediaId: 7, userId: 9, expiresAt: seconds + 60, ip: null, jti: null }
   assert.deepEqual(await verify(good, now), expected)
   assert.deepEqual(
     await verify(forge({ alg: 'HS256', typ: 'JWT', kid: 'x' }, claims), now),
@@ -137,7 +137,9 @@ test('audience and issuer do not matter where none is configured', async () => {
 test('a minted token is believed for exactly its time to live', async () => {
   const strict = { ...tokens, audience: 'files', issuer: 'backend' }
   const token = await mintToken({ mediaId: 7, userId: 9, ttlSeconds: 60, tokens: strict, now })
-  assert.deepEqual(await createTokenVerifier(strict)(token, now), {
+  const { jti, ...read } = await createTokenVerifier(strict)(token, now)
+  assert.match(jti ?? '', /^[\da-f-]{36}$/, 'and can be revoked by its own name')
+  assert.deepEqual(read, {
     mediaId: 7,
     userId: 9,
     expiresAt: seconds + 60,

@@ -13,6 +13,7 @@ import type { CorsOrigins } from '../../src/serve/cors.ts'
 import type { GateRules } from '../../src/serve/gate.ts'
 import { createHealth, type Health } from '../../src/serve/health.ts'
 import type { Listening } from '../../src/serve/listen.ts'
+import { nothingRevoked, type RevokedTokens } from '../../src/serve/revocations.ts'
 import { mintToken } from '../../src/serve/token.ts'
 import { renderSidecar, type Sidecar, sidecarPathOf } from '../../src/sidecar.ts'
 
@@ -137,6 +138,7 @@ export async function withFileServer(
     corsOrigins?: CorsOrigins
     tokens?: TokenConfig
     rules?: Partial<GateRules>
+    revoked?: RevokedTokens
     health?: Health
     now?: () => Date
     clock?: () => number
@@ -153,6 +155,7 @@ export async function withFileServer(
     archiveDir,
     tokens,
     rules: { trustedProxies: [], tokenFailuresPerMinute: 0, ...options.rules },
+    revoked: options.revoked ?? nothingRevoked,
     pathPrefix: options.pathPrefix ?? '',
     corsOrigins: options.corsOrigins ?? [],
     health: options.health ?? createHealth({ checks: {} }),

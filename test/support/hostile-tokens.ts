@@ -183,6 +183,11 @@ const hostileClaims: Record<string, object | string> = {
   'an issue time as text': { iat: 'now' },
   'no media id': { media_id: undefined },
   'no user id': { user_id: undefined },
+  'a jti that is a number': { jti: 5 },
+  'a jti that is null': { jti: null },
+  'an empty jti': { jti: '' },
+  'an address that is none': { ip: 'localhost' },
+  'a list of addresses': { ip: ['127.0.0.1'] },
 }
 for (const [name, value] of Object.entries({
   zero: 0,

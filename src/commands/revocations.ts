@@ -1,0 +1,96 @@
+import type { Config } from '../config.ts'
+import type { Database } from '../db/connect.ts'
+import { readRevocations, revoke } from '../db/revocations.ts'
+import { AppError } from '../errors.ts'
+import type { Host } from '../host.ts'
+import { openDatabaseOnly, type Program } from '../open.ts'
+import {
+  createRevokedTokens,
+  type RevokedTokens,
+  subjectOf,
+  subjectOfJti,
+} from '../serve/revocations.ts'
+import { readSigned } from '../serve/token.ts'
+import { pause } from '../sync/transfer.ts'
+
+/** How long after `token revoke` a link may still open its file, while the database answers. */
+const refreshMs = 5_000
+/** Files are served although the database is away, but one that answers is heard first. */
+const firstReadMs = 3_000
+
+/** Keeps what is revoked in the memory of this process, from now until it stops. */
+export async function watchRevocations(
+  database: Database,
+  { log, stops }: Pick<Program, 'log' | 'stops'>,
+): Promise<RevokedTokens> {
+  const stop = new AbortController()
+  const read = async (stamp: string | null) => {
+    try {
+      return await readRevocations(database, stamp)
+    } catch (error) {
+      if (stop.signal.aborted) return null
+      throw error
+    }
+  }
+  const revoked = createRevokedTokens({ read, log })
+  stops.push('revocations', async () => stop.abort(), 1_000)
+  const first = revoked.refresh()
+  const repeat = async () => {
+    await first
+    while (!stop.signal.aborted) {
+      await pause(refreshMs, stop.signal).catch(() => {})
+      if (!stop.signal.aborted) await revoked.refresh()
+    }
+  }
+  void repeat()
+  const patience = new AbortController()
+  await Promise.race([first, pause(firstReadMs, patience.signal).catch(() => {})])
+  patience.abort()
+  return revoked
+}
+
+/** `strongroom token revoke`: no server of this database opens a file for that token any more. */
+export async function revokeCommand(
+  host: Host,
+  config: Config,
+  { program, named, keepMs }: { program: Program; named: string; keepMs: number | null },
+): Promise<void> {
+  const { subject, expiresAt } = await revocationOf(config, { named, keepMs, now: new Date() })
+  if (expiresAt !== null && expiresAt < new Date()) {
+    host.out('nothing to revoke: the token has expired\n')
+    return
+  }
+  await revoke(openDatabaseOnly(config, program), { subject, expiresAt })
+  const what = subject.startsWith('jti:')
+    ? `every token with the jti ${subject.slice(4)}`
+    : 'the token'
+  host.out(`${what} is revoked: servers refuse it within ${refreshMs / 1000} s\n`)
+  host.out('downloads under way are finished\n')
+}
+
+async function revocationOf(
+  config: Config,
+  { named, keepMs, now }: { named: string; keepMs: number | null; now: Date },
+): Promise<{ subject: string; expiresAt: Date | null }> {
+  const token = tokenIn(named)
+  if (token === null) {
+    const expiresAt = keepMs === null ? null : new Date(now.getTime() + keepMs)
+    return { subject: subjectOfJti(named), expiresAt }
+  }
+  const signed = config.serve.tokens === null ? null : await readSigned(token, config.serve.tokens)
+  if (signed === null)
+    throw new AppError('TOKEN_INVALID', 'none of the configured secrets signed this token', {
+      hint: 'it opens nothing here; to revoke a jti, give that alone',
+    })
+  return { subject: subjectOf(token, signed.jti), expiresAt: signed.expiresAt }
+}
+
+/** The token of a link, or the text itself where it looks like one; null for a jti. @throws USAGE */
+function tokenIn(named: string): string | null {
+  const isLink = /^https?:/i.test(named)
+  const token = isLink ? (URL.parse(named)?.searchParams.get('token') ?? '') : named
+  if (/^eyJ[\w-]*\.[\w-]+\.[\w-]+$/.test(token)) return token
+  if (isLink) throw new AppError('USAGE', 'there is no token in that link')
+  if (/^\P{Cc}{1,1024}$/u.test(named)) return null
+  throw new AppError('USAGE', 'a link, a token or a jti is needed')
+}
