@@ -257,12 +257,23 @@ function addInspection(host: Host, command: AddCommand, done: (code: number) => 
   addToken(host, command)
 }
 
+interface TokenOptions {
+  media?: number
+  user?: number
+  ttl: number
+  ip?: string
+  maxDownloads?: number
+}
+
 function addToken(host: Host, command: AddCommand): void {
   const token = command('token', 'mint a link to one archived file')
     .option('--media <id>', 'media id (required)', positiveInteger)
     .option('--user <id>', 'user id in the token (default: the media row’s)', positiveInteger)
     .option('--ttl <duration>', 'how long it opens the file', ttlSeconds, 3_600)
-    .action(async ({ media, user, ttl }: { media?: number; user?: number; ttl: number }) => {
+    .option('--max-downloads <n>', 'how many visitors’ downloads it allows', positiveInteger)
+    .option('--ip <address>', 'the only address, or range of addresses, that it works from')
+    .action(async (options: TokenOptions) => {
+      const { media, user, ttl, ip, maxDownloads } = options
       // A required option would be required of "token revoke" as well.
       if (media === undefined)
         return token.error("error: required option '--media <id>' not specified")
@@ -272,6 +283,8 @@ function addToken(host: Host, command: AddCommand): void {
           mediaId: media,
           userId: user ?? null,
           ttlSeconds: ttl,
+          ip: ip ?? null,
+          maxDownloads: maxDownloads ?? null,
         }),
       )
     })

@@ -200,8 +200,8 @@ export const ERRORS = {
   ),
   TOKEN_FOR_ANOTHER_FILE: request(403, 'ask for a link to this very file'),
   NOT_FOUND: request(404, 'check the path, or the media id and its state in strongroom.items'),
-  /** A token that was good once: it was revoked. */
-  TOKEN_ENDED: request(410, 'ask for a new link: somebody took this one back'),
+  /** A token that was good once: it was revoked, or its downloads are used up. */
+  TOKEN_ENDED: request(410, 'ask for a new link: this one was taken back, or used up'),
   METHOD_NOT_ALLOWED: request(405, 'use GET or HEAD'),
   PRECONDITION_FAILED: request(412, 'load the file anew from its beginning'),
   URL_TOO_LONG: request(414, 'use the link as it was given'),

@@ -6,6 +6,14 @@ import { openDatabaseOnly, type Program } from '../open.ts'
 import { linkPathOf } from '../serve/locate.ts'
 import { mintToken } from '../serve/token.ts'
 
+interface LinkLimits {
+  ttlSeconds: number
+  /** The only address, or range of addresses, that it works from; null or absent for any. */
+  ip?: string | null
+  /** Null or absent for any number. */
+  maxDownloads?: number | null
+}
+
 /** `strongroom token`: a link to one archived file, as the backend would mint it. */
 export async function tokenCommand(
   host: Host,
@@ -13,14 +21,13 @@ export async function tokenCommand(
   {
     program,
     mediaId,
-    ttlSeconds,
     userId,
+    ...limits
   }: {
     program: Program
     mediaId: number
-    ttlSeconds: number
     userId: number | null
-  },
+  } & LinkLimits,
 ): Promise<void> {
   const found = await findArchived(openDatabaseOnly(config, program), mediaId)
   if (found === null)
@@ -31,7 +38,7 @@ export async function tokenCommand(
     mediaId,
     userId: userId ?? found.userId ?? 1,
     archivePath: found.archivePath,
-    ttlSeconds,
+    ...limits,
     inline: false,
   })
   host.out(`${link}\n`)
@@ -44,10 +51,9 @@ export async function linkTo(
     mediaId: number
     userId: number
     archivePath: string
-    ttlSeconds: number
     /** Shown in the browser rather than saved, where that is safe. */
     inline: boolean
-  },
+  } & LinkLimits,
   port = serve.port,
 ): Promise<string> {
   if (serve.tokens === null) throw new AppError('CONFIG_INVALID', 'UNRAID_TUNNEL_SECRET is not set')

@@ -78,15 +78,18 @@ export function createFileRoute(options: {
 
   const serve = async (visit: Visit) => {
     const { path, query } = splitTarget(visit.incoming.url ?? '')
-    const claims = await admit(visit, query)
+    const { claims, begin } = await admit(visit, query)
     visit.mediaId = claims.mediaId
     visit.jti = claims.jti
     const archivePath = archivePathOf(path, options.pathPrefix)
     if (archivePath === null) throw new AppError('NOT_FOUND', 'the path names no file')
     const file = await openFiles.acquire(archivePath, claims.mediaId)
+    let end: ((bytes: number) => void) | null = null
     try {
+      end = begin()
       await answer(visit, file, { claims, now: now(), inline: wantsInline(query), send })
     } finally {
+      end?.(visit.bytes)
       file.release()
     }
   }

@@ -1,8 +1,10 @@
+import { hash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AppError, isAppError } from '../errors.ts'
 import { type AddressRange, createRangeCheck, networkOf, readAddressRange } from '../ip-address.ts'
 import type { Log } from '../log.ts'
 import { createClientAddress } from './client-address.ts'
+import { createDownloads } from './downloads.ts'
 import { createFailedTokens } from './failed-tokens.ts'
 import type { RevokedTokens } from './revocations.ts'
 import type { TokenClaims } from './token.ts'
@@ -21,6 +23,18 @@ interface Caller {
   client: string | null
 }
 
+/** What a token that is believed allows. */
+export interface Pass {
+  claims: TokenClaims
+  /**
+   * Begins an answer, once it is known that there is a file for it.
+   *
+   * @returns what to call at its end, with the bytes of the file that were sent
+   * @throws TOKEN_ENDED when the downloads of the token are used up
+   */
+  begin(): (bytes: number) => void
+}
+
 /**
  * Makes the gate of the file server: lets in who brings a token that is believed, from where it may be used.
  *
@@ -33,10 +47,17 @@ export function createGate(options: {
   rules: GateRules
   revoked: RevokedTokens
   now: () => Date
+  /** Milliseconds, never going back. */
+  clock: () => number
   log: Log
-}): (caller: Caller, query: URLSearchParams) => Promise<TokenClaims> {
-  const { verify, rules, revoked, now, log } = options
-  const failed = createFailedTokens({ perMinute: rules.tokenFailuresPerMinute })
+}): (caller: Caller, query: URLSearchParams) => Promise<Pass> {
+  const { verify, rules, revoked, now, clock, log } = options
+  const failed = createFailedTokens({ perMinute: rules.tokenFailuresPerMinute, nowMs: clock })
+  const downloads = createDownloads({
+    clock,
+    onForgotten: () =>
+      log.warn({}, 'more tokens with max_downloads are in use than can be counted at one time'),
+  })
   const clientOf = createClientAddress({
     trusted: rules.trustedProxies,
     onUntrusted: (peer) =>
@@ -46,13 +67,23 @@ export function createGate(options: {
       ),
   })
 
-  const admit = async ({ incoming }: Caller, query: URLSearchParams) => {
+  const begin = (caller: Caller, token: string, max: number) => {
+    const client = clientOf(caller.incoming)
+    const key = hash('sha256', token, 'base64url')
+    const end = downloads.begin({ key, max }, networkOf(client))
+    if (end !== null) return end
+    caller.client = client
+    throw new AppError('TOKEN_ENDED', 'the token allows no more downloads', { reason: 'used_up' })
+  }
+  const admit = async (caller: Caller, query: URLSearchParams): Promise<Pass> => {
+    const { incoming } = caller
     const token = onlyToken(query, incoming.headers.authorization)
     const claims = await verify(token, now())
     if (claims.ip !== null && !isFrom(claims.ip, clientOf(incoming))) throw invalidToken('address')
     if (revoked.has(token, claims.jti))
       throw new AppError('TOKEN_ENDED', 'the token was revoked', { reason: 'revoked' })
-    return claims
+    const { maxDownloads: max } = claims
+    return { claims, begin: () => (max === null ? () => {} : begin(caller, token, max)) }
   }
   const refuse = (caller: Caller, error: AppError): AppError => {
     caller.client = clientOf(caller.incoming)

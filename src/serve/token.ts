@@ -7,6 +7,8 @@ import { invalidToken, type Refusal, requireCanonical } from './token-form.ts'
 
 /** How far the backend's clock may run ahead of ours: `iat` and `nbf` may lie so far in the future. */
 const toleranceSeconds = 30
+/** Each download of a token is remembered for an hour. */
+const maxDownloads = 1_000
 
 export interface TokenClaims {
   mediaId: number
@@ -17,6 +19,8 @@ export interface TokenClaims {
   ip: string | null
   /** By which it can be revoked together with its namesakes. */
   jti: string | null
+  /** How many downloads it allows; null for any number. */
+  maxDownloads: number | null
 }
 
 /**
@@ -79,12 +83,16 @@ export async function mintToken(order: {
   ttlSeconds: number
   tokens: TokenConfig
   now: Date
+  /** Null or absent: from everywhere. */
+  ip?: string | null
+  /** Null or absent: any number. */
+  maxDownloads?: number | null
 }): Promise<string> {
   const { mediaId, userId, ttlSeconds, tokens, now } = order
   const [secret] = tokens.secrets
   if (secret === undefined) throw new AppError('CONFIG_INVALID', 'no token secret is configured')
   for (const [name, value] of Object.entries({ mediaId, userId, ttlSeconds })) {
-    if (isIdentifier(value)) continue
+    if (isPositive(value)) continue
     throw new AppError('USAGE', `${name} must be a positive whole number`)
   }
   const issuedAt = Math.floor(now.getTime() / 1000)
@@ -93,7 +101,7 @@ export async function mintToken(order: {
       hint: 'ask for a shorter time, or raise TOKEN_MAX_TTL',
     })
   }
-  const draft = new SignJWT({ media_id: mediaId, user_id: userId })
+  const draft = new SignJWT({ media_id: mediaId, user_id: userId, ...limitsOf(order) })
     .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
     .setIssuedAt(issuedAt)
     .setExpirationTime(issuedAt + ttlSeconds)
@@ -101,6 +109,16 @@ export async function mintToken(order: {
   if (tokens.audience !== null) draft.setAudience(tokens.audience)
   if (tokens.issuer !== null) draft.setIssuer(tokens.issuer)
   return draft.sign(keyOf(secret))
+}
+
+/** @throws USAGE for what no server would believe */
+function limitsOf(order: { ip?: string | null; maxDownloads?: number | null }) {
+  const { ip = null, maxDownloads: max = null } = order
+  if (ip !== null && readAddressRange(ip) === null)
+    throw new AppError('USAGE', 'the address must be one, or a range such as 2001:db8:1:2::/64')
+  if (max !== null && !(isPositive(max) && max <= maxDownloads))
+    throw new AppError('USAGE', `a link allows from 1 to ${maxDownloads} downloads`)
+  return { ...(ip === null ? {} : { ip }), ...(max === null ? {} : { max_downloads: max }) }
 }
 
 function keyOf(secret: string): KeyObject {
@@ -155,7 +173,21 @@ function readClaims(
     if (issuedAt > nowSeconds + toleranceSeconds) throw invalidToken('not_yet_valid')
     if (expiresAt - issuedAt > tokens.maxTtlSeconds) throw invalidToken('lifetime')
   }
-  return { mediaId, userId, expiresAt, ip: addressOf(payload.ip), jti: jtiOf(payload.jti) }
+  return {
+    mediaId,
+    userId,
+    expiresAt,
+    ip: addressOf(payload.ip),
+    jti: jtiOf(payload.jti),
+    maxDownloads: maxDownloadsOf(payload.max_downloads),
+  }
+}
+
+/** @throws TOKEN_INVALID for what is no limit: it must not open the file any number of times */
+function maxDownloadsOf(claim: unknown): number | null {
+  if (claim === undefined) return null
+  if (isPositive(claim) && claim <= maxDownloads) return claim
+  throw invalidToken('claims')
 }
 
 /** RFC 7519 4.1.7. @throws TOKEN_INVALID for what is no text: it could not be revoked by what it says */
@@ -175,9 +207,9 @@ function addressOf(claim: unknown): string | null {
 function identifierOf(value: unknown, { stringIds }: TokenConfig): number | null {
   const isText = stringIds && typeof value === 'string' && /^[1-9]\d{0,15}$/.test(value)
   const number = isText ? Number(value) : value
-  return isIdentifier(number) ? number : null
+  return isPositive(number) ? number : null
 }
 
-function isIdentifier(value: unknown): value is number {
+function isPositive(value: unknown): value is number {
   return Number.isSafeInteger(value) && Number(value) > 0
 }

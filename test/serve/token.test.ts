@@ -27,7 +27,14 @@ function refuses(token: string, judge = verify): Promise<void> {
 }
 
 test('a token made by hand as documented is believed', async () => {
-  const expected = { mediaId: 7, userId: 9, expiresAt: seconds + 60, ip: null, jti: null }
+  const expected = {
+    mediaId: 7,
+    userId: 9,
+    expiresAt: seconds + 60,
+    ip: null,
+    jti: null,
+    maxDownloads: null,
+  }
   assert.deepEqual(await verify(good, now), expected)
   assert.deepEqual(
     await verify(forge({ alg: 'HS256', typ: 'JWT', kid: 'x' }, claims), now),
@@ -144,8 +151,16 @@ test('a minted token is believed for exactly its time to live', async () => {
     userId: 9,
     expiresAt: seconds + 60,
     ip: null,
+    maxDownloads: null,
   })
   await refuses(token, createTokenVerifier({ ...strict, issuer: 'other' }))
+})
+
+test('a minted token says from where and how often it may be used', async () => {
+  const order = { mediaId: 7, userId: 9, ttlSeconds: 60, tokens, now }
+  const token = await mintToken({ ...order, ip: '2001:db8::/64', maxDownloads: 3 })
+  const { ip, maxDownloads } = await verify(token, now)
+  assert.deepEqual([ip, maxDownloads], ['2001:db8::/64', 3])
 })
 
 test('a token is signed with the first secret', async () => {
@@ -166,6 +181,10 @@ test('a token that nobody would believe is not minted', async () => {
     { ttlSeconds: 0 },
     { ttlSeconds: Number.NaN },
     { ttlSeconds: Number.MAX_SAFE_INTEGER },
+    { ip: 'localhost' },
+    { ip: '' },
+    { maxDownloads: 0 },
+    { maxDownloads: 1_001 },
   ]) {
     await assert.rejects(mintToken({ ...order, ...change }), (error) => isAppError(error, 'USAGE'))
   }

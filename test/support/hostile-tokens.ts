@@ -186,6 +186,11 @@ const hostileClaims: Record<string, object | string> = {
   'a jti that is a number': { jti: 5 },
   'a jti that is null': { jti: null },
   'an empty jti': { jti: '' },
+  'no downloads left from the beginning': { max_downloads: 0 },
+  'half a download': { max_downloads: 0.5 },
+  'downloads as text': { max_downloads: '1' },
+  'more downloads than can be counted': { max_downloads: 1001 },
+  'null downloads': { max_downloads: null },
   'an address that is none': { ip: 'localhost' },
   'a list of addresses': { ip: ['127.0.0.1'] },
 }
