@@ -65,6 +65,11 @@ export interface Config {
   releaseGraceMs: number
   /** Sources that may be released in any 24 hours; null for any number. */
   releaseDailyMax: number | null
+  scrub: {
+    /** 0 for never. */
+    periodMs: number
+    bytesPerSecond: number
+  }
   ffprobePath: string
   shutdownTimeoutMs: number
   serve: {
@@ -265,6 +270,7 @@ function assemble(values: SettingValues, warnings: string[]): Config {
     },
     releaseGraceMs: values.RELEASE_GRACE,
     releaseDailyMax: values.RELEASE_DAILY_MAX,
+    scrub: { periodMs: values.SCRUB_PERIOD, bytesPerSecond: values.SCRUB_RATE * 1_000_000 },
     ffprobePath: values.FFPROBE_PATH,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
     serve: {

@@ -1,6 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { availableParallelism, hostname } from 'node:os'
 import type { BucketConfig, Config, DatabaseConfig } from './config.ts'
+import { archivedFile, noteVerified, takeForScrub } from './db/archived.ts'
 import { type Archives, openArchives } from './db/archives.ts'
 import { type Backend, openBackend } from './db/backend.ts'
 import { describeIncomplete } from './db/checks.ts'
@@ -19,8 +20,10 @@ import type { AdoptParts } from './sync/adopt-sidecar.ts'
 import { guardSyncs } from './sync/guard.ts'
 import { createLeases } from './sync/leases.ts'
 import type { Parts, Policy, Reached } from './sync/parts.ts'
+import type { ScrubParts } from './sync/scrub.ts'
 import { createSpace, type Space } from './sync/space.ts'
 import { validate } from './sync/validate.ts'
+import { createPace } from './sync/verify.ts'
 import { openVolume, openVolumeAlone, type VolumeParts } from './sync/volume.ts'
 import { createProbe, type Probe } from './tools/ffprobe.ts'
 
@@ -39,6 +42,7 @@ export type SyncService = Parts & { database: Database; backend: Backend; space:
 
 export const LEASE_MS = 90_000
 const BEAT_MS = 20_000
+const SCRUB_BATCH = 20
 
 /** Database and bucket; opening them sends nothing yet. */
 export interface Links {
@@ -106,6 +110,21 @@ export async function openSync(
     space: createSpace(volumeParts.disk),
     reached,
     log,
+  }
+}
+
+/** What reads the archive of a live sync again in the background. */
+export function openScrub(service: SyncService, config: Config, signal: AbortSignal): ScrubParts {
+  const { database, disk, volume, log } = service
+  const { periodMs, bytesPerSecond } = config.scrub
+  return {
+    disk,
+    volume,
+    log,
+    next: () => takeForScrub(database, { limit: SCRUB_BATCH, periodMs }),
+    again: (item) => archivedFile(database, item),
+    note: (file, damage) => noteVerified(database, file, damage),
+    pace: createPace(bytesPerSecond, signal),
   }
 }
 

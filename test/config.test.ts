@@ -32,6 +32,7 @@ describe('defaults', () => {
       },
       releaseGraceMs: 86_400_000,
       releaseDailyMax: null,
+      scrub: { periodMs: 2_592_000_000, bytesPerSecond: 20_000_000 },
       ffprobePath: 'ffprobe',
       shutdownTimeoutMs: 30_000,
       serve: {

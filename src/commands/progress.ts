@@ -126,6 +126,19 @@ function createTally(now: () => number) {
         read.open.delete(path)
       }
     },
+    async *chunks(path, signal) {
+      read.open.add(path)
+      try {
+        for await (const chunk of disk.chunks(path, signal)) {
+          read.bytes += chunk.length
+          rate.add(chunk.length)
+          yield chunk
+        }
+        read.files += 1
+      } finally {
+        read.open.delete(path)
+      }
+    },
   })
   const totals = (): Totals => {
     const rows = [...inHand.values()]

@@ -1,5 +1,6 @@
 import { Cron } from 'croner'
 import type { Config, Schedule } from '../config.ts'
+import { damagedFiles } from '../db/archived.ts'
 import type { Database } from '../db/connect.ts'
 import { AppError, toAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
@@ -8,6 +9,7 @@ import {
   type Links,
   openDatabaseOnly,
   openLinks,
+  openScrub,
   openSync,
   type Program,
   type SyncService,
@@ -17,6 +19,7 @@ import { createHealth, type HealthChecks } from '../serve/health.ts'
 import type { HttpServer } from '../serve/listen.ts'
 import { requireArchive } from '../serve/locate.ts'
 import { nothingRevoked, type RevokedTokens } from '../serve/revocations.ts'
+import { scrubForever } from '../sync/scrub.ts'
 import { pause } from '../sync/transfer.ts'
 import { createProgress } from './progress.ts'
 import { watchRevocations } from './revocations.ts'
@@ -61,6 +64,8 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
   const opened = await openWhenReachable(config, { ...run, syncer }, links)
   if (opened === null) return 0
   syncer.service = opened
+  const scrub = openScrub(opened, config, run.drain)
+  const scrubbing = config.scrub.periodMs > 0 ? scrubForever(scrub, run.drain) : null
   await repeat(config, run, async () => {
     const { log } = run.program
     const progress = createProgress({ screen: null, log })
@@ -69,6 +74,7 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
     log.info({ summary: { ...summary, stoppedBy: stoppedBy?.code ?? null } }, 'run finished')
     return stoppedBy === null
   })
+  await scrubbing
   return run.abort.aborted ? 1 : 0
 }
 
@@ -114,10 +120,23 @@ function checksOf(config: Config, links: Links | null, syncer: Syncer): HealthCh
     archive,
     database: async () => void (await database.run((sql) => sql`select 1`)),
     bucket: (signal) => bucket.check(signal),
+    files: async () => {
+      if (syncer.service !== null) await assertUndamaged(database)
+    },
     syncer: async () => {
       if (syncer.problem !== null) throw syncer.problem
     },
   }
+}
+
+/** As the last scrub, or `verify`, found it. @throws ARCHIVE_DAMAGED */
+async function assertUndamaged(database: Database): Promise<void> {
+  const [first] = await damagedFiles(database, 1)
+  if (first === undefined) return
+  throw new AppError(
+    'ARCHIVE_DAMAGED',
+    `${first.archivePath} is not what was archived: ${first.damage}`,
+  )
 }
 
 /**

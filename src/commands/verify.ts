@@ -1,10 +1,10 @@
-import { setTimeout } from 'node:timers/promises'
 import type { Config } from '../config.ts'
 import {
   type ArchivedFile,
   archivedFile,
   archivedFiles,
   archivedTotal,
+  noteVerified,
   type Selection,
 } from '../db/archived.ts'
 import { openArchives } from '../db/archives.ts'
@@ -12,7 +12,7 @@ import type { Database } from '../db/connect.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Host, Session } from '../host.ts'
 import { checkFolders, openArchiveFolder, openDatabaseOnly } from '../open.ts'
-import { type Trouble, type Verified, verify } from '../sync/verify.ts'
+import { createPace, noteOf, type Trouble, type Verified, verify } from '../sync/verify.ts'
 import { openVolumeToRead } from '../sync/volume.ts'
 import { createProgress } from './progress.ts'
 import { things } from './summary.ts'
@@ -32,7 +32,7 @@ const words: Record<Trouble, string> = {
   sidecar: 'without a good sidecar',
 }
 
-/** `strongroom verify`: reads archived files again and changes nothing. @returns the exit code */
+/** `strongroom verify`: reads archived files again, changes none, and notes what it found. @returns the exit code */
 export async function verifyCommand(
   host: Host,
   config: Config,
@@ -60,15 +60,16 @@ export async function verifyCommand(
       {
         volume,
         disk: progress.reading(parts.disk),
-        files: (page) => archivedFiles(database, { ...page, ...selection }),
+        next: createPages(database, selection),
         again: (item) => archivedFile(database, item),
-        pause: createBrake(run.rate, run.drain),
+        pace: createPace(run.rate, run.drain),
       },
       run.drain,
     )
     for await (const verified of found) {
       tally[verified.verdict] += 1
       bytes += verified.file.sizeBytes
+      if (verified.verdict !== 'busy') await noteVerified(database, verified.file, noteOf(verified))
       if (verified.verdict !== 'whole') host.out(`${json ? record(verified) : line(verified)}\n`)
     }
   } catch (error) {
@@ -87,6 +88,17 @@ export async function verifyCommand(
   return tally.busy > 0 ? EXIT_BUSY : 0
 }
 
+const PAGE = 200
+
+function createPages(database: Database, selection: Selection): () => Promise<ArchivedFile[]> {
+  let after = 0
+  return async () => {
+    const page = await archivedFiles(database, { ...selection, after, limit: PAGE })
+    after = page.at(-1)?.item ?? after
+    return page
+  }
+}
+
 /** @returns null where the table takes too long to count: only the time left is not shown then */
 async function totalOf(
   database: Database,
@@ -97,18 +109,6 @@ async function totalOf(
   } catch (error) {
     if (isAppError(error, 'DB_UNAVAILABLE')) return null
     throw error
-  }
-}
-
-/** Waits after each file for as long as its bytes should have taken. */
-function createBrake(rate: number | null, signal: AbortSignal) {
-  let freeAt = performance.now()
-  return async ({ sizeBytes }: ArchivedFile): Promise<void> => {
-    if (rate === null) return
-    freeAt = Math.max(freeAt, performance.now() - 1_000) + (sizeBytes * 1000) / rate
-    const waitMs = freeAt - performance.now()
-    // A stop is noticed by what comes next.
-    if (waitMs > 0) await setTimeout(waitMs, undefined, { signal }).catch(() => {})
   }
 }
 

@@ -146,6 +146,18 @@ const syncSettings = {
     help: 'How many sources may be released in any 24 hours, by all nodes together (set the same on each); 0 releases nothing, not set means any number.',
     example: '500',
   },
+  SCRUB_PERIOD: {
+    fallback: '720h',
+    reader: read.duration(tenYears),
+    help: 'In what time "start" reads the whole archive again, to notice what rots; it tells and changes nothing. 0 turns it off.',
+    example: '2160h',
+  },
+  SCRUB_RATE: {
+    fallback: '20',
+    reader: read.wholeNumber(1, 100_000),
+    help: 'How many megabytes a second it reads at most; 20 are 1.7 TB a day.',
+    example: '50',
+  },
   FFPROBE_PATH: {
     fallback: 'ffprobe',
     reader: read.program,

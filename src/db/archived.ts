@@ -64,6 +64,67 @@ export async function archivedTotal(
   return { files: Number(row?.files), bytes: Number(row?.bytes) }
 }
 
+/** How soon a file that was found damaged is looked at again: somebody may have restored it. */
+const DAMAGED_AGAIN_MS = 24 * 3_600_000
+const HOUR_MS = 3_600_000
+
+/**
+ * Takes the files that were last read longer than `periodMs` ago, longest ago first, after those whose damage was found a
+ * day ago or earlier. For an hour no other node takes them.
+ */
+export async function takeForScrub(
+  database: Database,
+  { limit, periodMs }: { limit: number; periodMs: number },
+): Promise<ArchivedFile[]> {
+  const rows = await database.run((sql) => {
+    const free = sql`(scrub_until is null or scrub_until < now())`
+    const ago = (ms: number) => sql`now() - ${ms} * interval '1 ms'`
+    return sql<Row[]>`
+      with damaged as (
+        select id from strongroom.items
+        where damage is not null and verified_at < ${ago(DAMAGED_AGAIN_MS)} and ${isFiled(sql)} and ${free}
+        order by verified_at limit ${limit} for no key update skip locked),
+      due as (
+        select id from strongroom.items
+        where ${isFiled(sql)} and coalesce(verified_at, archived_at, created_at) < ${ago(periodMs)} and ${free}
+        order by coalesce(verified_at, archived_at, created_at) limit ${limit} for no key update skip locked),
+      taken as (select id from damaged union select id from due)
+      update strongroom.items set scrub_until = now() + ${HOUR_MS} * interval '1 ms'
+      where id in (select id from taken) returning ${columns(sql)}`
+  })
+  return rows.map(toArchivedFile)
+}
+
+/** Notes that a file was read whole, and what was wrong with it; null for nothing. */
+export async function noteVerified(
+  database: Database,
+  file: ArchivedFile,
+  damage: string | null,
+): Promise<void> {
+  await database.settle(
+    (sql) => sql`
+      update strongroom.items set verified_at = clock_timestamp(), damage = ${damage}, scrub_until = null
+      where id = ${file.item} and archive_path = ${file.archivePath} and sha256 = ${file.sha256}`,
+  )
+}
+
+/** The archived files that were damaged when they were last read. */
+export async function damagedFiles(
+  database: Database,
+  most: number,
+): Promise<{ mediaId: number; archivePath: string; damage: string }[]> {
+  const rows = await database.run(
+    (sql) => sql<{ media_id: string; archive_path: string; damage: string }[]>`
+      select media_id, archive_path, damage from strongroom.items
+      where damage is not null and ${isFiled(sql)} order by verified_at limit ${most}`,
+  )
+  return rows.map((row) => ({
+    mediaId: Number(row.media_id),
+    archivePath: row.archive_path,
+    damage: row.damage,
+  }))
+}
+
 function columns(sql: Sql) {
   return sql`id, media_id, archive_path, sha256, size_bytes,
     coalesce(lease_until > clock_timestamp(), false) as leased`

@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto'
 import type { ArchivedFile } from '../db/archived.ts'
 import { isAppError, toAppError } from '../errors.ts'
 import { parseSidecar, SIDECAR_MAX_BYTES, sidecarPathOf } from '../sidecar.ts'
 import type { Parts } from './parts.ts'
+import { pause } from './transfer.ts'
 
 /** What can be wrong with an archived file. */
 export type Trouble =
@@ -21,37 +23,55 @@ export interface Verified {
   reason: string | null
 }
 
-export interface VerifyParts extends Pick<Parts, 'disk'> {
+export interface VerifyParts {
+  disk: Pick<Parts['disk'], 'chunks' | 'read'>
   volume: Pick<Parts['volume'], 'verify'>
-  files: (page: { after: number; limit: number }) => Promise<ArchivedFile[]>
+  /** The next files to look at; none ends it. */
+  next: () => Promise<ArchivedFile[]>
   /** One file as the database tells it now. */
   again: (item: number) => Promise<ArchivedFile | null>
-  /** Called after each file that was read, to take it slowly. */
-  pause: (file: ArchivedFile) => Promise<void>
+  /** Waits as long as reading so many bytes should have taken. */
+  pace: (bytes: number) => Promise<void>
 }
 
-const PAGE = 200
-
 /**
- * Reads every archived file again and compares it and its sidecar with what the database says. Changes nothing.
+ * Reads archived files again and compares them and their sidecars with what the database says. Changes nothing.
  *
- * @throws VOLUME_MISSING, VOLUME_FOREIGN (asked for before each page and each bad word, so that a disk which went away is
+ * @throws VOLUME_MISSING, VOLUME_FOREIGN (asked for before each batch and each bad word, so that a disk which went away is
  *   not taken for an archive of missing files), DB_*, CANCELLED
  */
 export async function* verify(parts: VerifyParts, signal: AbortSignal): AsyncGenerator<Verified> {
-  for (let after = 0; ; ) {
+  for (;;) {
     await parts.volume.verify()
-    const page = await parts.files({ after, limit: PAGE })
-    for (const file of page) {
+    const files = await parts.next()
+    if (files.length === 0) return
+    for (const file of files) {
       signal.throwIfAborted()
       const verified = await verifyFile(parts, file, signal)
       if (verified !== null) yield verified
-      await parts.pause(file)
     }
-    const last = page.at(-1)
-    if (last === undefined) return
-    after = last.item
   }
+}
+
+/**
+ * Makes the pace of a reader that takes no more than `rate` bytes a second; what it did not take in the last second is lost.
+ *
+ * @param rate null for as fast as it goes
+ */
+export function createPace(rate: number | null, signal: AbortSignal): VerifyParts['pace'] {
+  let freeAt = performance.now()
+  return async (bytes) => {
+    if (rate === null) return
+    freeAt = Math.max(freeAt, performance.now() - 1_000) + (bytes * 1_000) / rate
+    const waitMs = freeAt - performance.now()
+    // A stop is noticed by the reading that goes on.
+    if (waitMs > 0) await pause(waitMs, signal).catch(() => {})
+  }
+}
+
+/** What the database keeps of it; null when nothing is wrong. */
+export function noteOf({ verdict, reason }: Verified): string | null {
+  return verdict === 'whole' ? null : `${verdict}: ${reason}`
 }
 
 /** @returns null when the file belongs in the archive no more */
@@ -73,12 +93,19 @@ async function verifyFile(
 }
 
 async function lookAt(
-  { disk }: VerifyParts,
+  { disk, pace }: VerifyParts,
   file: ArchivedFile,
   signal: AbortSignal,
 ): Promise<{ verdict: Trouble; reason: string } | null> {
   try {
-    const { sha256, sizeBytes } = await disk.hash(file.archivePath, signal)
+    const hash = createHash('sha256')
+    let sizeBytes = 0
+    for await (const chunk of disk.chunks(file.archivePath, signal)) {
+      hash.update(chunk)
+      sizeBytes += chunk.length
+      await pace(chunk.length)
+    }
+    const sha256 = hash.digest('hex')
     if (sizeBytes !== file.sizeBytes)
       return {
         verdict: 'damaged',

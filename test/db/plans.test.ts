@@ -1,6 +1,12 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
+import {
+  type ArchivedFile,
+  damagedFiles,
+  noteVerified,
+  takeForScrub,
+} from '../../src/db/archived.ts'
 import { openArchives } from '../../src/db/archives.ts'
 import { type Backend, openBackend } from '../../src/db/backend.ts'
 import { type Database, openDatabase } from '../../src/db/connect.ts'
@@ -227,6 +233,7 @@ const sweeps: Statement[] = [
 
 const PAGE = 100
 let page: PlannedRow[] = []
+let taken: ArchivedFile[] = []
 
 const lookups: Statement[] = [
   {
@@ -255,6 +262,24 @@ const lookups: Statement[] = [
     name: 'unfinishedItems reads what is open or in work',
     most: ({ open, inWork }) => ({ media: 0, items: open + inWork }),
     run: ({ database }) => unfinishedItems(database),
+  },
+  {
+    name: 'takeForScrub reads the files that it takes, and those in front of them that others have taken',
+    most: { media: 0, items: 3 * LIMIT + TIMES * LIMIT },
+    async run({ database }) {
+      taken = await takeForScrub(database, { limit: LIMIT, periodMs: 0 })
+      assert.equal(taken.length, LIMIT)
+    },
+  },
+  {
+    name: 'noteVerified reads one item',
+    most: { media: 0, items: 1 },
+    run: ({ database }, n) => noteVerified(database, taken[n % LIMIT] ?? assert.fail(), 'damaged'),
+  },
+  {
+    name: 'damagedFiles reads the damaged ones',
+    most: { media: 0, items: TIMES },
+    run: ({ database }) => damagedFiles(database, LIMIT),
   },
 ]
 

@@ -58,6 +58,7 @@ describe('strongroom start', { concurrency: 2 }, () => {
       'archive',
       'bucket',
       'database',
+      'files',
       'syncer',
     ])
 

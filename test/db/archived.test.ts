@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import {
+  type ArchivedFile,
+  archivedFile,
+  archivedFiles,
+  archivedTotal,
+  damagedFiles,
+  noteVerified,
+  takeForScrub,
+} from '../../src/db/archived.ts'
+import type { Item } from '../../src/media.ts'
+import { intentFor, type PostgresStore, postgresStore } from '../contract/items-stores.ts'
+import type { Scope } from '../support/scopes.ts'
+
+const HOUR_MS = 3_600_000
+const MONTH_MS = 720 * HOUR_MS
+
+/** `count` archived items, archived so many days ago as their media id says. */
+async function withArchived(t: Scope, count: number): Promise<PostgresStore> {
+  const store = await postgresStore(t)
+  const items = store.worker('a')
+  for (let id = 1; id <= count; id++) await store.addMedia(id, { objectKey: `key ${id}` })
+  for (const item of await items.claim(count, [])) {
+    await items.commitIntent(item, intentFor(item, `folder/${item.media.mediaId}.mp4`))
+    await items.record(item)
+  }
+  await store.sql`update strongroom.items set archived_at = now() - media_id * interval '1 day'`
+  return store
+}
+
+function mediaIds(files: readonly ArchivedFile[]): number[] {
+  return files.map(({ mediaId }) => mediaId).sort((a, b) => a - b)
+}
+
+async function hoursPass({ sql }: PostgresStore, hours: number): Promise<void> {
+  const back = sql`${hours} * interval '1 hour'`
+  await sql`update strongroom.items set verified_at = verified_at - ${back}, scrub_until = scrub_until - ${back}`
+}
+
+describe('what the scrub takes', { concurrency: 2 }, () => {
+  test('is what was read longest ago, and nothing twice within an hour', async (t) => {
+    const store = await withArchived(t, 5)
+    const { database } = store
+    const take = (days: number, limit = 2) =>
+      takeForScrub(database, { limit, periodMs: days * 24 * HOUR_MS })
+    assert.deepEqual(mediaIds(await take(2.5)), [4, 5])
+    assert.deepEqual(mediaIds(await take(2.5)), [3])
+    assert.deepEqual(await take(2.5), [])
+    await hoursPass(store, 2)
+    assert.deepEqual(mediaIds(await take(2.5, 9)), [3, 4, 5], 'whoever took them read none')
+  })
+
+  test('is due again a period after it was read, or a day after it was found damaged', async (t) => {
+    const store = await withArchived(t, 3)
+    const { database } = store
+    const take = () => takeForScrub(database, { limit: 9, periodMs: MONTH_MS })
+    await store.sql`update strongroom.items set archived_at = archived_at - interval '60 days'`
+    const all = await take()
+    assert.deepEqual(mediaIds(all), [1, 2, 3])
+    for (const file of all)
+      await noteVerified(database, file, file.mediaId === 2 ? 'damaged' : null)
+    assert.deepEqual(await take(), [])
+    assert.deepEqual(await damagedFiles(database, 9), [
+      { mediaId: 2, archivePath: 'folder/2.mp4', damage: 'damaged' },
+    ])
+    await hoursPass(store, 25)
+    const [again] = await take()
+    assert.equal(again?.mediaId, 2)
+    await noteVerified(database, again as ArchivedFile, null)
+    assert.deepEqual(await damagedFiles(database, 9), [])
+    await hoursPass(store, 721)
+    assert.deepEqual(mediaIds(await take()), [1, 2, 3])
+  })
+
+  test('is nothing that is not in the archive', async (t) => {
+    const store = await withArchived(t, 2)
+    await store.sql`update strongroom.items set state = 'held' where media_id = 1`
+    const taken = await takeForScrub(store.database, { limit: 9, periodMs: 0 })
+    assert.deepEqual(mediaIds(taken), [2])
+    assert.equal(await archivedFile(store.database, 1), null)
+  })
+})
+
+test('what was read is not noted of a version that took its place meanwhile', async (t) => {
+  const store = await withArchived(t, 1)
+  const [file] = await takeForScrub(store.database, { limit: 1, periodMs: 0 })
+  assert.ok(file)
+  await noteVerified(store.database, { ...file, sha256: 'ef'.repeat(32) }, 'damaged')
+  assert.deepEqual(await damagedFiles(store.database, 9), [])
+})
+
+test('all archived files are found page by page, or those of one medium, and summed up', async (t) => {
+  const store = await withArchived(t, 5)
+  const { database } = store
+  const page = (after: number, mediaId: number | null = null) =>
+    archivedFiles(database, { after, limit: 2, mediaId, share: 1 })
+  const first = await page(0)
+  const second = await page(first.at(-1)?.item ?? 0)
+  assert.deepEqual([first, second].map(mediaIds), [
+    [1, 2],
+    [3, 4],
+  ])
+  assert.deepEqual(mediaIds(await page(0, 4)), [4])
+  assert.deepEqual(await archivedTotal(database, null), { files: 5, bytes: 25 })
+  assert.deepEqual(await archivedTotal(database, 4), { files: 1, bytes: 5 })
+  const [due] = (await store.worker('b').claimDue(1, [])) as [Item | undefined]
+  assert.equal(due, undefined, 'their grace is not over')
+})
