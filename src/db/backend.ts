@@ -265,13 +265,14 @@ export interface Shadow {
   used: boolean
 }
 
-const ours: readonly string[] = ['archives', 'buckets', 'items', 'migrations']
+/** The tables of our schema. */
+export const ourTables = ['archives', 'buckets', 'items', 'migrations', 'revocations']
 
 /** @param table as configured, or with the schema in which it was found */
 export async function findShadow(database: Database, table: string): Promise<Shadow | null> {
   const { name } = splitName(table)
   const shadow = `${OUR_SCHEMA}.${name}`
-  if (ours.includes(name) || (await locate(database, shadow)) === null) return null
+  if (ourTables.includes(name) || (await locate(database, shadow)) === null) return null
   try {
     const [row] = await database.run(
       (sql) => sql<{ used: boolean }[]>`select exists (select from ${sql(shadow)}) as used`,

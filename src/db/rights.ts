@@ -1,4 +1,4 @@
-import { type Backend, quoted } from './backend.ts'
+import { type Backend, ourTables, quoted } from './backend.ts'
 import type { Finding } from './checks.ts'
 import type { Database } from './connect.ts'
 
@@ -37,7 +37,7 @@ export async function checkSchemaRights(database: Database): Promise<SchemaRight
       with ours as (
         select c.oid, c.relowner from pg_class c join pg_namespace n on n.oid = c.relnamespace
         where n.nspname = 'strongroom' and c.relkind = 'r'
-          and c.relname in ('archives', 'buckets', 'items', 'migrations'))
+          and c.relname in ${sql(ourTables)})
       select current_user::text as role, current_database()::text as database,
         coalesce((select pg_get_userbyid(relowner) from ours limit 1), pg_get_userbyid(s.nspowner))::text as owner,
         has_database_privilege(current_database(), 'create') as may_make,

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inspectBackend, openBackend } from '../../src/db/backend.ts'
+import { inspectBackend, openBackend, ourTables } from '../../src/db/backend.ts'
 import type { Finding } from '../../src/db/checks.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { migrate } from '../../src/db/migrate.ts'
@@ -74,6 +74,24 @@ test('rights on the columns that are written are enough', async (t) => {
   assert.deepEqual(sayings(await tableRights()), ['may not change public.media'])
   await sql.unsafe(`grant update (updated_at) on media to ${name}`)
   assert.deepEqual(await tableRights(), [])
+})
+
+test('every table of our schema is asked about, also one that a migration made after the grants', async (t) => {
+  const { sql, name, guest, owner, run } = await withGuest(t)
+  await migrate(owner)
+  const tables = await sql<{ relname: string }[]>`
+    select relname from pg_class
+    where relnamespace = 'strongroom'::regnamespace and relkind = 'r' order by relname`
+  assert.deepEqual(
+    ourTables,
+    tables.map(({ relname }) => relname),
+  )
+  for (const table of ourTables) {
+    await run([(await checkSchemaRights(guest)).use])
+    assert.equal((await checkSchemaRights(guest)).use.ok, true)
+    await sql.unsafe(`revoke all on strongroom.${table} from ${name}`)
+    assert.equal((await checkSchemaRights(guest)).use.ok, false, table)
+  }
 })
 
 test('the sequence of a serial number is among the rights', async (t) => {
