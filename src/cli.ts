@@ -4,6 +4,7 @@ import { adoptFromDatabase } from './commands/adopt-legacy.ts'
 import { showConfig } from './commands/config.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
+import { doctorOfEdge } from './commands/edge.ts'
 import { healthCommand } from './commands/health.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { reconcileCommand } from './commands/reconcile.ts'
@@ -16,9 +17,9 @@ import { verifyCommand } from './commands/verify.ts'
 import { initAlone, volumeCommand } from './commands/volume.ts'
 import { withEnvFile } from './config/env-file.ts'
 import type { Need } from './config/setting.ts'
-import { readDuration } from './config/values.ts'
+import { publicUrl, readDuration } from './config/values.ts'
 import { type Config, parseConfig, secretsOf } from './config.ts'
-import { toAppError } from './errors.ts'
+import { AppError, toAppError } from './errors.ts'
 import type { Host, Session } from './host.ts'
 import { createStopStack, superviseSignals } from './lifecycle.ts'
 import { createLog } from './log.ts'
@@ -220,8 +221,18 @@ function addInspection(host: Host, command: AddCommand, done: (code: number) => 
       '--compose',
       'print a compose file for these settings, and the checks to standard error',
     )
-    .action(async (options: { compose?: boolean }) => {
-      const compose = options.compose === true
+    .option(
+      '--public-url [url]',
+      'instead ask for a file through this address (default: PUBLIC_URL); names what is set wrong at the edge',
+    )
+    .action(async (options: { compose?: boolean; publicUrl?: string | true }) => {
+      const { compose = false, publicUrl } = options
+      if (publicUrl !== undefined) {
+        const given = publicUrl === true ? null : webAddress(publicUrl)
+        return session(host, { needs: ['tokens'] }, async (run) =>
+          done(await doctorOfEdge(host, run.config, { ...run, publicUrl: given })),
+        )
+      }
       await session(host, { needs: ['database', 'bucket'] }, async ({ config, program }) =>
         done(await doctor(host, { config, program, compose })),
       )
@@ -321,6 +332,12 @@ function positiveInteger(text: string): number {
   const value = Number(text)
   if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(value) && value > 0) return value
   throw new InvalidArgumentError('a positive whole number is needed, for example 42')
+}
+
+function webAddress(text: string): string {
+  const read = publicUrl.safeParse(text)
+  if (read.success) return read.data
+  throw new AppError('USAGE', `--public-url ${read.error.issues[0]?.message}`)
 }
 
 function ttlSeconds(text: string): number {

@@ -5,6 +5,7 @@ import type { Log } from '../log.ts'
 import type { Sidecar } from '../sidecar.ts'
 import { answerError } from './answer.ts'
 import { createBuffers } from './buffers.ts'
+import { createDoctorEcho } from './doctor-echo.ts'
 import { etagOf, fileHeaders, lastModifiedOf, mediaTypeOf } from './file-headers.ts'
 import { createGate, type GateRules } from './gate.ts'
 import { archivePathOf, createLocator } from './locate.ts'
@@ -68,6 +69,7 @@ export function createFileRoute(options: {
   const { now, log, clock } = options
   const verify = createTokenCache(createTokenVerifier(options.tokens))
   const admit = createGate({ ...options, verify })
+  const echo = createDoctorEcho(options.rules.trustedProxies)
   const locator = createLocator({
     archiveDir: options.archiveDir,
     onInvalidSidecar: (archivePath, error) =>
@@ -87,6 +89,7 @@ export function createFileRoute(options: {
     let end: ((bytes: number) => void) | null = null
     try {
       end = begin()
+      echo(visit, file.sidecar)
       await answer(visit, file, { claims, now: now(), inline: wantsInline(query), send })
     } finally {
       end?.(visit.bytes)

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFile } from 'node:fs/promises'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { type Scope, withFolder } from './scopes.ts'
 
@@ -13,6 +14,47 @@ import { type Scope, withFolder } from './scopes.ts'
 export async function withNginx(t: Scope, root: string): Promise<string> {
   const prefix = await withFolder(t)
   const socket = join(prefix, 'socket')
+  await startNginx(t, prefix, [
+    'default_type video/mp4; max_ranges 16;',
+    `server { listen unix:${socket}; root ${root}; }`,
+  ])
+  return socket
+}
+
+/**
+ * Starts nginx as an edge before the server on `port`; it is gone after the test.
+ *
+ * @param how lines for its location, and for its http block
+ * @returns its own port
+ */
+export async function withNginxBefore(
+  t: Scope,
+  port: number,
+  how: { location?: readonly string[]; http?: (prefix: string) => readonly string[] } = {},
+): Promise<number> {
+  const prefix = await withFolder(t)
+  const own = await freePort()
+  await startNginx(t, prefix, [
+    ...(how.http?.(prefix) ?? []),
+    `server { listen 127.0.0.1:${own}; location / {`,
+    `proxy_pass http://127.0.0.1:${port}; proxy_http_version 1.1;`,
+    ...(how.location ?? []),
+    '} }',
+  ])
+  return own
+}
+
+/** One that nobody had a moment ago: nginx cannot be asked which one it got. */
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+async function startNginx(t: Scope, prefix: string, http: readonly string[]): Promise<void> {
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
   const lines = [
     'daemon off; master_process off; error_log stderr notice; pid pid;',
@@ -20,8 +62,8 @@ export async function withNginx(t: Scope, root: string): Promise<string> {
     'events {}',
     'http {',
     ...temporary.map((name) => `${name}_temp_path ${prefix}/${name};`),
-    'access_log off; default_type video/mp4; max_ranges 16;',
-    `server { listen unix:${socket}; root ${root}; }`,
+    'access_log off;',
+    ...http,
     '}',
   ]
   await writeFile(join(prefix, 'nginx.conf'), lines.join('\n'))
@@ -46,5 +88,4 @@ export async function withNginx(t: Scope, root: string): Promise<string> {
     )
     child.once('close', () => reject(new Error(`nginx ended: ${said}`)))
   })
-  return socket
 }
