@@ -55,7 +55,7 @@ export async function revokeCommand(
   config: Config,
   { program, named, keepMs }: { program: Program; named: string; keepMs: number | null },
 ): Promise<void> {
-  const { subject, expiresAt } = await revocationOf(config, { named, keepMs, now: new Date() })
+  const { subject, expiresAt } = revocationOf(config, { named, keepMs, now: new Date() })
   if (expiresAt !== null && expiresAt < new Date()) {
     host.out('nothing to revoke: the token has expired\n')
     return
@@ -68,16 +68,16 @@ export async function revokeCommand(
   host.out('downloads under way are finished\n')
 }
 
-async function revocationOf(
+function revocationOf(
   config: Config,
   { named, keepMs, now }: { named: string; keepMs: number | null; now: Date },
-): Promise<{ subject: string; expiresAt: Date | null }> {
+): { subject: string; expiresAt: Date | null } {
   const token = tokenIn(named)
   if (token === null) {
     const expiresAt = keepMs === null ? null : new Date(now.getTime() + keepMs)
     return { subject: subjectOfJti(named), expiresAt }
   }
-  const signed = config.serve.tokens === null ? null : await readSigned(token, config.serve.tokens)
+  const signed = config.serve.tokens === null ? null : readSigned(token, config.serve.tokens)
   if (signed === null)
     throw new AppError('TOKEN_INVALID', 'none of the configured secrets signed this token', {
       hint: 'it opens nothing here; to revoke a jti, give that alone',

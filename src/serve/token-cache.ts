@@ -18,7 +18,7 @@ interface Verified<Claims> {
  * @param verify the judge, whose answer may depend on the time only by `exp` and by bounds that grow with it
  */
 export function createTokenCache<Claims extends { expiresAt: number }>(
-  verify: (token: string, now: Date) => Promise<Claims>,
+  verify: (token: string, now: Date) => Claims | Promise<Claims>,
   { max = maxEntries }: { max?: number } = {},
 ): (token: string, now: Date) => Claims | Promise<Claims> {
   let young = new Map<string, Verified<Claims>>()

@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer'
 import { AppError } from '../errors.ts'
 
 /** Why a token is not believed, for the log. */
@@ -42,35 +43,53 @@ export function invalidToken(reason: Refusal): AppError {
   return new AppError('TOKEN_INVALID', message, { reason })
 }
 
+/** A token taken apart, before anybody has looked at who signed it. */
+export interface Form {
+  /** What the signature is of. */
+  signed: string
+  signature: Buffer
+  /** Its text, which may still be anything. */
+  payload: string
+}
+
 /**
- * One token has one spelling, so that a revoked or cached one cannot come back in another, and one meaning: of two
- * members with one name readers take the first or the last (RFC 7519 4 lets a reader refuse them).
+ * Takes a token apart. One token has one spelling, so that a revoked or cached one cannot come back in another.
  *
- * @throws TOKEN_INVALID for whatever is not three parts of exact base64url, HS256, and unambiguous JSON
+ * @throws TOKEN_INVALID for whatever is not three parts of exact base64url (RFC 7515 2), or does not ask for HS256 alone
  */
-export function requireCanonical(token: string): void {
+export function readForm(token: string): Form {
   if (token.length > maxTokenBytes || !/^[\w-]+\.[\w-]+\.[\w-]+$/.test(token))
     throw invalidToken('malformed')
   const [header = '', payload = '', signature = ''] = token.split('.')
-  const texts = [header, payload].map(textOf)
-  if (Buffer.from(signature, 'base64url').toString('base64url') !== signature)
-    throw invalidToken('malformed')
-  const [rules] = texts.map(parseUnambiguous)
-  if (rules?.alg !== 'HS256') throw invalidToken('header')
+  const rules = parseUnambiguous(textOf(header))
+  if (rules.alg !== 'HS256') throw invalidToken('header')
   if (foreignRules.some((name) => Object.hasOwn(rules, name))) throw invalidToken('header')
+  return {
+    signed: token.slice(0, -1 - signature.length),
+    signature: bytesOf(signature),
+    payload: textOf(payload),
+  }
+}
+
+function bytesOf(part: string): Buffer {
+  const bytes = Buffer.from(part, 'base64url')
+  if (bytes.toString('base64url') !== part) throw invalidToken('malformed')
+  return bytes
 }
 
 function textOf(part: string): string {
-  const bytes = Buffer.from(part, 'base64url')
-  const text = bytes.toString()
-  // Other spellings, and bytes that are no UTF-8, come back changed.
-  if (bytes.toString('base64url') !== part || !Buffer.from(text).equals(bytes))
-    throw invalidToken('malformed')
-  return text
+  const bytes = bytesOf(part)
+  if (!isUtf8(bytes)) throw invalidToken('malformed')
+  return bytes.toString()
 }
 
-/** A JSON object in which no object has two members of one name. */
-function parseUnambiguous(json: string): Record<string, unknown> {
+/**
+ * Reads a JSON object in which no object has two members of one name: of those some readers take the first and some the
+ * last (RFC 7519 4 lets a reader refuse them).
+ *
+ * @throws TOKEN_INVALID
+ */
+export function parseUnambiguous(json: string): Record<string, unknown> {
   const value = parseJson(json)
   if (typeof value !== 'object' || value === null || Array.isArray(value))
     throw invalidToken('malformed')
