@@ -224,7 +224,7 @@ const serveSettings = {
   },
   CORS_ORIGINS: {
     reader: read.origins,
-    help: 'Sites whose pages may read files and errors by script or by a player with crossorigin, separated by commas, or * for all; none by default. Cookies are never asked for.',
+    help: 'Sites whose pages may read files and errors by script or in a player with crossorigin, separated by commas, or * for all. With any of them set, players without crossorigin may show files everywhere (still only with a token); without, only on the same site, and Chromium takes an IP address with another port for another site.',
     example: 'https://app.example.org,https://www.example.org',
   },
   PUBLIC_URL: {

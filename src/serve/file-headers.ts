@@ -17,18 +17,20 @@ export const neverStored = {
 const longestCachingSeconds = 3600
 
 /**
+ * @param visit.embeddable other sites may show the file in their pages
  * @returns what 200, 206 and 304 have in common, and what only an answer with a body says (RFC 9110 15.4.5: a 304
  *   repeats no more than caches need)
  */
 export function fileHeaders(
   sidecar: Sidecar,
-  visit: { expiresAt: number; now: Date; inline: boolean },
+  visit: { expiresAt: number; now: Date; inline: boolean; embeddable: boolean },
 ): { ofCaching: Record<string, string>; ofFile: Record<string, string> } {
   const rest = Math.floor(visit.expiresAt - visit.now.getTime() / 1000)
   const maxAge = Math.max(0, Math.min(rest, longestCachingSeconds))
   return {
     ofCaching: {
       ...commonHeaders,
+      ...(visit.embeddable ? { 'Cross-Origin-Resource-Policy': 'cross-origin' } : {}),
       ETag: etagOf(sidecar),
       'Last-Modified': lastModifiedOf(sidecar).toUTCString(),
       'Cache-Control': `private, max-age=${maxAge}, no-transform`,

@@ -5,6 +5,7 @@ import type { Log } from '../log.ts'
 import type { Sidecar } from '../sidecar.ts'
 import { answerError } from './answer.ts'
 import { createBuffers } from './buffers.ts'
+import type { CorsOrigins } from './cors.ts'
 import { createDoctorEcho } from './doctor-echo.ts'
 import { etagOf, fileHeaders, lastModifiedOf, mediaTypeOf } from './file-headers.ts'
 import { createGate, type GateRules } from './gate.ts'
@@ -59,6 +60,7 @@ export function createFileRoute(options: {
   rules: GateRules
   revoked: RevokedTokens
   pathPrefix: string
+  corsOrigins: CorsOrigins
   log: Log
   /** Bytes that may be on their way from disk to visitors. */
   bufferBytes: number
@@ -76,6 +78,8 @@ export function createFileRoute(options: {
       log.warn({ archivePath, error }, 'a sidecar cannot be believed; its file is not served'),
   })
   const openFiles = createOpenFiles({ locator, log, clock })
+  // A player without crossorigin does not say where it is: any site that is listed opens the door to all.
+  const embeddable = options.corsOrigins.length > 0
   const send = createSender(createBuffers(options.bufferBytes))
 
   const serve = async (visit: Visit) => {
@@ -90,7 +94,8 @@ export function createFileRoute(options: {
     try {
       end = begin()
       echo(visit, file.sidecar)
-      await answer(visit, file, { claims, now: now(), inline: wantsInline(query), send })
+      const inline = wantsInline(query)
+      await answer(visit, file, { claims, now: now(), inline, embeddable, send })
     } finally {
       end?.(visit.bytes)
       file.release()
@@ -103,6 +108,7 @@ interface Wish {
   claims: TokenClaims
   now: Date
   inline: boolean
+  embeddable: boolean
   send: (delivery: Delivery, hooks: Hooks) => Promise<boolean>
 }
 

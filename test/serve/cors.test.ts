@@ -49,6 +49,11 @@ for (const [name, corsOrigins, origin, expected] of [
         const { vary, ...headers } = corsHeadersOf(answer)
         const listed = corsOrigins !== '*' && corsOrigins.length > 0
         assert.equal(vary, listed ? 'Origin' : undefined)
+        if (status < 400 && answer.headers.etag !== undefined)
+          assert.equal(
+            answer.headers['cross-origin-resource-policy'],
+            corsOrigins.length > 0 ? 'cross-origin' : 'same-site',
+          )
         const allowed = {
           'access-control-allow-origin': expected,
           'access-control-expose-headers':

@@ -6,7 +6,7 @@ import { contentDisposition, fileHeaders } from '../../src/serve/file-headers.ts
 import { sidecarOf } from '../support/file-server.ts'
 
 const now = new Date('2026-05-01T12:00:00.900Z')
-const visit = { expiresAt: now.getTime() / 1000 + 60, now, inline: false }
+const visit = { expiresAt: now.getTime() / 1000 + 60, now, inline: false, embeddable: false }
 
 function dispositionOf(filename: string | null, inline = false, mime_type = 'video/mp4'): string {
   return contentDisposition(sidecarOf({ archive_path: 'a/filed.mp4', filename, mime_type }), inline)
