@@ -184,6 +184,8 @@ export const ERRORS = {
 
   /** Another worker holds the item now: nothing of ours counts any more. */
   LEASE_LOST: itemLater('nothing to do: another worker has it, or the next run takes it up'),
+  /** The file server's public address. */
+  EDGE_UNREACHABLE: outage('check the address, that cloudflared runs, and that it is connected'),
   CANCELLED: {
     ...outage('nothing is lost: start it again and it goes on where it was'),
     exit: 1,

@@ -35,11 +35,15 @@ const WAIT_MS = 30_000
 /** An edge that sends more than this is not sending our file. */
 const MOST_BYTES = 4 * 1024 * 1024
 
+export interface EdgeQuestion {
+  method?: 'GET' | 'HEAD'
+  /** Asks for {@link EDGE_RANGE} alone. */
+  range?: boolean
+  signal: AbortSignal
+}
+
 /** @throws what the network says: no name, refused, reset, no answer in 30 s, a certificate that is not believed */
-export async function askEdge(
-  url: string,
-  how: { method?: 'GET' | 'HEAD'; range?: boolean } = {},
-): Promise<EdgeAnswer> {
+export async function askEdge(url: string, how: EdgeQuestion): Promise<EdgeAnswer> {
   const nonce = randomBytes(16).toString('hex')
   const ask = url.startsWith('https:') ? askHttps : askHttp
   const { first, last } = EDGE_RANGE
@@ -47,7 +51,7 @@ export async function askEdge(
     method: how.method ?? 'GET',
     // A connection of its own, so that no answer depends on the one before.
     agent: false,
-    signal: AbortSignal.timeout(WAIT_MS),
+    signal: AbortSignal.any([how.signal, AbortSignal.timeout(WAIT_MS)]),
     headers: {
       [DOCTOR_HEADER]: nonce,
       'Accept-Encoding': 'gzip, br',

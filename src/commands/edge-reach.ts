@@ -1,5 +1,5 @@
 import { brotliDecompressSync, gunzipSync } from 'node:zlib'
-import { systemCode } from '../errors.ts'
+import { AppError, systemCode } from '../errors.ts'
 import type { EdgeAnswer } from './edge-answers.ts'
 import type { EdgeFinding } from './edge-checks.ts'
 
@@ -9,15 +9,20 @@ const fail = (what: string, ...setting: string[]): EdgeFinding => ({
   setting,
 })
 
-/** Why nothing answered at all. */
-export function unreachable(url: string, error: unknown): EdgeFinding {
-  const code = systemCode(error) ?? (error instanceof Error ? error.name : 'unknown')
-  const what = `nothing answers at ${url} (${code})`
+/** Why nothing answered at all, or not to its end. */
+export function unreachable(url: string, cause: unknown): AppError {
+  const code = systemCode(cause) ?? (cause instanceof Error ? cause.name : 'unknown')
+  const hint = hintOf(code)
+  const more = hint === null ? { cause } : { cause, hint }
+  return new AppError('EDGE_UNREACHABLE', `nothing answers at ${url} (${code})`, more)
+}
+
+function hintOf(code: string): string | null {
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
-    return fail(what, 'the name is not known: add the public hostname to the tunnel, and check it')
+    return 'the name is not known: add the public hostname to the tunnel, and check it'
   if (/CERT|SSL|TLS|ISSUER|SIGNATURE/.test(code))
-    return fail(what, 'its certificate is not believed: Cloudflare: SSL/TLS › Edge Certificates')
-  return fail(what, 'check the address, that cloudflared runs, and that it is connected')
+    return 'its certificate is not believed: Cloudflare: SSL/TLS › Edge Certificates'
+  return null
 }
 
 /** @returns null when a Strongroom answered that it has no such file: it knows the secret, and nothing is in the way */

@@ -4,7 +4,7 @@ import type { Host, Session } from '../host.ts'
 import { openAdoption } from '../open.ts'
 import { requireArchive } from '../serve/locate.ts'
 import { createReport, type Report } from './doctor-report.ts'
-import { askEdge, type EdgeAnswers } from './edge-answers.ts'
+import { askEdge, type EdgeAnswers, type EdgeQuestion } from './edge-answers.ts'
 import { type EdgeFinding, judgeEdge } from './edge-checks.ts'
 import { createEdgeProbe, type EdgeProbe, sweepProbes } from './edge-probe.ts'
 import { judgeFound, judgeReach, unreachable } from './edge-reach.ts'
@@ -33,7 +33,7 @@ export async function doctorOfEdge(
   const report = createReport(host.out)
   // It goes even if this process is told to stop meanwhile.
   program.stops.push('probe file', () => probe.remove(), 5_000)
-  await examine(report, { config, probe, url, drain })
+  await report.section('edge', () => examine(report, { config, probe, url, drain }))
   await probe.remove()
   host.out(ending(report))
   return report.exit()
@@ -50,12 +50,12 @@ interface Examination {
 async function examine(report: Report, examination: Examination): Promise<void> {
   const { probe, url, drain } = examination
   const links = await linksOf(examination)
-  const ask: typeof askEdge = (link, how) => {
-    if (drain.aborted) throw new AppError('CANCELLED', 'the examination was stopped')
-    return askEdge(link, how)
-  }
-  const early = await ask(links.early).catch((error: unknown) => unreachable(url, error))
-  if ('verdict' in early) return tell(report, [early], 69)
+  const ask = (link: string, how: Omit<EdgeQuestion, 'signal'> = {}) =>
+    askEdge(link, { ...how, signal: drain }).catch((cause: unknown) => {
+      if (!drain.aborted) throw unreachable(url, cause)
+      throw new AppError('CANCELLED', 'the examination was stopped', { cause })
+    })
+  const early = await ask(links.early)
   const obstacle = judgeReach(url, early)
   if (obstacle !== null) return tell(report, [obstacle], 69)
   await probe.place()

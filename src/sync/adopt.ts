@@ -59,8 +59,9 @@ export async function adoptInPlace(parts: AdoptParts, order: AdoptOrder): Promis
     await parts.volume.verify()
     // Whoever put it there need not have synced it.
     await parts.disk.syncFile(archivePath)
+    await parts.folders.ensure(dirname(archivePath))
     await placeSidecar(parts, { media, file })
-    await makeBothDurable(parts, archivePath)
+    await parts.disk.syncFolder(dirname(archivePath))
     return { outcome: 'adopted', file, unknown: type.unknown }
   } finally {
     await pinned.close()

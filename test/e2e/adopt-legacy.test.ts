@@ -304,4 +304,6 @@ test('the source of an adopted file is never released, and a row approved again 
     ['kept'],
   )
   assert.deepEqual(await service.admin.list(), ['uploads/1.mp4'])
+  const verified = await service.run(['verify'])
+  assert.equal(verified.code, 0, story(verified))
 })
