@@ -190,7 +190,11 @@ test('the rehearsal goes as far as the tables allow, and leaves nothing', async 
     end $$;
     create trigger revert before update on media for each row when (new.status = 'archived') execute function revert()`)
   const { ok, what } = await rehearse()
-  assert.deepEqual([ok, what], [false, 'record statement tried and rolled back: withdrawing'])
+  assert.equal(ok, false)
+  assert.match(
+    what,
+    /record statement fails: the media row of item \d+ is approved, and yet stays as it is/,
+  )
   const [left] = await sql`
     select (select count(*) from strongroom.items) + (select count(*) from strongroom.archives)
       + (select count(*) from audit_logs) as count, (select status from media) as status`
