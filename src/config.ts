@@ -83,6 +83,8 @@ export interface Config {
     trustedProxies: AddressRange[]
     /** 0 for any number. */
     tokenFailuresPerMinute: number
+    /** What one visitor, and all together, may hold at one time; 0 streams for any number. */
+    limits: { maxConnections: number; streamsPerUser: number; streamsPerClient: number }
     publicUrl: string | null
   }
   log: { level: 'debug' | 'info' | 'warn' | 'error'; format: 'json' | 'text' }
@@ -281,6 +283,11 @@ function assemble(values: SettingValues, warnings: string[]): Config {
       tokens: tokenConfig(values),
       trustedProxies: values.TRUSTED_PROXIES ?? [],
       tokenFailuresPerMinute: values.TOKEN_FAILURES_PER_MINUTE,
+      limits: {
+        maxConnections: values.MAX_CONNECTIONS,
+        streamsPerUser: values.MAX_STREAMS_PER_USER,
+        streamsPerClient: values.MAX_STREAMS_PER_CLIENT,
+      },
       publicUrl: values.PUBLIC_URL,
     },
     log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT },

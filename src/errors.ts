@@ -215,6 +215,12 @@ export const ERRORS = {
     429,
     'wait a minute and use a valid link; TOKEN_FAILURES_PER_MINUTE sets the limit',
   ),
+  TOO_MANY_STREAMS: request(
+    429,
+    'wait until a download has ended; MAX_STREAMS_PER_USER and MAX_STREAMS_PER_CLIENT set the limits',
+  ),
+  /** The disk has not given the first byte in time. */
+  ARCHIVE_SLOW: archive('look at the disk of ARCHIVE_DIR and at the network to it'),
   PORT_TAKEN: {
     ...config('stop what uses that port, or choose another with SERVER_PORT or ADMIN_PORT'),
     exit: 69,

@@ -49,6 +49,7 @@ describe('defaults', () => {
         },
         trustedProxies: [],
         tokenFailuresPerMinute: 60,
+        limits: { maxConnections: 1024, streamsPerUser: 8, streamsPerClient: 32 },
         publicUrl: null,
       },
       log: { level: 'info', format: 'json' },

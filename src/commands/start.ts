@@ -163,6 +163,7 @@ export async function startServers(
         archiveDir: archive.dir,
         tokens: serve.tokens,
         rules: serve,
+        limits: serve.limits,
         revoked: run.revoked ?? nothingRevoked,
         pathPrefix: serve.pathPrefix,
         corsOrigins: serve.corsOrigins,

@@ -251,6 +251,24 @@ const serveSettings = {
     help: 'True accepts a token secret of fewer than 32 bytes, which can be guessed from one token; each start warns of it.',
     example: 'true',
   },
+  MAX_CONNECTIONS: {
+    fallback: '1024',
+    reader: read.wholeNumber(16, 100_000),
+    help: 'Connections to the file server at one time, 16 to 100000; when one more comes, the one that was idle longest is closed for it.',
+    example: '4096',
+  },
+  MAX_STREAMS_PER_USER: {
+    fallback: '8',
+    reader: read.wholeNumber(0, 100_000),
+    help: 'Files that one user_id may receive at one time; up to 16 parallel requests with one token count as one, answers of up to 64 KiB not at all. What is over waits 4 seconds for its turn and then gets 429. 0 sets no limit.',
+    example: '4',
+  },
+  MAX_STREAMS_PER_CLIENT: {
+    fallback: '32',
+    reader: read.wholeNumber(0, 100_000),
+    help: 'The same for one address, whoever its users are.',
+    example: '64',
+  },
   TOKEN_MAX_TTL: {
     fallback: '168h',
     reader: read.duration(upToTenYears),

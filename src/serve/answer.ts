@@ -13,7 +13,7 @@ const sentences: Record<number, string> = {
   412: 'The file is not the version that was asked for.',
   414: 'The address is too long.',
   416: 'The file has no such range.',
-  429: 'Too many requests without a valid token; try again later.',
+  429: 'Too many requests at once, or without a valid token; try again later.',
   431: 'The request has too many headers.',
   500: 'Internal error.',
   501: 'Only the transfer coding chunked is known here.',

@@ -14,15 +14,24 @@ import {
   knowsOptions,
 } from './cors.ts'
 import { commonHeaders, neverStored } from './file-headers.ts'
-import { createFileRoute, type FileRoute, splitTarget, type Visit } from './file-route.ts'
+import { createFileRoute, type FileRoute, splitTarget } from './file-route.ts'
 import type { GateRules } from './gate.ts'
 import type { Health } from './health.ts'
 import { addHealthRoutes } from './health-routes.ts'
 import { createHttpServer, type HttpServer } from './listen.ts'
 import { isUnframed, prepareRequest } from './request-rules.ts'
 import { nothingRevoked, type RevokedTokens } from './revocations.ts'
+import type { StreamLimits } from './streams.ts'
+import type { Visit } from './visit.ts'
 
 const MIB = 1024 * 1024
+/** The edge waits for longer, but visitors do not. */
+const firstByteMs = 5_000
+
+/** What visitors may hold at one time. */
+export interface ServeLimits extends StreamLimits {
+  maxConnections: number
+}
 
 interface AppEnv {
   Bindings: HttpBindings
@@ -41,23 +50,32 @@ export function createFileServer(options: {
   corsOrigins: CorsOrigins
   health: Health
   log: Log
+  limits: ServeLimits
   /** Bytes that may be on their way from disk to visitors at one time. */
   bufferBytes?: number
   now?: () => Date
   /** Milliseconds, never going back. */
   clock?: () => number
-}): HttpServer & Pick<FileRoute, 'openFiles'> {
+}): HttpServer & Pick<FileRoute, 'openFiles' | 'watchdog'> {
   const { health, log, corsOrigins } = options
   const { bufferBytes = 64 * MIB, now = () => new Date(), revoked = nothingRevoked } = options
   const clock = options.clock ?? (() => performance.now())
   const route = createFileRoute({ ...options, revoked, bufferBytes, now, clock })
-  const server = createAppServer({ health, log, corsOrigins, details: false, files: route })
-  return { ...server, openFiles: route.openFiles }
+  const { maxConnections } = options.limits
+  const common = { health, log, corsOrigins, maxConnections }
+  const server = createAppServer({ ...common, details: false, files: route })
+  return { ...server, openFiles: route.openFiles, watchdog: route.watchdog }
 }
 
 /** The operator's server; never reached through the tunnel. */
 export function createAdminServer(options: { health: Health; log: Log }): HttpServer {
-  return createAppServer({ ...options, corsOrigins: [], details: true, files: null })
+  return createAppServer({
+    ...options,
+    corsOrigins: [],
+    maxConnections: 1024,
+    details: true,
+    files: null,
+  })
 }
 
 /** What both servers share: the log line, health, refusals, and the listener around it all. */
@@ -66,9 +84,10 @@ function createAppServer(options: {
   log: Log
   details: boolean
   corsOrigins: CorsOrigins
+  maxConnections: number
   files: FileRoute | null
 }): HttpServer {
-  const { health, log, details, corsOrigins, files } = options
+  const { health, log, details, corsOrigins, maxConnections, files } = options
   let draining = false
   const app = new Hono<AppEnv>()
   app.use(async (context, next) => {
@@ -115,7 +134,7 @@ function createAppServer(options: {
     logVisit(visit, { log, started: performance.now() })
   }
   const onClosed = async () => files?.openFiles.close()
-  return createHttpServer({ listener, onDrain, onClosed, log })
+  return createHttpServer({ listener, onDrain, onClosed, maxConnections, log })
 }
 
 /** All but health, whose pages have no names below them that a file could have. */
@@ -131,12 +150,18 @@ function hasBody({ headers }: IncomingMessage): boolean {
 /** Files do not pass through Hono: making a web request of each cost more than sending a small file. */
 async function attend(visit: Visit, { files, log }: { files: FileRoute; log: Log }): Promise<void> {
   const started = performance.now()
+  const late = setTimeout(() => {
+    if (visit.outgoing.headersSent || visit.outgoing.destroyed) return
+    answerFailure(visit, new AppError('ARCHIVE_SLOW', 'no first byte in time'), log)
+  }, firstByteMs)
   try {
     // A file that is at hand would be answered before the rest of the packet showed that the request is broken.
     if (hasBody(visit.incoming)) await new Promise((resolve) => setImmediate(resolve))
     await files.serve(visit)
   } catch (error) {
     answerFailure(visit, toAppError(error), log)
+  } finally {
+    clearTimeout(late)
   }
   logVisit(visit, { log, started })
 }

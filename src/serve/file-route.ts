@@ -1,4 +1,3 @@
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TokenConfig } from '../config.ts'
 import { AppError } from '../errors.ts'
 import type { Log } from '../log.ts'
@@ -6,6 +5,7 @@ import type { Sidecar } from '../sidecar.ts'
 import { answerError } from './answer.ts'
 import { createBuffers } from './buffers.ts'
 import type { CorsOrigins } from './cors.ts'
+import { createDelivery, type Deliver } from './deliver.ts'
 import { createDoctorEcho } from './doctor-echo.ts'
 import { etagOf, fileHeaders, lastModifiedOf, mediaTypeOf } from './file-headers.ts'
 import { createGate, type GateRules } from './gate.ts'
@@ -14,27 +14,12 @@ import { type Body, bodyOf, contentRange, multipartOf } from './multipart.ts'
 import { createOpenFiles, type OpenFile, type OpenFiles } from './open-files.ts'
 import { judgeRequest, type Verdict } from './range.ts'
 import type { RevokedTokens } from './revocations.ts'
-import { createSender, type Delivery, type Hooks } from './send.ts'
+import { createSender } from './send.ts'
+import { createWatchdog, type Watchdog } from './stall.ts'
+import type { StreamLimits } from './streams.ts'
 import { createTokenVerifier, type TokenClaims } from './token.ts'
 import { createTokenCache } from './token-cache.ts'
-
-/** One request, and what became of it. */
-export interface Visit {
-  readonly incoming: IncomingMessage
-  readonly outgoing: ServerResponse
-  /** Known once the token is believed. */
-  mediaId: number | null
-  /** The believed token's, for those who want to revoke it. */
-  jti: string | null
-  /** Bytes of the file that the socket took. */
-  bytes: number
-  /** False when the visitor left, or had to be left, before the end. */
-  complete: boolean
-  /** Why it was refused, in one word for the log alone. */
-  reason: string | null
-  /** The address of a visitor who was refused; null where nobody asked for it. */
-  client: string | null
-}
+import type { Visit } from './visit.ts'
 
 /** Splits a request target at its first question mark; what a proxy puts before the path is dropped. */
 export function splitTarget(url: string): { path: string; query: URLSearchParams } {
@@ -48,6 +33,8 @@ export interface FileRoute {
   serve(visit: Visit): Promise<void>
   /** What is kept open between requests; to be closed with the server. */
   openFiles: OpenFiles
+  /** What ends downloads that stand still. */
+  watchdog: Watchdog
 }
 
 /**
@@ -59,6 +46,7 @@ export function createFileRoute(options: {
   tokens: TokenConfig
   rules: GateRules
   revoked: RevokedTokens
+  limits: StreamLimits
   pathPrefix: string
   corsOrigins: CorsOrigins
   log: Log
@@ -80,7 +68,12 @@ export function createFileRoute(options: {
   const openFiles = createOpenFiles({ locator, log, clock })
   // A player without crossorigin does not say where it is: any site that is listed opens the door to all.
   const embeddable = options.corsOrigins.length > 0
-  const send = createSender(createBuffers(options.bufferBytes))
+  const watchdog = createWatchdog({ clock })
+  const deliver = createDelivery({
+    ...options,
+    watchdog,
+    send: createSender(createBuffers(options.bufferBytes)),
+  })
 
   const serve = async (visit: Visit) => {
     const { path, query } = splitTarget(visit.incoming.url ?? '')
@@ -92,16 +85,18 @@ export function createFileRoute(options: {
     const file = await openFiles.acquire(archivePath, claims.mediaId)
     let end: ((bytes: number) => void) | null = null
     try {
+      // Somebody else has answered while the disk was slow.
+      if (visit.outgoing.headersSent) return
       end = begin()
       echo(visit, file.sidecar)
       const inline = wantsInline(query)
-      await answer(visit, file, { claims, now: now(), inline, embeddable, send })
+      await answer(visit, file, { claims, now: now(), inline, embeddable, deliver })
     } finally {
       end?.(visit.bytes)
       file.release()
     }
   }
-  return { serve, openFiles }
+  return { serve, openFiles, watchdog }
 }
 
 interface Wish {
@@ -109,13 +104,13 @@ interface Wish {
   now: Date
   inline: boolean
   embeddable: boolean
-  send: (delivery: Delivery, hooks: Hooks) => Promise<boolean>
+  deliver: Deliver
 }
 
 async function answer(
   visit: Visit,
   file: OpenFile,
-  { claims, send, ...wish }: Wish,
+  { claims, deliver, ...wish }: Wish,
 ): Promise<void> {
   const { incoming, outgoing } = visit
   const { sidecar } = file
@@ -148,10 +143,7 @@ async function answer(
     writeHead().end()
     return
   }
-  const onBytes = (bytes: number) => {
-    visit.bytes = bytes
-  }
-  visit.complete = await send({ file, body, response: outgoing }, { writeHead, onBytes })
+  await deliver(visit, { file, body, claims, writeHead })
 }
 
 function bodyFor(

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { AppError, systemCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { answerBrokenRequests } from './broken-request.ts'
+import { limitConnections } from './connections.ts'
 
 /** A server that was built but listens nowhere yet. */
 export interface HttpServer {
@@ -33,27 +34,28 @@ export function createHttpServer(options: {
   onDrain: () => void
   /** Called once the last connection is gone. */
   onClosed?: () => Promise<void>
+  /** Connections at one time. */
+  maxConnections?: number
   log: Log
 }): HttpServer {
-  const { listener, onDrain, onClosed = async () => {}, log } = options
+  const { onDrain, onClosed = async () => {}, maxConnections: max = 1024, log } = options
   return {
-    listener,
+    listener: options.listener,
     async listen(port, host = '0.0.0.0') {
-      const server = createServer(
-        {
-          keepAliveTimeout: keepAliveMs,
-          headersTimeout: 10_000,
-          requestTimeout: 30_000,
-          connectionsCheckingInterval: 5_000,
-          maxHeaderSize: 16 * 1024,
-          noDelay: true,
-          // A request without Host is refused by prepareRequest, with headers that keep it out of caches.
-          requireHostHeader: false,
-        },
-        listener,
-      )
+      const server = createServer({
+        keepAliveTimeout: keepAliveMs,
+        headersTimeout: 10_000,
+        requestTimeout: 30_000,
+        connectionsCheckingInterval: 5_000,
+        maxHeaderSize: 16 * 1024,
+        noDelay: true,
+        // A request without Host is refused by prepareRequest, with headers that keep it out of caches.
+        requireHostHeader: false,
+      })
+      const listener = limitConnections(server, { max, listener: options.listener })
       // All that is asked for is known from the head: nobody is told to go on and send a body (RFC 9110 10.1.1).
-      for (const event of ['checkContinue', 'checkExpectation']) server.on(event, listener)
+      for (const event of ['request', 'checkContinue', 'checkExpectation'])
+        server.on(event, listener)
       answerBrokenRequests(server)
       // Who has ended his own side still listens (RFC 9293 3.6); Node would end ours before the answer.
       Object.assign(server, { httpAllowHalfOpen: true })

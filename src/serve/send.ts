@@ -7,7 +7,7 @@ import type { Body } from './multipart.ts'
 import type { OpenFile } from './open-files.ts'
 
 /** Up to here the first read has the whole body, and a file is worth keeping in memory. */
-const smallBytes = 64 * 1024
+export const smallBytes = 64 * 1024
 const firstBytes = 256 * 1024
 /** A visitor who takes a chunk faster is sent larger ones, one who takes longer than the second smaller ones. */
 const quickMs = 50
@@ -25,6 +25,8 @@ export interface Hooks {
   onBytes: (bytes: number) => void
 }
 
+export type Sender = (delivery: Delivery, hooks: Hooks) => Promise<boolean>
+
 /**
  * Makes the sender of bodies. It reads one chunk ahead of the socket while few downloads move. The headers go out only
  * when the first bytes have been read, so a disk that fails at once is still answered with an error.
@@ -33,9 +35,7 @@ export interface Hooks {
  *   ARCHIVE_DAMAGED when the file ends early, DISK_SICK and its like when reading fails; no read is under way any more
  *   when it has returned or thrown
  */
-export function createSender(
-  buffers: Buffers,
-): (delivery: Delivery, hooks: Hooks) => Promise<boolean> {
+export function createSender(buffers: Buffers): Sender {
   return async (delivery, hooks) => {
     if (delivery.body.length > smallBytes) return sendLarge(delivery, hooks, buffers)
     return sendSmall(delivery, hooks)

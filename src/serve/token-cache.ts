@@ -18,9 +18,9 @@ interface Verified<Claims> {
  * @param verify the judge, whose answer may depend on the time only by `exp` and by bounds that grow with it
  */
 export function createTokenCache<Claims extends { expiresAt: number }>(
-  verify: (token: string, now: Date) => Claims | Promise<Claims>,
+  verify: (token: string, now: Date) => Claims,
   { max = maxEntries }: { max?: number } = {},
-): (token: string, now: Date) => Claims | Promise<Claims> {
+): (token: string, now: Date) => Claims {
   let young = new Map<string, Verified<Claims>>()
   let old = new Map<string, Verified<Claims>>()
 
@@ -42,12 +42,6 @@ export function createTokenCache<Claims extends { expiresAt: number }>(
     return entry
   }
 
-  const judge = async (token: string, key: string, now: Date) => {
-    const claims = await verify(token, now)
-    keep(key, { claims, verifiedAt: now.getTime() })
-    return claims
-  }
-
   return (token, now) => {
     const key = hash('sha256', token, 'base64url')
     const known = find(key)
@@ -55,6 +49,8 @@ export function createTokenCache<Claims extends { expiresAt: number }>(
     if (known !== null && at >= known.verifiedAt && known.claims.expiresAt * 1000 > at) {
       return known.claims
     }
-    return judge(token, key, now)
+    const claims = verify(token, now)
+    keep(key, { claims, verifiedAt: at })
+    return claims
   }
 }

@@ -26,7 +26,7 @@ test('a client that fails too often is told when to come back, and its valid tok
     assert.equal(limited.headers['cache-control'], 'no-store')
     assert.deepEqual(JSON.parse(limited.body.toString()), {
       error: 'TOO_MANY_FAILURES',
-      message: 'Too many requests without a valid token; try again later.',
+      message: 'Too many requests at once, or without a valid token; try again later.',
     })
     assert.equal((await ask('/f.mp4')).status, 429)
     const valid = await ask(`/f.mp4?token=${good}`)

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { MARKER_PATH } from '../../src/archive-path.ts'
 import type { TokenConfig } from '../../src/config.ts'
 import type { Log } from '../../src/log.ts'
-import { createFileServer } from '../../src/serve/app.ts'
+import { createFileServer, type ServeLimits } from '../../src/serve/app.ts'
 import type { CorsOrigins } from '../../src/serve/cors.ts'
 import type { GateRules } from '../../src/serve/gate.ts'
 import { createHealth, type Health } from '../../src/serve/health.ts'
@@ -115,6 +115,8 @@ export interface ServerScope {
   archiveDir: string
   listening: Listening
   log: CapturedLog
+  /** Looks for downloads that stand still, as happens every five seconds. */
+  checkStalls(): Promise<void>
   /** The descriptors of archived files that somebody still holds after what is kept between requests was closed. */
   leaks(): Promise<string[]>
   /** Files `contents`, or a sparse file of so many bytes, with a sidecar beside it. */
@@ -138,6 +140,7 @@ export async function withFileServer(
     corsOrigins?: CorsOrigins
     tokens?: TokenConfig
     rules?: Partial<GateRules>
+    limits?: Partial<ServeLimits>
     revoked?: RevokedTokens
     health?: Health
     now?: () => Date
@@ -155,6 +158,7 @@ export async function withFileServer(
     archiveDir,
     tokens,
     rules: { trustedProxies: [], tokenFailuresPerMinute: 0, ...options.rules },
+    limits: { maxConnections: 1024, streamsPerUser: 0, streamsPerClient: 0, ...options.limits },
     revoked: options.revoked ?? nothingRevoked,
     pathPrefix: options.pathPrefix ?? '',
     corsOrigins: options.corsOrigins ?? [],
@@ -169,6 +173,7 @@ export async function withFileServer(
       archiveDir,
       listening,
       log,
+      checkStalls: () => server.watchdog.check(),
       leaks: async () => {
         await server.openFiles.close()
         return openFilesIn(archiveDir)
@@ -186,6 +191,8 @@ export async function withFileServer(
     })
   } finally {
     await listening.close(0)
+    // What was read for visitors who were cut off ends in its own time.
+    for (let turn = 0; turn < 1000 && (await openFilesIn(archiveDir)).length > 0; turn++);
     assert.deepEqual(await openFilesIn(archiveDir), [])
     await rm(folder, { recursive: true, force: true })
   }

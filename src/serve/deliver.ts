@@ -1,0 +1,72 @@
+import { isAppError } from '../errors.ts'
+import { networkOf } from '../ip-address.ts'
+import { createClientAddress } from './client-address.ts'
+import type { GateRules } from './gate.ts'
+import type { Body } from './multipart.ts'
+import type { OpenFile } from './open-files.ts'
+import { type Sender, smallBytes } from './send.ts'
+import type { Watchdog } from './stall.ts'
+import { createStreams, type Leave, type StreamLimits } from './streams.ts'
+import type { TokenClaims } from './token.ts'
+import type { Visit } from './visit.ts'
+
+const retryAfterSeconds = 5
+
+/** What is sent to one visitor. */
+interface Parcel {
+  file: OpenFile
+  body: Body
+  claims: TokenClaims
+  writeHead: () => void
+}
+
+/** Notes in the visit how much was sent, and whether that is all. @throws TOO_MANY_STREAMS and what sending throws */
+export type Deliver = (visit: Visit, parcel: Parcel) => Promise<void>
+
+/** Makes what stands around the sending of a body: its place among the streams, and an end when it stands still. */
+export function createDelivery(options: {
+  send: Sender
+  limits: StreamLimits
+  rules: Pick<GateRules, 'trustedProxies'>
+  watchdog: Watchdog
+}): Deliver {
+  const { send, watchdog } = options
+  const streams = createStreams(options.limits)
+  const clientOf = createClientAddress({
+    trusted: options.rules.trustedProxies,
+    // The gate has told of it.
+    onUntrusted: () => {},
+  })
+
+  const takePlace = async ({ incoming, outgoing }: Visit, claims: TokenClaims): Promise<Leave> => {
+    const gone = new AbortController()
+    outgoing.once('close', () => gone.abort())
+    try {
+      return await streams.enter({ claims, client: networkOf(clientOf(incoming)) }, gone.signal)
+    } catch (error) {
+      if (isAppError(error, 'TOO_MANY_STREAMS') && !outgoing.headersSent)
+        outgoing.setHeader('Retry-After', retryAfterSeconds)
+      throw error
+    }
+  }
+
+  return async (visit, { file, body, claims, writeHead }) => {
+    const { incoming, outgoing } = visit
+    // What is sent in one piece is no stream: a page may have a hundred small pictures.
+    const leave = body.length > smallBytes ? await takePlace(visit, claims) : null
+    const watched = watchdog.watch(incoming.socket, () => {
+      visit.reason = 'stalled'
+      incoming.socket.destroy()
+    })
+    const onBytes = (bytes: number) => {
+      visit.bytes = bytes
+      watched.moved()
+    }
+    try {
+      visit.complete = await send({ file, body, response: outgoing }, { writeHead, onBytes })
+    } finally {
+      watched.unwatch()
+      leave?.()
+    }
+  }
+}
