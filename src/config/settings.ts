@@ -266,7 +266,7 @@ const serveSettings = {
   MAX_STREAMS_PER_CLIENT: {
     fallback: '32',
     reader: read.wholeNumber(0, 100_000),
-    help: 'The same for one address, whoever its users are.',
+    help: 'The same for one address, whoever its users are; a tunnel that TRUSTED_PROXIES does not name is one address.',
     example: '64',
   },
   TOKEN_MAX_TTL: {

@@ -1,6 +1,9 @@
 import type { IncomingMessage } from 'node:http'
 import { type AddressRange, canonicalAddress, createRangeCheck } from '../ip-address.ts'
 
+/** Gives the canonical address of whoever sent a request. */
+export type ClientAddress = (request: IncomingMessage) => string
+
 /** Peers that are told of as proxies that nobody trusts; more would let strangers fill the log. */
 const maxReports = 5
 
@@ -14,7 +17,7 @@ const maxReports = 5
 export function createClientAddress(options: {
   trusted: readonly AddressRange[]
   onUntrusted: (peer: string) => void
-}): (request: IncomingMessage) => string {
+}): ClientAddress {
   const isTrusted = createRangeCheck(options.trusted)
   const reported = new Set<string>()
   return ({ socket, headers }) => {

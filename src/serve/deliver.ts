@@ -1,7 +1,6 @@
 import { isAppError } from '../errors.ts'
 import { networkOf } from '../ip-address.ts'
-import { createClientAddress } from './client-address.ts'
-import type { GateRules } from './gate.ts'
+import type { ClientAddress } from './client-address.ts'
 import type { Body } from './multipart.ts'
 import type { OpenFile } from './open-files.ts'
 import { type Sender, smallBytes } from './send.ts'
@@ -27,16 +26,11 @@ export type Deliver = (visit: Visit, parcel: Parcel) => Promise<void>
 export function createDelivery(options: {
   send: Sender
   limits: StreamLimits
-  rules: Pick<GateRules, 'trustedProxies'>
+  clientOf: ClientAddress
   watchdog: Watchdog
 }): Deliver {
-  const { send, watchdog } = options
+  const { send, watchdog, clientOf } = options
   const streams = createStreams(options.limits)
-  const clientOf = createClientAddress({
-    trusted: options.rules.trustedProxies,
-    // The gate has told of it.
-    onUntrusted: () => {},
-  })
 
   const takePlace = async ({ incoming, outgoing }: Visit, claims: TokenClaims): Promise<Leave> => {
     const gone = new AbortController()

@@ -4,6 +4,7 @@ import type { Log } from '../log.ts'
 import type { Sidecar } from '../sidecar.ts'
 import { answerError } from './answer.ts'
 import { createBuffers } from './buffers.ts'
+import { createClientAddress } from './client-address.ts'
 import type { CorsOrigins } from './cors.ts'
 import { createDelivery, type Deliver } from './deliver.ts'
 import { createDoctorEcho } from './doctor-echo.ts'
@@ -58,8 +59,17 @@ export function createFileRoute(options: {
 }): FileRoute {
   const { now, log, clock } = options
   const verify = createTokenCache(createTokenVerifier(options.tokens))
-  const admit = createGate({ ...options, verify })
-  const echo = createDoctorEcho(options.rules.trustedProxies)
+  const { trustedProxies, tokenFailuresPerMinute } = options.rules
+  const clientOf = createClientAddress({
+    trusted: trustedProxies,
+    onUntrusted: (peer) =>
+      log.warn(
+        { peer },
+        'CF-Connecting-IP is not believed: its sender is not in TRUSTED_PROXIES, so all who come through it count as one client',
+      ),
+  })
+  const admit = createGate({ ...options, verify, clientOf, tokenFailuresPerMinute })
+  const echo = createDoctorEcho(trustedProxies)
   const locator = createLocator({
     archiveDir: options.archiveDir,
     onInvalidSidecar: (archivePath, error) =>
@@ -71,6 +81,7 @@ export function createFileRoute(options: {
   const watchdog = createWatchdog({ clock })
   const deliver = createDelivery({
     ...options,
+    clientOf,
     watchdog,
     send: createSender(createBuffers(options.bufferBytes)),
   })

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AppError, isAppError } from '../errors.ts'
 import { type AddressRange, createRangeCheck, networkOf, readAddressRange } from '../ip-address.ts'
 import type { Log } from '../log.ts'
-import { createClientAddress } from './client-address.ts'
+import type { ClientAddress } from './client-address.ts'
 import { createDownloads } from './downloads.ts'
 import { createFailedTokens } from './failed-tokens.ts'
 import type { RevokedTokens } from './revocations.ts'
@@ -44,27 +44,21 @@ export interface Pass {
  */
 export function createGate(options: {
   verify: (token: string, now: Date) => TokenClaims | Promise<TokenClaims>
-  rules: GateRules
+  clientOf: ClientAddress
+  /** See {@link GateRules}. */
+  tokenFailuresPerMinute: number
   revoked: RevokedTokens
   now: () => Date
   /** Milliseconds, never going back. */
   clock: () => number
   log: Log
 }): (caller: Caller, query: URLSearchParams) => Promise<Pass> {
-  const { verify, rules, revoked, now, clock, log } = options
-  const failed = createFailedTokens({ perMinute: rules.tokenFailuresPerMinute, nowMs: clock })
+  const { verify, clientOf, revoked, now, clock, log } = options
+  const failed = createFailedTokens({ perMinute: options.tokenFailuresPerMinute, nowMs: clock })
   const downloads = createDownloads({
     clock,
     onForgotten: () =>
       log.warn({}, 'more tokens with max_downloads are in use than can be counted at one time'),
-  })
-  const clientOf = createClientAddress({
-    trusted: rules.trustedProxies,
-    onUntrusted: (peer) =>
-      log.warn(
-        { peer },
-        'CF-Connecting-IP is not believed: its sender is not in TRUSTED_PROXIES, so all who come through it count as one client',
-      ),
   })
 
   const begin = (caller: Caller, token: string, max: number) => {

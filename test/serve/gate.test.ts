@@ -91,6 +91,19 @@ test('a visitor who names an address himself is known by his own', async () => {
     })
 })
 
+test('a tunnel that nobody trusts is told of at the first download through it', async () => {
+  await withGate({}, async ({ file, ask, log }) => {
+    await file('large.mp4', 200_000, { media_id: 7 })
+    for (let count = 0; count < 2; count++)
+      assert.equal((await ask(`/large.mp4?token=${good}`, through('192.0.2.1'))).status, 200)
+    const warnings = log.lines.filter(({ level }) => level === 'warn')
+    assert.deepEqual(
+      warnings.map(({ fields }) => fields),
+      [{ peer: '127.0.0.1' }],
+    )
+  })
+})
+
 test('a trusted proxy that names no address, or two, is taken for the visitor', async () => {
   const rules = { tokenFailuresPerMinute: 1, trustedProxies: loopback }
   for (const header of ['', 'unknown', '192.0.2.1, 192.0.2.2', ['192.0.2.1', '192.0.2.2']])

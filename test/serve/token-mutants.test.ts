@@ -22,6 +22,8 @@ const noiseBytes = 16 * 1024 * 1024
 setFlagsFromString('--expose-gc')
 const collectGarbage: () => void = runInNewContext('gc')
 
+const mebibytes = () => Math.round(process.memoryUsage().rss / 2 ** 20)
+
 function heapBytes(): number {
   collectGarbage()
   return process.memoryUsage().heapUsed
@@ -47,7 +49,9 @@ test(`no mutated token is believed, and judging them keeps nothing (seed ${seed}
     assert.equal(verdictOn(token, verify), 'refused', `${index}: ${JSON.stringify(token)}`)
   }
   const grown = heapBytes() - base
-  t.diagnostic(`${count} tokens judged, heap grown by ${Math.round(grown / 1024)} KiB`)
+  t.diagnostic(
+    `${count} tokens judged, heap grown by ${Math.round(grown / 1024)} KiB, resident ${mebibytes()} MiB`,
+  )
   assert.ok(grown < noiseBytes, `the heap grew by ${grown} bytes`)
 })
 
@@ -71,7 +75,9 @@ test(`no mutated token opens a file over a socket, and the server keeps nothing 
       log.lines.length = 0
     }
     const grown = heapBytes() - base
-    t.diagnostic(`${batches * batch} tokens sent, heap grown by ${Math.round(grown / 1024)} KiB`)
+    t.diagnostic(
+      `${batches * batch} tokens sent, heap grown by ${Math.round(grown / 1024)} KiB, resident ${mebibytes()} MiB`,
+    )
     assert.ok(grown < noiseBytes, `the heap grew by ${grown} bytes`)
     assert.equal((await pipeline.ask('GET', [`/f.mp4?token=${good}`]))[0]?.status, 200)
     pipeline.close()
