@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { get, type IncomingMessage } from 'node:http'
 import { test } from 'node:test'
 import { withFileServer } from '../support/file-server.ts'
 import { forge, good, hostile, now, tokens } from '../support/hostile-tokens.ts'
@@ -114,5 +116,22 @@ test('the log says in one word why a token was refused, and the visitor is not t
       lines.map(({ fields }) => fields.reason),
       cases.map(([reason]) => reason),
     )
+  })
+})
+
+test('a download that outlives its token is finished, and a new one is not begun', async () => {
+  let at = now
+  await withFileServer({ tokens, now: () => at }, async ({ file, ask, listening }) => {
+    const size = 64 * 1024 * 1024
+    await file('f.mp4', size, { media_id: 7 })
+    const path = `/f.mp4?token=${good}`
+    const request = get({ host: '127.0.0.1', port: listening.port, path, agent: false })
+    const [answer] = (await once(request, 'response')) as [IncomingMessage]
+    assert.equal(answer.statusCode, 200)
+    at = new Date(now.getTime() + 60_000)
+    assert.equal((await ask(path)).status, 401, 'although it was believed a moment before')
+    let bytes = 0
+    for await (const chunk of answer as AsyncIterable<Buffer>) bytes += chunk.length
+    assert.equal(bytes, size)
   })
 })
