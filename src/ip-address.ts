@@ -1,4 +1,4 @@
-import { BlockList, isIPv4, isIPv6 } from 'node:net'
+import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net'
 
 /** One address, or all that begin with the same bits: `192.0.2.1`, `10.0.0.0/8`, `2001:db8::/32`. */
 export interface AddressRange {
@@ -36,12 +36,15 @@ export function readAddressRange(text: string): AddressRange | null {
   return prefixBits <= longest ? { address, prefixBits } : null
 }
 
-/** @returns a function that tells whether a canonical address lies in one of `ranges` */
+/** @returns a function that tells whether a canonical address lies in one of `ranges`; what is no address does not */
 export function createRangeCheck(ranges: readonly AddressRange[]): (address: string) => boolean {
   const list = new BlockList()
   for (const { address, prefixBits } of ranges)
     list.addSubnet(address, prefixBits, isIPv4(address) ? 'ipv4' : 'ipv6')
-  return (address) => list.check(address, isIPv4(address) ? 'ipv4' : 'ipv6')
+  return (address) => {
+    const version = isIP(address)
+    return version !== 0 && list.check(address, version === 4 ? 'ipv4' : 'ipv6')
+  }
 }
 
 /** What one customer of a provider has: an IPv4 address, or the /64 of an IPv6 one, which has 2^64 addresses to use up. */

@@ -45,6 +45,17 @@ test('the settings say whose word counts for the address of a visitor, and how o
   assert.equal(ended.stdout.split('TRUSTED_PROXIES').length, 2, 'said once')
 })
 
+test('while the secret is changed, links of the old one go on working, and no others', async (t) => {
+  const old = 'the-secret-before-that-of-32-bytes'
+  const { statusFor } = await startServer(t, { UNRAID_TUNNEL_SECRET_PREVIOUS: old })
+  for (const [key, status] of [
+    [secret, 200],
+    [old, 200],
+    [`${old}er`, 401],
+  ] as const)
+    assert.equal(await statusFor(tokenFor(key, { media_id: 7 }), '192.0.2.1'), status, key)
+})
+
 test('files are served although the database, which knows what is revoked, is away', async (t) => {
   const { program, statusFor } = await startServer(t, {
     DB_HOST: '127.0.0.1',
