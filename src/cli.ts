@@ -1,4 +1,4 @@
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 import { type AdoptOptions, adoptCommand, fromDatabase, wishOf } from './commands/adopt.ts'
 import { adoptFromDatabase } from './commands/adopt-legacy.ts'
 import { showConfig } from './commands/config.ts'
@@ -7,6 +7,7 @@ import { doctor } from './commands/doctor.ts'
 import { doctorOfEdge } from './commands/edge.ts'
 import { healthCommand } from './commands/health.ts'
 import { migrateCommand } from './commands/migrate.ts'
+import { percentage, positiveInteger, ttlSeconds, webAddress } from './commands/options.ts'
 import { reconcileCommand } from './commands/reconcile.ts'
 import { releaseCommand } from './commands/release.ts'
 import { revokeCommand } from './commands/revocations.ts'
@@ -17,9 +18,8 @@ import { verifyCommand } from './commands/verify.ts'
 import { initAlone, volumeCommand } from './commands/volume.ts'
 import { withEnvFile } from './config/env-file.ts'
 import type { Need } from './config/setting.ts'
-import { publicUrl, readDuration } from './config/values.ts'
 import { type Config, parseConfig, secretsOf } from './config.ts'
-import { AppError, toAppError } from './errors.ts'
+import { toAppError } from './errors.ts'
 import type { Host, Session } from './host.ts'
 import { createStopStack, superviseSignals } from './lifecycle.ts'
 import { createLog } from './log.ts'
@@ -270,6 +270,7 @@ function addInspection(host: Host, command: AddCommand, done: (code: number) => 
 
 interface TokenOptions {
   media?: number
+  file?: string
   user?: number
   ttl: number
   ip?: string
@@ -278,20 +279,22 @@ interface TokenOptions {
 
 function addToken(host: Host, command: AddCommand): void {
   const token = command('token', 'mint a link to one archived file')
-    .option('--media <id>', 'media id (required)', positiveInteger)
+    .option('--media <id>', 'media id, looked up in the database', positiveInteger)
+    .option('--file <path>', 'or its path in the archive: its sidecar tells the rest')
     .option('--user <id>', 'user id in the token (default: the media row’s)', positiveInteger)
     .option('--ttl <duration>', 'how long it opens the file', ttlSeconds, 3_600)
     .option('--max-downloads <n>', 'how many visitors’ downloads it allows', positiveInteger)
     .option('--ip <address>', 'the only address, or range of addresses, that it works from')
     .action(async (options: TokenOptions) => {
-      const { media, user, ttl, ip, maxDownloads } = options
+      const { media, file, user, ttl, ip, maxDownloads } = options
       // A required option would be required of "token revoke" as well.
-      if (media === undefined)
-        return token.error("error: required option '--media <id>' not specified")
-      await session(host, { needs: ['database', 'tokens'] }, ({ config, program }) =>
+      if ((media === undefined) === (file === undefined))
+        return token.error("error: one of the options '--media <id>' and '--file <path>' is needed")
+      const needs: Need[] = media === undefined ? ['tokens'] : ['database', 'tokens']
+      await session(host, { needs }, ({ config, program }) =>
         tokenCommand(host, config, {
           program,
-          mediaId: media,
+          of: media ?? file ?? '',
           userId: user ?? null,
           ttlSeconds: ttl,
           ip: ip ?? null,
@@ -320,30 +323,6 @@ interface VerifyOptions {
   sample: number
   rate?: number
   json?: boolean
-}
-
-function percentage(text: string): number {
-  const value = Number(text.replace(/%$/, ''))
-  if (/^\d+(\.\d+)?%?$/.test(text) && value > 0 && value <= 100) return value / 100
-  throw new InvalidArgumentError('a percentage above 0 and up to 100 is needed, for example 1%')
-}
-
-function positiveInteger(text: string): number {
-  const value = Number(text)
-  if (/^\d{1,16}$/.test(text) && Number.isSafeInteger(value) && value > 0) return value
-  throw new InvalidArgumentError('a positive whole number is needed, for example 42')
-}
-
-function webAddress(text: string): string {
-  const read = publicUrl.safeParse(text)
-  if (read.success) return read.data
-  throw new AppError('USAGE', `--public-url ${read.error.issues[0]?.message}`)
-}
-
-function ttlSeconds(text: string): number {
-  const ms = readDuration(text)
-  if (ms !== undefined && ms >= 1_000) return Math.floor(ms / 1_000)
-  throw new InvalidArgumentError('a duration of at least 1s is needed, for example 1h')
 }
 
 /** Reads the configuration, then runs `work` in a session. */

@@ -1,10 +1,14 @@
+import { isAbsolute, relative } from 'node:path'
 import type { Config } from '../config.ts'
+import type { Database } from '../db/connect.ts'
 import { findArchived } from '../db/lookup.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
-import { linkPathOf } from '../serve/locate.ts'
+import { linkPathOf, requireArchive } from '../serve/locate.ts'
 import { mintToken } from '../serve/token.ts'
+import { parseSidecar, SIDECAR_MAX_BYTES, sidecarPathOf } from '../sidecar.ts'
+import { openDisk } from '../storage/disk.ts'
 
 interface LinkLimits {
   ttlSeconds: number
@@ -20,28 +24,55 @@ export async function tokenCommand(
   config: Config,
   {
     program,
-    mediaId,
+    of,
     userId,
     ...limits
   }: {
     program: Program
-    mediaId: number
+    /** A media id, or a path in the archive, whose sidecar is asked instead of a database. */
+    of: number | string
     userId: number | null
   } & LinkLimits,
 ): Promise<void> {
-  const found = await findArchived(openDatabaseOnly(config, program), mediaId)
-  if (found === null)
-    throw new AppError('NOT_FOUND', `media ${mediaId} is not in the archive`, {
-      hint: 'only archived media have links; see its state in strongroom.items',
-    })
+  const found =
+    typeof of === 'string'
+      ? await findFile(config, of)
+      : await findMedia(openDatabaseOnly(config, program), of)
   const link = await linkTo(config, {
-    mediaId,
+    ...found,
     userId: userId ?? found.userId ?? 1,
-    archivePath: found.archivePath,
     ...limits,
     inline: false,
   })
   host.out(`${link}\n`)
+}
+
+interface Found {
+  mediaId: number
+  userId: number | null
+  archivePath: string
+}
+
+async function findMedia(database: Database, mediaId: number): Promise<Found> {
+  const found = await findArchived(database, mediaId)
+  if (found !== null) return { mediaId, ...found }
+  throw new AppError('NOT_FOUND', `media ${mediaId} is not in the archive`, {
+    hint: 'only archived media have links; see its state in strongroom.items',
+  })
+}
+
+/** @param path relative to ARCHIVE_DIR, or whole */
+async function findFile({ archive }: Config, path: string): Promise<Found> {
+  await requireArchive(archive.dir)
+  const disk = await openDisk(archive.dir)
+  const inside = isAbsolute(path) ? relative(disk.root, path) : path
+  const bytes = await disk.read(sidecarPathOf(inside), SIDECAR_MAX_BYTES)
+  if (bytes === null)
+    throw new AppError('NOT_FOUND', `${inside} has no sidecar in the archive`, {
+      hint: 'check its path in ARCHIVE_DIR; "strongroom adopt" gives an existing file its sidecar',
+    })
+  const { media_id: mediaId, user_id: userId, archive_path: archivePath } = parseSidecar(bytes)
+  return { mediaId, userId, archivePath }
 }
 
 /** The link form without an extension, which no cache in front takes for a static file. */

@@ -64,6 +64,12 @@ test('files made by hand are served once they are adopted, without a database or
     assert.deepEqual(Buffer.from(await answer.arrayBuffer()), bytes)
     schema.parse(JSON.parse(await readFile(join(archiveDir, `${path}.json`), 'utf8')))
   }
+  const minted = await run('token', '--file', 'films/mine.mp4', '--ttl', '1m')
+  const link = new URL(minted.stdout.trim())
+  link.port = String(port)
+  assert.equal((await fetch(link)).status, 200, 'and a link needs no database either')
+  ended(await run('token', '--file', 'films/none.mp4'), 1, /has no sidecar in the archive/)
+  ended(await run('token'), 64, /one of the options '--media <id>' and '--file <path>' is needed/)
   const crossed = await fetch(fileUrl(port, 'films/mine.mp4', tokenFor(secret, { media_id: 6 })))
   assert.equal(crossed.status, 403, 'the sidecar binds the path to its media id')
   await program.stop()

@@ -93,5 +93,8 @@ test('token without a media id says what is missing', async (t) => {
   const service = await withService(t)
   const ended = await service.run(['token'], { UNRAID_TUNNEL_SECRET: secret })
   assert.equal(ended.code, 64, story(ended))
-  assert.match(ended.stderr, /strongroom: required option '--media <id>' not specified/)
+  assert.match(
+    ended.stderr,
+    /strongroom: one of the options '--media <id>' and '--file <path>' is needed/,
+  )
 })
