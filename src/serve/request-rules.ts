@@ -71,8 +71,14 @@ function framingFault({ headers, httpVersion }: IncomingMessage): AppError | nul
   return new AppError('CODING_UNKNOWN', 'only the transfer coding chunked is known')
 }
 
+/** On the way of every request: most names differ in length already. */
 function countLines(rawHeaders: readonly string[], name: string): number {
-  return rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === name).length
+  let count = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const text = rawHeaders[index] ?? ''
+    if (text.length === name.length && text.toLowerCase() === name) count += 1
+  }
+  return count
 }
 
 function isHost(text: string): boolean {

@@ -4,6 +4,7 @@ import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { assertNoLeak } from './canaries.ts'
 import type { Scope } from './scopes.ts'
 import { type Ended, type Env, story } from './service.ts'
 
@@ -21,7 +22,7 @@ export interface TalkingProgram {
   stop(signal?: NodeJS.Signals): Promise<Ended>
 }
 
-/** Starts the program with exactly these settings; it is killed after the test if it still lives. */
+/** Starts the program with exactly these settings, whose secrets it must not tell; it is killed after the test. */
 export function startTalking(t: Scope, args: readonly string[], env: Env): TalkingProgram {
   const child = spawn(PROGRAM, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const text = { stdout: '', stderr: '' }
@@ -32,7 +33,10 @@ export function startTalking(t: Scope, args: readonly string[], env: Env): Talki
       for (const look of heard) look()
     })
   }
-  const ended = once(child, 'close').then(([code, signal]): Ended => ({ code, signal, ...text }))
+  const ended = once(child, 'close').then(([code, signal]): Ended => {
+    assertNoLeak(text, env)
+    return { code, signal, ...text }
+  })
   t.after(async () => {
     child.kill('SIGKILL')
     await ended

@@ -13,6 +13,7 @@ import { openDatabase } from '../../src/db/connect.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { mediaKinds } from '../../src/media.ts'
 import type { Point } from '../../src/sync/parts.ts'
+import { assertNoLeak } from './canaries.ts'
 import type { Scene, Upload } from './checker.ts'
 import { uniqueMedia, uniqueMediaTypes } from './media-files.ts'
 import {
@@ -30,7 +31,7 @@ export interface Service extends Scene {
   database: DatabaseConfig
   admin: BucketAdmin
   env: Env
-  /** Runs the program to its end. */
+  /** Runs the program to its end; whenever one ends, none of its secrets may have come out. */
   run(args: readonly string[], env?: Env): Promise<Ended>
   /** Starts the program; whatever still lives after the test is killed. */
   start(args: readonly string[], env?: Env): Running
@@ -177,6 +178,7 @@ function startProgram(
   }
   const ended = once(child, 'close').then(([code, signal]): Ended => {
     children.delete(child)
+    assertNoLeak(text, env)
     return { code, signal, ...text }
   })
   const holds = (name: keyof typeof text, wanted: string): Promise<void> =>

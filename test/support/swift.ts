@@ -1,5 +1,6 @@
 /** OpenStack Swift's s3api as the real S3 server of the tests; `node test/support/swift.ts` runs it alone. */
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
@@ -109,7 +110,13 @@ use = egg:swift#${name}
 `
 }
 
-function proxyConf(folder: string, ports: Ports): string {
+/** Random, so that a key which strays into a log is known for one. */
+interface Login {
+  user: string
+  key: string
+}
+
+function proxyConf(folder: string, { ports, login }: { ports: Ports; login: Login }): string {
   return `${common(folder, ports.proxy)}[pipeline:main]
 pipeline = catch_errors gatekeeper cache listing_formats s3api tempauth copy slo dlo proxy-server
 [app:proxy-server]
@@ -142,7 +149,7 @@ use = egg:swift#s3api
 location = us-east-1
 [filter:tempauth]
 use = egg:swift#tempauth
-user_test_tester = testing .admin
+user_test_${login.user} = ${login.key} .admin
 `
 }
 
@@ -160,13 +167,15 @@ export async function startSwift(): Promise<RunningS3> {
   if (missing.length > 0) throw new Error(`Swift is not installed (${missing[0]}): ${INSTALL}`)
   const folder = await mkdtemp(join(tmpdir(), 'strongroom-swift-'))
   const ports = await freePorts()
+  const [user, key] = [randomBytes(8).toString('hex'), randomBytes(16).toString('hex')]
+  const login = { user: `tester-${user}`, key }
   await mkdir(join(folder, 'devices', 'disk'), { recursive: true })
   await writeFile(join(folder, 'launch.py'), LAUNCHER)
   await writeFile(join(folder, 'swift.conf'), SWIFT_CONF)
   for (const name of ['account', 'container', 'object'] as const) {
     await writeFile(join(folder, `${name}-server.conf`), storageConf(folder, name, ports[name]))
   }
-  await writeFile(join(folder, 'proxy-server.conf'), proxyConf(folder, ports))
+  await writeFile(join(folder, 'proxy-server.conf'), proxyConf(folder, { ports, login }))
   const child = launch(folder, ports)
   const stop = async () => {
     child.stdin?.end()
@@ -176,8 +185,8 @@ export async function startSwift(): Promise<RunningS3> {
   const coordinates: S3Coordinates = {
     endpoint: `http://127.0.0.1:${ports.proxy}`,
     region: 'us-east-1',
-    accessKey: 'test:tester',
-    secretKey: 'testing',
+    accessKey: `test:${login.user}`,
+    secretKey: login.key,
   }
   try {
     await answers(coordinates, child)
