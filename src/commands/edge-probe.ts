@@ -3,7 +3,7 @@ import type { AdoptedMedia } from '../media.ts'
 import { doctorPathOf, isDoctorPath } from '../serve/doctor-echo.ts'
 import { sidecarPathOf } from '../sidecar.ts'
 import { placeExclusively } from '../storage/disk.ts'
-import { pinInside } from '../storage/pinned-file.ts'
+import { lastWritten } from '../storage/pinned-file.ts'
 import { type AdoptParts, newTemporary, placeSidecar } from '../sync/adopt-sidecar.ts'
 
 /** A file that exists to be asked for through the public address, and for no longer. */
@@ -89,8 +89,8 @@ export async function sweepProbes(parts: AdoptParts, now: Date): Promise<void> {
   const { disk } = parts
   for (const name of await disk.list('')) {
     if (!isDoctorPath(name.replace(/\.json$/, ''))) continue
-    const file = await pinInside(disk.root, name)
-    await file.close()
-    if (now.getTime() - file.modifiedAt.getTime() >= ABANDONED_AFTER_MS) await disk.unlink(name)
+    const written = await lastWritten(disk.root, name)
+    if (written === null || now.getTime() - written.getTime() < ABANDONED_AFTER_MS) continue
+    await disk.unlink(name)
   }
 }

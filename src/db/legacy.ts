@@ -104,8 +104,9 @@ export async function keepLegacy(
 ): Promise<'kept' | 'changed' | 'taken'> {
   for (let tries = 1; tries <= TRIES; tries++) {
     const outcome = await keepOnce(database, backend, { row, file })
-    // `raced`: somebody made the same generation at that moment; the next look sees it.
-    if (outcome !== 'raced') return outcome
+    // Somebody may have made this very item at that moment; the next look sees it.
+    if (outcome === 'raced' || (outcome === 'taken' && tries === 1)) continue
+    return outcome
   }
   throw new AppError('DB_CONFLICT', `media ${row.media.mediaId} has a new item at every look`)
 }

@@ -11,7 +11,7 @@ import {
   sidecarPathOf,
 } from '../sidecar.ts'
 import { placeExclusively } from '../storage/disk.ts'
-import { pinInside } from '../storage/pinned-file.ts'
+import { lastWritten } from '../storage/pinned-file.ts'
 import type { Parts } from './parts.ts'
 import { writeSidecarAt } from './sidecar-file.ts'
 import { TEMPORARY_FOLDER, type Volume } from './volume.ts'
@@ -129,9 +129,8 @@ export async function sweepAdoptions(
   for (const name of await disk.list(TEMPORARY_FOLDER)) {
     if (!TEMPORARY_NAME.test(name)) continue
     const path = `${TEMPORARY_FOLDER}/${name}`
-    const file = await pinInside(disk.root, path)
-    await file.close()
-    if (now.getTime() - file.modifiedAt.getTime() < ABANDONED_AFTER_MS) continue
+    const written = await lastWritten(disk.root, path)
+    if (written === null || now.getTime() - written.getTime() < ABANDONED_AFTER_MS) continue
     await disk.unlink(path)
     removed.push(path)
   }
