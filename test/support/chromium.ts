@@ -1,7 +1,11 @@
 /** A real browser without a screen, driven over its own protocol (https://chromedevtools.github.io/devtools-protocol/). */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { type Scope, withFolder } from './scopes.ts'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable, Writable } from 'node:stream'
+import type { Scope } from './scopes.ts'
 
 export interface Page {
   /** Runs an expression in the page, waits for its promise, and returns its value. */
@@ -18,41 +22,31 @@ const flags = [
   ...['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run'],
   ...['--disable-background-networking', '--disable-component-update', '--disable-sync'],
   ...['--disable-dev-shm-usage', '--mute-audio', '--autoplay-policy=no-user-gesture-required'],
-  '--remote-debugging-port=0',
+  '--remote-debugging-pipe',
 ]
 
 /** Opens one page at `url` in a browser of its own, which is gone after the test. */
 export async function openPage(t: Scope, url: string): Promise<Page> {
-  const home = await withFolder(t)
+  const home = await mkdtemp(join(tmpdir(), 'strongroom-chromium-'))
   const env = { PATH: process.env.PATH, HOME: home, TMPDIR: home }
   const args = [...flags, `--user-data-dir=${home}/profile`, 'about:blank']
-  const child = spawn('chromium', args, {
-    env,
-    stdio: ['ignore', 'ignore', 'pipe'],
-    detached: true,
+  const stdio = ['ignore', 'ignore', 'pipe', 'pipe', 'pipe'] as const
+  const child = spawn('chromium', args, { env, stdio: [...stdio] })
+  let said = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    said += text
   })
   const gone = once(child, 'close').catch((cause: unknown) => {
     throw new Error('chromium is missing: run scripts/setup', { cause })
   })
+  // One hook, because a browser that still lives writes into the folder that is to go.
   t.after(async () => {
-    // The whole group: its helpers would outlive it.
-    if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+    child.kill('SIGKILL')
     await gone
+    await rm(home, { recursive: true, force: true, maxRetries: 10 })
   })
-  let said = ''
-  const endpoint = await Promise.race([
-    gone.then(() => Promise.reject(new Error(`chromium ended: ${said}`))),
-    new Promise<string>((resolve) => {
-      child.stderr.setEncoding('utf8').on('data', (text: string) => {
-        said += text
-        const [, address] = /DevTools listening on (ws:\S+)\n/.exec(said) ?? []
-        if (address !== undefined) resolve(address)
-      })
-    }),
-  ])
-  const send = await connectTo(endpoint)
-  const { targetInfos } = await send('Target.getTargets', {})
-  const targetId = firstPage(targetInfos)
+  const send = speakOver(child, () => said)
+  const { targetId } = await send('Target.createTarget', { url: 'about:blank' })
   const { sessionId } = await send('Target.attachToTarget', { targetId, flatten: true })
   const inPage = (method: string, params: object) => send(method, params, String(sessionId))
   const evaluate: Page['evaluate'] = async (expression) => {
@@ -66,33 +60,35 @@ export async function openPage(t: Scope, url: string): Promise<Page> {
   return { evaluate }
 }
 
-async function connectTo(endpoint: string) {
-  const socket = new WebSocket(endpoint)
-  await new Promise((resolve, reject) => {
-    socket.onopen = resolve
-    socket.onerror = reject
-  })
+/** Messages end with a NUL. The browser ends when its pipes do, so that it never outlives the tests. */
+function speakOver(child: ChildProcess, said: () => string) {
+  const [, , , commands, replies] = child.stdio
+  if (!(commands instanceof Writable && replies instanceof Readable)) throw new Error('no pipes')
   const waiting = new Map<number, (reply: Reply) => void>()
-  socket.onmessage = ({ data }) => {
-    const reply = JSON.parse(String(data)) as Reply
-    if (reply.id !== undefined) waiting.get(reply.id)?.(reply)
+  let rest = ''
+  replies.setEncoding('utf8').on('data', (text: string) => {
+    const messages = (rest + text).split('\0')
+    rest = messages.pop() ?? ''
+    for (const message of messages) {
+      const reply = JSON.parse(message) as Reply
+      if (reply.id !== undefined) waiting.get(reply.id)?.(reply)
+    }
+  })
+  const end = () => {
+    const error = { message: `the browser went away: ${said()}` }
+    for (const answer of waiting.values()) answer({ error })
   }
+  child.once('close', end).once('error', end)
+  commands.on('error', end)
   let lastId = 0
   return async (method: string, params: object, sessionId?: string) => {
     const id = ++lastId
     const reply = await new Promise<Reply>((resolve) => {
       waiting.set(id, resolve)
-      socket.onclose = () => resolve({ error: { message: 'the browser went away' } })
-      socket.send(JSON.stringify({ id, method, params, ...(sessionId && { sessionId }) }))
+      commands.write(`${JSON.stringify({ id, method, params, ...(sessionId && { sessionId }) })}\0`)
     })
+    waiting.delete(id)
     if (reply.error !== undefined) throw new Error(`${method}: ${reply.error.message}`)
     return reply.result ?? {}
   }
-}
-
-function firstPage(targets: unknown): string {
-  const pages = targets as { type: string; targetId: string }[]
-  const page = pages.find(({ type }) => type === 'page')
-  if (page === undefined) throw new Error('the browser has no page')
-  return page.targetId
 }
