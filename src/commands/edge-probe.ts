@@ -1,10 +1,11 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto'
 import type { AdoptedMedia } from '../media.ts'
 import { doctorPathOf, isDoctorPath } from '../serve/doctor-echo.ts'
-import { sidecarPathOf } from '../sidecar.ts'
+import { type Sidecar, sidecarPathOf } from '../sidecar.ts'
 import { placeExclusively } from '../storage/disk.ts'
 import { lastWritten } from '../storage/pinned-file.ts'
 import { type AdoptParts, newTemporary, placeSidecar } from '../sync/adopt-sidecar.ts'
+import { readSidecar } from '../sync/sidecar-file.ts'
 
 /** A file that exists to be asked for through the public address, and for no longer. */
 export interface EdgeProbe {
@@ -22,14 +23,16 @@ export interface EdgeProbe {
 
 /** Odd, larger than any buffer on the way, and small enough to be fetched a few times over any line. */
 const SIZE_BYTES = 262_147
+/** Far above what a table counts up to. */
+const firstMediaId = 2 ** 52
 
 /**
- * Plans the file; nothing is written yet. Its ids are no row's: they lie far above what a table counts up to. It is named as
+ * Plans the file; nothing is written yet. Its ids are no row's. It is named as
  * a video is, because caches go by the extension.
  */
 export function createEdgeProbe(parts: AdoptParts): EdgeProbe {
   const { disk, policy, volume } = parts
-  const mediaId = 2 ** 52 + randomInt(2 ** 47)
+  const mediaId = firstMediaId + randomInt(2 ** 47)
   const archivePath = doctorPathOf(randomBytes(8).toString('hex'))
   const bytes = randomBytes(SIZE_BYTES)
   const sha256 = createHash('sha256').update(bytes).digest('hex')
@@ -84,13 +87,28 @@ async function removeProbe({ disk }: AdoptParts, archivePath: string): Promise<v
 /** No examination takes so long. */
 const ABANDONED_AFTER_MS = 600_000
 
-/** Removes what examinations left that were killed. */
+/**
+ * Removes what examinations left that were killed. The name tells nothing: any uploader may have given it to his file. Only a
+ * sidecar that says what no row can say is ours.
+ */
 export async function sweepProbes(parts: AdoptParts, now: Date): Promise<void> {
   const { disk } = parts
   for (const name of await disk.list('')) {
-    if (!isDoctorPath(name.replace(/\.json$/, ''))) continue
+    const archivePath = name.replace(/\.json$/, '')
+    if (name === archivePath || !isDoctorPath(archivePath)) continue
     const written = await lastWritten(disk.root, name)
     if (written === null || now.getTime() - written.getTime() < ABANDONED_AFTER_MS) continue
-    await disk.unlink(name)
+    const sidecar = await readSidecar(parts, archivePath)
+    if (sidecar !== null && isOfProbe(sidecar, archivePath)) await removeProbe(parts, archivePath)
   }
+}
+
+function isOfProbe(sidecar: Sidecar, archivePath: string): boolean {
+  return (
+    sidecar.media_id >= firstMediaId &&
+    sidecar.user_id === sidecar.media_id &&
+    sidecar.archive_path === archivePath &&
+    sidecar.bytes === SIZE_BYTES &&
+    sidecar.source === null
+  )
 }

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readdir, utimes, writeFile } from 'node:fs/promises'
+import { readdir, utimes } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { createEdgeProbe } from '../../src/commands/edge-probe.ts'
+import { sidecarPathOf } from '../../src/sidecar.ts'
+import { partsOn } from '../support/adoption.ts'
 import { withNginxBefore } from '../support/nginx.ts'
 import { startTalking } from '../support/program.ts'
 import { type Scope, withFolder } from '../support/scopes.ts'
@@ -64,11 +67,9 @@ test('doctor --public-url', async (t) => {
   await t.test(
     'says so when nothing answers, and when its own files were left behind',
     async (t) => {
-      const names = ['mp4', 'mp4.json'].map((end) => `strongroom-doctor-0123456789abcdef.${end}`)
-      for (const name of names) {
-        await writeFile(join(rig.archiveDir, name), 'left by a killed examination')
-        await utimes(join(rig.archiveDir, name), 1, 1)
-      }
+      const left = createEdgeProbe(await partsOn(rig.archiveDir, {}))
+      await left.place()
+      await utimes(join(rig.archiveDir, sidecarPathOf(left.archivePath)), 1, 1)
       const server = createServer().listen(0, '127.0.0.1')
       await once(server, 'listening')
       const { port } = server.address() as AddressInfo
