@@ -93,7 +93,8 @@ async function sendLarge(
     for (let isFirst = true; ; isFirst = false) {
       const { buffer, bytes } = await (ahead ?? readNext())
       ahead = null
-      if (writer.isGone()) {
+      // Somebody else may have answered while the disk was slow.
+      if (writer.isGone() || (isFirst && response.headersSent)) {
         lane.give(buffer)
         return false
       }
@@ -220,7 +221,9 @@ function createWriter(response: ServerResponse): Writer {
     })
   return {
     write: (chunk) => begin((done) => response.write(chunk, (error) => done(!error && !gone))),
-    end: (chunk) => begin((done) => response.end(chunk, () => done(!gone))),
+    // Node tells the error here too, before it says that the connection is closed.
+    end: (chunk) =>
+      begin((done) => response.end(chunk, (error?: Error | null) => done(!error && !gone))),
     isGone: () => gone,
   }
 }
