@@ -16,7 +16,7 @@ export interface LegacyEntry {
   /** As the row has it. */
   path: string
   outcome: LegacyOutcome
-  /** Why it was not adopted, or of what type it is taken to be although the probe does not know it. */
+  /** Why it was not adopted, or what is odd about it although it was: its size, or a type that the probe does not know. */
   reason: string | null
 }
 
@@ -126,7 +126,7 @@ const OUTCOMES: Partial<Record<ErrorCode, LegacyOutcome>> = {
   DISK_DENIED: 'refused',
 }
 
-/** @returns why the probe does not know it */
+/** @returns what is odd about it all the same */
 async function adoptRow(
   parts: LegacyParts,
   { row, binding, signal }: { row: LegacyRow; binding: Binding; signal: AbortSignal },
@@ -145,24 +145,31 @@ async function adoptRow(
     throw new AppError('NAME_TAKEN', `another item of ours has the path ${file.archivePath}`)
   if (outcome === 'changed')
     throw new AppError('FILE_CHANGED', 'the media row was changed meanwhile; run it again')
-  return unknown === null ? null : `served as ${file.mimeType}: ${unknown}`
+  const doubts = [
+    unknown === null ? null : `served as ${file.mimeType}: ${unknown}`,
+    sizeDoubt(media, file.sizeBytes),
+  ]
+  return doubts.filter((doubt) => doubt !== null).join('; ') || null
 }
 
-async function look(parts: LegacyParts, binding: Binding): Promise<null> {
+/** A copy that the old service did not finish has its name all the same: its source must not be deleted unseen. */
+function sizeDoubt({ declaredBytes }: LegacyRow['media'], sizeBytes: number): string | null {
+  if (declaredBytes === null || declaredBytes === sizeBytes) return null
+  return `it has ${sizeBytes} bytes, its row says ${declaredBytes}`
+}
+
+async function look(parts: LegacyParts, binding: Binding): Promise<string | null> {
   const { archivePath, media } = binding
   requireServable(archivePath)
   const facts = await parts.disk.stat(archivePath)
   if (facts === null) throw new AppError('FILE_MISSING', `${archivePath} does not exist`)
   if (facts.kind !== 'file')
     throw new AppError('PATH_UNSAFE', `${archivePath} is a link, a folder or a device`)
-  const declared = parts.sizeMismatch === 'reject' ? media.declaredBytes : null
-  if (declared !== null && declared !== facts.sizeBytes)
-    throw new AppError(
-      'ARCHIVE_DAMAGED',
-      `${archivePath} has ${facts.sizeBytes} bytes, its row says ${declared}`,
-    )
+  const doubt = sizeDoubt(media, facts.sizeBytes)
+  if (doubt !== null && parts.sizeMismatch === 'reject')
+    throw new AppError('ARCHIVE_DAMAGED', `${archivePath}: ${doubt}`)
   await readOwnSidecar(parts, binding)
-  return null
+  return doubt
 }
 
 /** Old services wrote whole paths, or relative ones with a dot or a slash before them. */

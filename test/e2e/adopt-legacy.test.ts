@@ -187,6 +187,10 @@ test('what cannot be adopted is named with its reason, and nothing else is held 
   const dry = await run(...ADOPT, '--dry-run')
   assert.equal(dry.code, 75, story(dry))
   assert.match(dry.stdout, /missing {4}media 10 at gone\.mp4: gone\.mp4 does not exist\n/)
+  assert.match(
+    dry.stdout,
+    /adopted {4}media 3 at \/slashed\.mp4: it has \d+ bytes, its row says 1\n/,
+  )
   assert.match(dry.stdout, /would be: 8 adopted, 0 already, 1 missing, 1 mismatched, 3 refused /)
   assert.deepEqual(await tree(archiveDir), before.tree, 'a dry run writes nothing')
   const [ours] = await sql<
@@ -204,6 +208,7 @@ test('what cannot be adopted is named with its reason, and nothing else is held 
     /refused {4}media 14 at link\.mp4: /,
     /refused {4}media 15 at \.hidden\.mp4: .* begins with a dot/,
     /refused {4}media 16 at list\.json: /,
+    /adopted {4}media 3 at \/slashed\.mp4: it has \d+ bytes, its row says 1\n/,
     /adopted {4}media 4 at page\.html: served as application\/octet-stream: /,
     /\n6 adopted, 0 already, 1 missing, 3 mismatched, 3 refused\n$/,
   ])
