@@ -1,10 +1,11 @@
 /** Debian's nginx as a peer to compare with: a process of its own, on a Unix socket, over any folder. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Scope, withFolder } from './scopes.ts'
+import type { Scope } from './scopes.ts'
 
 /**
  * Starts nginx over `root`, every file a video/mp4; it is gone after the test.
@@ -12,7 +13,7 @@ import { type Scope, withFolder } from './scopes.ts'
  * @returns the path of its socket
  */
 export async function withNginx(t: Scope, root: string): Promise<string> {
-  const prefix = await withFolder(t)
+  const prefix = await mkdtemp(join(tmpdir(), 'strongroom-nginx-'))
   const socket = join(prefix, 'socket')
   await startNginx(t, prefix, [
     'default_type video/mp4; max_ranges 16;',
@@ -32,7 +33,7 @@ export async function withNginxBefore(
   port: number,
   how: { location?: readonly string[]; http?: (prefix: string) => readonly string[] } = {},
 ): Promise<number> {
-  const prefix = await withFolder(t)
+  const prefix = await mkdtemp(join(tmpdir(), 'strongroom-nginx-'))
   const own = await freePort()
   await startNginx(t, prefix, [
     ...(how.http?.(prefix) ?? []),
@@ -71,10 +72,13 @@ async function startNginx(t: Scope, prefix: string, http: readonly string[]): Pr
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { PATH: `${process.env.PATH}:/usr/sbin` },
   })
-  const ended = once(child, 'close')
+  const ended = once(child, 'close').catch((cause: unknown) => {
+    throw new Error('nginx is missing: run scripts/setup', { cause })
+  })
   t.after(async () => {
     child.kill('SIGKILL')
     await ended
+    await rm(prefix, { recursive: true, force: true })
   })
   let said = ''
   await new Promise<void>((resolve, reject) => {
@@ -83,9 +87,6 @@ async function startNginx(t: Scope, prefix: string, http: readonly string[]): Pr
       // It says so once it listens.
       if (said.includes('event method')) resolve()
     })
-    child.once('error', (cause) =>
-      reject(new Error('nginx is missing: run scripts/setup', { cause })),
-    )
-    child.once('close', () => reject(new Error(`nginx ended: ${said}`)))
+    ended.then(() => reject(new Error(`nginx ended: ${said}`)), reject)
   })
 }
