@@ -1,4 +1,4 @@
-import type { RequestListener, Server, ServerResponse } from 'node:http'
+import type { RequestListener, Server } from 'node:http'
 import type { Socket } from 'node:net'
 
 const refusal = [
@@ -8,6 +8,14 @@ const refusal = [
   'Retry-After: 5',
   'Content-Length: 0',
 ].join('\r\n')
+
+/** What a connection did so far. It lives as long as the connection: nothing is allocated for a request. */
+interface State {
+  asked: boolean
+  answers: number
+  /** A count of events; the least is the longest ago. */
+  since: number
+}
 
 /**
  * Holds no more than `max` connections. When one more comes, the one that has been silent longest makes room for it:
@@ -20,47 +28,50 @@ export function limitConnections(
   server: Server,
   { max, listener }: { max: number; listener: RequestListener },
 ): RequestListener {
-  /** In the order in which they came to be so. */
-  const silent = new Set<Socket>()
-  const between = new Set<Socket>()
-  const answering = new Map<Socket, number>()
-
-  const forget = (socket: Socket) => {
-    silent.delete(socket)
-    between.delete(socket)
-    answering.delete(socket)
-  }
+  const states = new Map<Socket, State>()
+  let events = 0
 
   server.on('connection', (socket: Socket) => {
-    if (silent.size + between.size + answering.size >= max) {
-      const [oldest = null] = silent.size > 0 ? silent : between
-      if (oldest === null) {
-        socket.on('error', () => socket.destroy())
-        socket.end(`${refusal}\r\n\r\n`)
-        return void socket.destroySoon()
-      }
-      forget(oldest)
-      oldest.destroy()
+    if (states.size >= max) {
+      const idle = longestIdle(states)
+      if (idle === null) return refuse(socket)
+      states.delete(idle)
+      idle.destroy()
     }
-    silent.add(socket)
-    socket.once('close', () => forget(socket))
+    states.set(socket, { asked: false, answers: 0, since: events++ })
+    socket.once('close', () => states.delete(socket))
   })
 
-  const answered = (socket: Socket) => {
-    const left = (answering.get(socket) ?? 0) - 1
-    if (left > 0) return void answering.set(socket, left)
-    answering.delete(socket)
-    if (!socket.destroyed) between.add(socket)
-  }
-
-  return (incoming, outgoing: ServerResponse) => {
-    const { socket } = incoming
-    const underWay = answering.get(socket) ?? 0
+  return (incoming, outgoing) => {
+    const state = states.get(incoming.socket)
     // A connection that was let go is not counted again by what it had sent before.
-    if (underWay > 0 || silent.delete(socket) || between.delete(socket)) {
-      answering.set(socket, underWay + 1)
-      outgoing.once('close', () => answered(socket))
+    if (state !== undefined) {
+      state.asked = true
+      state.answers += 1
+      outgoing.once('close', () => {
+        state.answers -= 1
+        state.since = events++
+      })
     }
     return listener(incoming, outgoing)
   }
+}
+
+function longestIdle(states: ReadonlyMap<Socket, State>): Socket | null {
+  let found: { socket: Socket; state: State } | null = null
+  for (const [socket, state] of states) {
+    if (state.answers > 0) continue
+    if (found === null || comesBefore(state, found.state)) found = { socket, state }
+  }
+  return found?.socket ?? null
+}
+
+function comesBefore(a: State, b: State): boolean {
+  return a.asked === b.asked ? a.since < b.since : !a.asked
+}
+
+function refuse(socket: Socket): void {
+  socket.on('error', () => socket.destroy())
+  socket.end(`${refusal}\r\n\r\n`)
+  socket.destroySoon()
 }

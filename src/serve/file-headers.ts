@@ -27,22 +27,46 @@ export function fileHeaders(
 ): { ofCaching: Record<string, string>; ofFile: Record<string, string> } {
   const rest = Math.floor(visit.expiresAt - visit.now.getTime() / 1000)
   const maxAge = Math.max(0, Math.min(rest, longestCachingSeconds))
+  const { inline, attached, ...of } = lastingHeaders(sidecar)
   return {
     ofCaching: {
       ...commonHeaders,
       ...(visit.embeddable ? { 'Cross-Origin-Resource-Policy': 'cross-origin' } : {}),
-      ETag: etagOf(sidecar),
-      'Last-Modified': lastModifiedOf(sidecar).toUTCString(),
+      ETag: of.etag,
+      'Last-Modified': of.lastModified,
       'Cache-Control': `private, max-age=${maxAge}, no-transform`,
       'Cloudflare-CDN-Cache-Control': 'no-store',
     },
     ofFile: {
-      'Content-Type': mediaTypeOf(sidecar),
-      'Content-Disposition': contentDisposition(sidecar, visit.inline),
+      'Content-Type': of.contentType,
+      'Content-Disposition': visit.inline ? inline : attached,
       'Accept-Ranges': 'bytes',
-      'Repr-Digest': digestOf(sidecar),
+      'Repr-Digest': of.digest,
     },
   }
+}
+
+type LastingHeaders = Record<
+  'etag' | 'lastModified' | 'contentType' | 'digest' | 'inline' | 'attached',
+  string
+>
+
+const lasting = new WeakMap<Sidecar, LastingHeaders>()
+
+/** What depends on the file alone, put together once for as long as its sidecar is in memory. */
+function lastingHeaders(sidecar: Sidecar): LastingHeaders {
+  const known = lasting.get(sidecar)
+  if (known !== undefined) return known
+  const made = {
+    etag: etagOf(sidecar),
+    lastModified: lastModifiedOf(sidecar).toUTCString(),
+    contentType: mediaTypeOf(sidecar),
+    digest: digestOf(sidecar),
+    inline: contentDisposition(sidecar, true),
+    attached: contentDisposition(sidecar, false),
+  }
+  lasting.set(sidecar, made)
+  return made
 }
 
 /** Of the whole file, whatever part is sent, so that a client can check what it put together (RFC 9530 3). */

@@ -25,7 +25,7 @@ export interface OpenFiles {
 }
 
 /** How old the last look at a file and its sidecar may be when a request comes; after that both are looked at first. */
-const maxAgeMs = 2_000
+const maxAgeMs = 5_000
 /** A descriptor that nobody asked for in this time is closed, so that an archive can be unmounted. */
 const idleMs = 10_000
 const sweepMs = 2_500
@@ -43,7 +43,7 @@ interface Entry extends OpenFile {
 
 /**
  * Keeps files open between requests, with what their sidecars say. What was moved, replaced, given another sidecar or
- * taken away with its disk is no longer served from here once the last look at it is two seconds old; the look waits
+ * taken away with its disk is no longer served from here once the last look at it is five seconds old; the look waits
  * for the disk as opening does and fails as opening would.
  *
  * @param place.clock milliseconds, never going back

@@ -25,11 +25,11 @@ export interface Watchdog {
 
 interface Line {
   socket: Socket
-  name: string
   movedAt: number
   /** What the kernel held at the last check; null where it does not say, undefined while it was not asked. */
   queued: number | null | undefined
-  ends: Set<() => void>
+  /** One for each answer that is under way on it. */
+  ends: (() => void)[]
 }
 
 /**
@@ -48,11 +48,12 @@ export function createWatchdog(
   let checking: NodeJS.Timeout | null = null
 
   async function check(): Promise<void> {
-    const suspects = [...lines.values()].filter(({ movedAt }) => clock() - movedAt >= suspectMs)
+    const isSuspect = ({ ends, movedAt }: Line) => ends.length > 0 && clock() - movedAt >= suspectMs
+    const suspects = [...lines.values()].filter(isSuspect)
     if (suspects.length === 0) return
     const queues = await kernelQueues()
     for (const line of suspects)
-      if (lines.has(line.socket)) judge(line, queues.get(line.name) ?? null)
+      if (lines.has(line.socket)) judge(line, queues.get(connectionName(line.socket)) ?? null)
   }
 
   function judge(line: Line, queued: number | null): void {
@@ -61,35 +62,43 @@ export function createWatchdog(
     // A machine that slept has not watched for a minute: one look is never enough.
     if (before === undefined) return
     if (before !== queued) line.movedAt = clock()
-    else if (clock() - movedAt >= stallMs) {
-      lines.delete(line.socket)
-      for (const end of ends) end()
-    }
+    else if (clock() - movedAt >= stallMs) for (const end of ends.splice(0)) end()
+  }
+
+  /** Lives as long as the connection: a line for each answer made work for the garbage collector. */
+  function lineOf(socket: Socket): Line {
+    const known = lines.get(socket)
+    if (known !== undefined) return known
+    const line = { socket, movedAt: clock(), queued: undefined, ends: [] }
+    // Nothing would ever take it out again.
+    if (socket.closed) return line
+    lines.set(socket, line)
+    socket.once('close', () => forget(line))
+    checking ??= setInterval(() => void check(), checkMs).unref()
+    return line
+  }
+
+  function forget({ socket }: Line): void {
+    lines.delete(socket)
+    if (lines.size > 0) return
+    clearInterval(checking ?? undefined)
+    checking = null
   }
 
   return {
     watch(socket, end) {
-      const line = lines.get(socket) ?? {
-        socket,
-        name: connectionName(socket),
-        movedAt: clock(),
-        queued: undefined,
-        ends: new Set(),
+      const line = lineOf(socket)
+      const moved = () => {
+        line.movedAt = clock()
+        line.queued = undefined
       }
-      lines.set(socket, line)
-      line.ends.add(end)
-      checking ??= setInterval(() => void check(), checkMs).unref()
+      if (line.ends.length === 0) moved()
+      line.ends.push(end)
       return {
-        moved() {
-          line.movedAt = clock()
-          line.queued = undefined
-        },
-        unwatch() {
-          line.ends.delete(end)
-          if (line.ends.size === 0 && lines.get(socket) === line) lines.delete(socket)
-          if (lines.size > 0) return
-          clearInterval(checking ?? undefined)
-          checking = null
+        moved,
+        unwatch: () => {
+          const at = line.ends.indexOf(end)
+          if (at >= 0) line.ends.splice(at, 1)
         },
       }
     },

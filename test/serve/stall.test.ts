@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { connect, type Socket } from 'node:net'
+import { connect, Socket } from 'node:net'
 import { test } from 'node:test'
 import { setImmediate as eventLoopTurn } from 'node:timers/promises'
 import {
@@ -22,7 +22,8 @@ function rig() {
   const kernelQueues = async (): Promise<KernelQueues> =>
     new Map(queued === null ? [] : [[connectionName(socket), queued]])
   const watchdog = createWatchdog({ clock: () => now, kernelQueues })
-  const socket = { localPort: 80, remoteAddress: '127.0.0.1', remotePort: 9 } as Socket
+  const place = { localPort: 80, remoteAddress: '127.0.0.1', remotePort: 9 }
+  const socket = Object.defineProperties(new Socket(), Object.getOwnPropertyDescriptors(place))
   return {
     ended,
     watch: (name: string) => watchdog.watch(socket, () => void ended.push(name)),
