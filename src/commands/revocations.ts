@@ -77,12 +77,23 @@ function revocationOf(
     const expiresAt = keepMs === null ? null : new Date(now.getTime() + keepMs)
     return { subject: subjectOfJti(named), expiresAt }
   }
-  const signed = config.serve.tokens === null ? null : readSigned(token, config.serve.tokens)
-  if (signed === null)
+  const { tokens } = config.serve
+  const signed = tokens === null ? null : readSigned(token, tokens)
+  if (tokens === null || signed === null)
     throw new AppError('TOKEN_INVALID', 'none of the configured secrets signed this token', {
       hint: 'it opens nothing here; to revoke a jti, give that alone',
     })
-  return { subject: subjectOf(token, signed.jti), expiresAt: signed.expiresAt }
+  const { jti, expiresAt } = signed
+  const isAlone = jti === null || expiresAt === null || expiresAt < now
+  return {
+    subject: subjectOf(token, jti),
+    expiresAt: isAlone ? expiresAt : later(expiresAt, now.getTime() + tokens.maxTtlSeconds * 1_000),
+  }
+}
+
+/** Its namesakes, which are revoked with it, may expire after it: as late as any token that was signed until now. */
+function later(expiresAt: Date, atMs: number): Date {
+  return new Date(Math.max(expiresAt.getTime(), atMs))
 }
 
 /** The token of a link, or the text itself where it looks like one; null for a jti. @throws USAGE */

@@ -89,6 +89,24 @@ test('what is no token of ours is not revoked, and a bare jti is, for ever or fo
   assert.ok(Math.abs(Number(rows[1]?.rest) - 3_600) < 300)
 })
 
+test('a jti stays revoked until the last token that has it is over', async (t) => {
+  const service = await withService(t)
+  await service.migrate()
+  const exp = Math.floor(Date.now() / 1000) + 600
+  for (const token of [
+    tokenFor(secret, { media_id: 1, exp, jti: 'of several' }),
+    tokenFor(secret, { media_id: 1, exp }),
+  ]) {
+    const ended = await service.run(['token', 'revoke', token], { UNRAID_TUNNEL_SECRET: secret })
+    assert.equal(ended.code, 0, story(ended))
+  }
+  const rows = await service.sql`
+    select extract(epoch from expires_at - now())::float8 as rest from strongroom.revocations order by id`
+  const [several, single] = rows.map(({ rest }) => Number(rest))
+  assert.ok(Math.abs(Number(several) - 7 * 86_400) < 300, 'TOKEN_MAX_TTL from now')
+  assert.ok(Math.abs(Number(single) - 600) < 300)
+})
+
 test('token without a media id says what is missing', async (t) => {
   const service = await withService(t)
   const ended = await service.run(['token'], { UNRAID_TUNNEL_SECRET: secret })
