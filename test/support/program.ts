@@ -79,7 +79,10 @@ export async function isStopped(pid: number): Promise<void> {
 }
 
 /** A token as any backend would mint it, without the product's own code. */
-export function tokenFor(secret: string, claims: { media_id: number; exp?: number; jti?: string }): string {
+export function tokenFor(
+  secret: string,
+  claims: { media_id: number; exp?: number; jti?: string },
+): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
   const exp = Math.floor(Date.now() / 1000) + 600
   const text = `${part({ alg: 'HS256', typ: 'JWT' })}.${part({ user_id: 7, exp, ...claims })}`
