@@ -46,8 +46,10 @@ export function createDelivery(options: {
 
   return async (visit, { file, body, claims, writeHead }) => {
     const { incoming, outgoing } = visit
-    // What is sent in one piece is no stream: a page may have a hundred small pictures.
-    const leave = body.length > smallBytes ? await takePlace(visit, claims) : null
+    // What is sent in one piece is no stream: a page may have a hundred small pictures. But what waits behind another
+    // answer of its connection is held in memory, and one packet can ask for hundreds.
+    const isStream = body.length > smallBytes || outgoing.socket === null
+    const leave = isStream ? await takePlace(visit, claims) : null
     const watched = watchdog.watch(incoming.socket, () => {
       visit.reason = 'stalled'
       incoming.socket.destroy()

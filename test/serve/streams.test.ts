@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import { createStreams } from '../../src/serve/streams.ts'
 import type { TokenClaims } from '../../src/serve/token.ts'
@@ -113,5 +114,20 @@ test('who waited in vain is told to come again later', async () => {
     const { status, headers } = await scope.ask(`/large.mp4?token=${await scope.token(1, 601)}`)
     assert.deepEqual([status, headers['retry-after']], [429, '5'])
     for (const response of [first, second]) response.destroy()
+  })
+})
+
+test('small answers that wait behind another one of their connection are streams too, for they wait in memory', async () => {
+  const limits = { streamsPerUser: 1, patienceMs: 0 }
+  await withFileServer({ limits }, async ({ file, token, listening, log, leaks }) => {
+    await file('f.mp4', 64 * megabyte)
+    const ask = `GET /f.mp4?token=${await token()} HTTP/1.1\r\nHost: x\r\n`
+    const visitor = connect(listening.port, '127.0.0.1')
+    visitor.write(`${ask}\r\n${`${ask}Range: bytes=0-999\r\n\r\n`.repeat(100)}`)
+    const refused = await log.requests(101 - 16)
+    assert.ok(refused.every(({ fields }) => fields.status === 429))
+    visitor.destroy()
+    await log.requests(101)
+    assert.deepEqual(await leaks(), [])
   })
 })
