@@ -46,9 +46,18 @@ export function answerBrokenRequests(server: Server): void {
   })
 
   // RFC 9110 9.3.6; without a listener the connection would end without a word.
-  server.on('connect', (_incoming: IncomingMessage, socket: Duplex) =>
-    refuse(socket, '405 Method Not Allowed', ['Allow: GET, HEAD']),
-  )
+  server.on('connect', (_incoming: IncomingMessage, socket: Duplex) => {
+    const answer = () => refuse(socket, '405 Method Not Allowed', ['Allow: GET, HEAD'])
+    const exchanges = [...(underWay.get(socket) ?? [])]
+    const last = exchanges.at(-1)
+    // Node has let go of the connection: nobody else hears of its end, nor tells the answers that wait for their turn.
+    socket.on('error', () => socket.destroy())
+    socket.once('close', () => {
+      for (const { outgoing } of exchanges) outgoing.destroy()
+    })
+    if (last === undefined) answer()
+    else last.outgoing.once('close', answer)
+  })
 }
 
 /** The body of a request that is not answered yet is what is broken. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { connect } from 'node:net'
 import { test } from 'node:test'
 import { withFileServer } from '../support/file-server.ts'
@@ -6,6 +7,7 @@ import { sendRaw } from '../support/raw-http.ts'
 
 for (const [name, after, status] of [
   ['nonsense', 'nonsense\r\n\r\n', '400 Bad Request'],
+  ['CONNECT', 'CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n', '405 Method Not Allowed'],
   ['a request without a body to its end', 'POST / HTTP/1.1\r\nHost: x\r\nX', null],
 ] as const) {
   test(`a download is sent whole although ${name} follows on its connection`, async () => {
@@ -34,5 +36,19 @@ test('who ends his side of the connection after asking still gets the file', asy
     const where = { port: listening.port, host: '127.0.0.1' }
     const [answer] = await sendRaw(where, Buffer.from(request.repeat(2)), { half: true })
     assert.equal(answer?.body.length, 20 * 2 ** 20)
+  })
+})
+
+test('a visitor who leaves after CONNECT leaves no download behind, nor one that waited for its turn', async () => {
+  await withFileServer({}, async ({ file, token, listening, log, leaks }) => {
+    await file('f.mp4', 256 * 2 ** 20)
+    const request = `GET /f.mp4?token=${await token()} HTTP/1.1\r\nHost: x\r\n\r\n`
+    const socket = connect(listening.port, '127.0.0.1')
+    socket.write(`${request.repeat(3)}CONNECT x:1 HTTP/1.1\r\nHost: x:1\r\n\r\n`)
+    await once(socket, 'readable')
+    socket.resetAndDestroy()
+    const ended = await log.requests(3)
+    assert.ok(ended.every(({ fields }) => fields.complete === false))
+    assert.deepEqual(await leaks(), [])
   })
 })
