@@ -109,8 +109,8 @@ async function settle(
     if (error.code === 'CANCELLED') return null
     const outcome = OUTCOMES[error.code]
     if (outcome === undefined) throw error
-    // An empty mount point would miss every file of the archive that belongs there.
-    if (outcome === 'missing') await parts.volume.verify()
+    // An empty mount point would miss every file of the archive that belongs there, and a dead disk give none.
+    if (outcome === 'missing' || error.code === 'ARCHIVE_UNREADABLE') await parts.volume.verify()
     return entry(outcome, error.message)
   }
 }
@@ -124,6 +124,7 @@ const OUTCOMES: Partial<Record<ErrorCode, LegacyOutcome>> = {
   FILE_CHANGED: 'refused',
   SIDECAR_INVALID: 'refused',
   DISK_DENIED: 'refused',
+  ARCHIVE_UNREADABLE: 'refused',
 }
 
 /** @returns what is odd about it all the same */

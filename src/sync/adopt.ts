@@ -37,7 +37,8 @@ export interface Adopted {
  * Gives a file that lies in the archive its sidecar. The file is read and synced, never written to, moved or renamed.
  *
  * @throws PATH_UNSAFE, FILE_MISSING, FILE_CHANGED, NAME_TAKEN (a sidecar that says something else), ARCHIVE_DAMAGED (not
- *   what was expected), MEDIA_INVALID (strict), PROBE_MISSING, VOLUME_*, DISK_*, CANCELLED
+ *   what was expected), ARCHIVE_UNREADABLE (the disk does not give it), MEDIA_INVALID (strict), PROBE_MISSING, VOLUME_*,
+ *   DISK_*, CANCELLED
  */
 export async function adoptInPlace(parts: AdoptParts, order: AdoptOrder): Promise<Adopted> {
   const { archivePath, media } = order
@@ -195,7 +196,13 @@ async function requireUnchanged(file: PinnedFile): Promise<void> {
 
 async function digestOf(file: PinnedFile, { signal }: Pick<AdoptOrder, 'signal'>): Promise<string> {
   const digest = createHash('sha256')
-  for await (const chunk of file.chunks(signal)) digest.update(chunk)
+  try {
+    for await (const chunk of file.chunks(signal)) digest.update(chunk)
+  } catch (cause) {
+    // One bad sector says nothing of the other files; a failed sync would.
+    if (!isAppError(cause, 'DISK_SICK')) throw cause
+    throw new AppError('ARCHIVE_UNREADABLE', cause.message, { cause })
+  }
   return digest.digest('hex')
 }
 
