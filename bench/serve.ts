@@ -159,12 +159,9 @@ async function runOnce(
   { files, folder, seconds }: { files: BenchFiles; folder: string; seconds: number },
 ): Promise<Result> {
   const { port } = server
-  const order = { ...chosen.order(server, files), port, folder }
-  await load({
-    ...order,
-    seconds: 2,
-    ...(order.order === 'each' && { targets: [order.targets[0] ?? '/'] }),
-  })
+  // Two orders, so that tokens that are to be new are new after the warming up too.
+  const orderFor = (how: number) => ({ ...chosen.order(server, files), port, folder, seconds: how })
+  await load(orderFor(2))
   const [large] = files.large
   const stopSlow =
     chosen.beside === undefined || large === undefined
@@ -177,8 +174,9 @@ async function runOnce(
         })
   if (chosen.beside !== undefined) await settle(server)
   const stopProbe = chosen.probed && server.hasHealth ? probeHealth(port) : async () => Number.NaN
+  const order = orderFor(seconds)
   const before = server.usage()
-  const counted = await load({ ...order, seconds })
+  const counted = await load(order)
   const after = server.usage()
   const healthP99Ms = await stopProbe()
   stopSlow()

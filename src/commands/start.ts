@@ -36,7 +36,6 @@ interface Run {
   abort: AbortSignal
 }
 
-const MIB = 1024 * 1024
 const FIRST_RETRY_MS = 1_000
 const RETRY_MS = 15_000
 
@@ -169,7 +168,6 @@ export async function startServers(
         corsOrigins: serve.corsOrigins,
         health,
         log,
-        bufferBytes: run.roles.size === 1 ? 256 * MIB : 64 * MIB,
       }),
       serve.port,
     ])

@@ -4,6 +4,9 @@ const largest = 1024 * KIB
 /** With more downloads than this on the move, the processor always has another one to turn to. */
 const readingAhead = 8
 
+const tidyMs = 5_000
+const worthCollecting = 16 * 1024 * KIB
+
 /** The memory that all downloads share. */
 export interface Buffers {
   /** A buffer of at least `wanted` bytes where the budget allows it, never of fewer than `smallest`. */
@@ -29,6 +32,29 @@ export function createBuffers(budgetBytes: number): Buffers {
   const spare = new Map<number, Buffer[]>()
   let spareBytes = 0
   let inUse = 0
+  let forgotten = 0
+  let tidying = false
+
+  /** Bytes outside the heap do not make V8 collect: they would stay until the next busy time. */
+  function tidy(): void {
+    tidying = false
+    if (inUse === 0) {
+      forgotten += spareBytes
+      spareBytes = 0
+      spare.clear()
+    }
+    if (forgotten >= worthCollecting) {
+      forgotten = 0
+      globalThis.gc?.()
+    }
+    if (spareBytes > 0) tidySoon()
+  }
+
+  function tidySoon(): void {
+    if (tidying) return
+    tidying = true
+    setTimeout(tidy, tidyMs).unref()
+  }
 
   function fairBytes(): number {
     const share = Math.min(budgetBytes / 2 / Math.max(1, buffers.moving), budgetBytes - inUse)
@@ -50,6 +76,7 @@ export function createBuffers(budgetBytes: number): Buffers {
     },
     give(buffer) {
       inUse -= buffer.length
+      tidySoon()
       // What was needed once at a busy time is not kept for ever.
       if (spareBytes + buffer.length > budgetBytes / 4) return
       const list = spare.get(buffer.length) ?? []
@@ -59,6 +86,8 @@ export function createBuffers(budgetBytes: number): Buffers {
     },
     forget(buffer) {
       inUse -= buffer.length
+      forgotten += buffer.length
+      tidySoon()
     },
     fairBytes,
     mayReadAhead: () => buffers.moving <= readingAhead && inUse < budgetBytes,

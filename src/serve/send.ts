@@ -72,7 +72,7 @@ async function sendLarge(
   hooks: Hooks,
   buffers: Buffers,
 ): Promise<boolean> {
-  const lane = createLane(buffers)
+  const lane = createLane(buffers, body.length)
   const readInto = createReader(file, body)
   let left = body.length
   const readNext = async (): Promise<Chunk> => {
@@ -134,8 +134,10 @@ function settled<T>(promise: Promise<T>): Promise<T> {
 }
 
 /** One download's share of the memory: its chunks grow with the speed of its visitor. */
-function createLane(buffers: Buffers) {
-  let chunkBytes = Math.min(firstBytes, buffers.fairBytes())
+function createLane(buffers: Buffers, bodyBytes: number) {
+  const fairBytes = buffers.fairBytes()
+  // A part that fits into one chunk is read and written once.
+  let chunkBytes = bodyBytes <= fairBytes ? bodyBytes : Math.min(firstBytes, fairBytes)
   let moving = true
   buffers.moving += 1
   const stand = () => {

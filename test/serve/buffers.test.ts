@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createBuffers } from '../../src/serve/buffers.ts'
+
+const KIB = 1024
+const MIB = 1024 * KIB
+
+test('one download gets large buffers, many get small ones, and together no more than the budget', () => {
+  const buffers = createBuffers(64 * MIB)
+  buffers.moving = 1
+  assert.equal(buffers.take(10 * MIB).length, MIB)
+  buffers.moving = 100
+  assert.equal(buffers.fairBytes(), 256 * KIB)
+  const taken = []
+  while (buffers.fairBytes() > 64 * KIB) taken.push(buffers.take(MIB))
+  assert.ok(buffers.inUse <= 64 * MIB)
+  for (const buffer of taken) buffers.give(buffer)
+  assert.equal(buffers.inUse, MIB)
+})
+
+test('beyond the budget each further download still gets the smallest buffer', () => {
+  const buffers = createBuffers(MIB)
+  for (let download = 0; download < 100; download++) {
+    assert.ok(buffers.take(MIB).length >= 64 * KIB)
+  }
+  assert.ok(buffers.inUse <= MIB + 100 * 64 * KIB)
+  assert.equal(buffers.mayReadAhead(), false)
+})
+
+test('a buffer that was given back is used again, one that was forgotten never', () => {
+  const buffers = createBuffers(64 * MIB)
+  const first = buffers.take(MIB)
+  buffers.give(first)
+  const second = buffers.take(MIB)
+  assert.equal(second, first)
+  buffers.forget(second)
+  assert.notEqual(buffers.take(MIB), second)
+})
