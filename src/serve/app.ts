@@ -21,6 +21,7 @@ import { addHealthRoutes } from './health-routes.ts'
 import { createHttpServer, type HttpServer } from './listen.ts'
 import { isUnframed, prepareRequest } from './request-rules.ts'
 import { nothingRevoked, type RevokedTokens } from './revocations.ts'
+import type { Watchdog } from './stall.ts'
 import type { StreamLimits } from './streams.ts'
 import type { Visit } from './visit.ts'
 
@@ -119,6 +120,7 @@ function createAppServer(options: {
     draining = true
   }
   const listener: RequestListener = (incoming, outgoing) => {
+    if (files !== null) watchAnswer(incoming, outgoing, files.watchdog)
     const fault = prepareRequest(incoming)
     // Node reads nothing more from a connection that was to be upgraded, nor could it where the framing is broken.
     if (incoming.headers.upgrade !== undefined || isUnframed(incoming))
@@ -135,6 +137,19 @@ function createAppServer(options: {
   }
   const onClosed = async () => files?.openFiles.close()
   return createHttpServer({ listener, onDrain, onClosed, maxConnections, log })
+}
+
+/** Refusals too: whoever asks for thousands and reads none would hold his connection for ever. */
+function watchAnswer(
+  { socket }: IncomingMessage,
+  outgoing: ServerResponse,
+  watchdog: Watchdog,
+): void {
+  const watched = watchdog.watch(socket, () => socket.destroy())
+  outgoing.once('close', () => {
+    watched.moved()
+    watched.unwatch()
+  })
 }
 
 /** All but health, whose pages have no names below them that a file could have. */

@@ -110,6 +110,21 @@ test('a visitor who stands still is cut off after a minute, and his file is clos
   })
 })
 
+test('who asks without a token, for ever and without reading, is cut off as well', async () => {
+  let now = 0
+  await withFileServer({ clock: () => now }, async ({ listening, checkStalls }) => {
+    const visitor = connect(listening.port, '127.0.0.1')
+    visitor.on('error', () => {})
+    // More than the buffers of both sides take.
+    visitor.write('GET /f.mp4 HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(500_000))
+    while (!visitor.closed) {
+      now += minute
+      await checkStalls()
+      await eventLoopTurn()
+    }
+  })
+})
+
 test('the kernel tells what a visitor has not taken yet', async () => {
   await withFileServer({}, async (scope) => {
     await scope.file('large.mp4', 256 * megabyte)
