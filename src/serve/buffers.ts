@@ -35,14 +35,16 @@ export function createBuffers(budgetBytes: number): Buffers {
   let forgotten = 0
   let tidying = false
 
+  function dropSpare(): void {
+    forgotten += spareBytes
+    spareBytes = 0
+    spare.clear()
+  }
+
   /** Bytes outside the heap do not make V8 collect: they would stay until the next busy time. */
   function tidy(): void {
     tidying = false
-    if (inUse === 0) {
-      forgotten += spareBytes
-      spareBytes = 0
-      spare.clear()
-    }
+    if (inUse === 0) dropSpare()
     if (forgotten >= worthCollecting) {
       forgotten = 0
       globalThis.gc?.()
@@ -70,15 +72,18 @@ export function createBuffers(budgetBytes: number): Buffers {
       const size = Math.min(fairBytes(), Math.max(smallest, powerAbove(wanted)))
       inUse += size
       const known = spare.get(size)?.pop()
-      if (known === undefined) return Buffer.allocUnsafeSlow(size)
+      if (known === undefined) {
+        // Those of other sizes make room.
+        if (inUse + spareBytes > budgetBytes) dropSpare()
+        return Buffer.allocUnsafeSlow(size)
+      }
       spareBytes -= size
       return known
     },
     give(buffer) {
       inUse -= buffer.length
       tidySoon()
-      // What was needed once at a busy time is not kept for ever.
-      if (spareBytes + buffer.length > budgetBytes / 4) return
+      if (inUse + spareBytes + buffer.length > budgetBytes) return
       const list = spare.get(buffer.length) ?? []
       spare.set(buffer.length, list)
       list.push(buffer)
