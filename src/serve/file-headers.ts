@@ -110,8 +110,12 @@ function downloadName(sidecar: Sidecar): string {
 
 /** The last part of a path, without what controls terminals, text direction or hidden files; at most 200 characters. */
 function safeName(raw: string): string {
-  const last = raw.toWellFormed().split(/[/\\]/).at(-1) ?? ''
-  const plain = last.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '').replace(/^[.\s]+|[.\s]+$/gu, '')
+  const last = raw.split(/[/\\]/).at(-1) ?? ''
+  // No name needs more, and each request pays for it.
+  const short = last.length > 4096 ? last.slice(0, 2048) + last.slice(-64) : last
+  const visible = short.toWellFormed().replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '')
+  // Without the look back each dot of a long row of them would be a new beginning.
+  const plain = visible.replace(/^[.\s]+|(?<![.\s])[.\s]+$/gu, '')
   const points = [...plain]
   if (points.length <= 200) return plain
   const extension = /\.[A-Za-z0-9]{1,12}$/.exec(plain)?.[0] ?? ''
