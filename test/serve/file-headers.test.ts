@@ -42,7 +42,7 @@ test('a very long name is cut and keeps its extension', () => {
 test('no name that an uploader may choose holds up the others', () => {
   // The longest that a row may have. Each such name took half a minute, in which nobody else was served.
   const name = `a${'.'.repeat(128 * 1024 - 6)}x.mp4`
-  for (let request = 0; request < 200; request++) assert.match(dispositionOf(name), /x\.mp4"$/)
+  for (let request = 0; request < 200; request++) assert.match(dispositionOf(name), /\.mp4"$/)
 })
 
 test('whatever a file is called, its headers can be sent and name no path', () => {
