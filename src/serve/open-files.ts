@@ -128,6 +128,9 @@ export function createOpenFiles(place: {
     }
     if (closed) entry.dropped = true
     else {
+      // Its sidecar was replaced between two openings: nobody would find the first one to close it.
+      const before = entries.get(archivePath)
+      if (before !== undefined) drop(before)
       entries.set(archivePath, entry)
       makeRoom(maxFiles)
       sweeper ??= setInterval(() => void sweep(), sweepMs).unref()

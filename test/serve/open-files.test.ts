@@ -270,3 +270,19 @@ test('when the process may open no more files, those that nobody uses are closed
     other.release()
   })
 })
+
+test('a file whose sidecar is replaced while it is opened leaves no descriptor open', async () => {
+  await withFileServer({}, async (scope) => {
+    await scope.file('f.mp4', 'bytes')
+    const locate = (mediaId: number): ReturnType<Locator['locate']> =>
+      createLocator({ archiveDir: scope.archiveDir, onInvalidSidecar: () => {} })
+        .locate('f.mp4', 1)
+        .then((found) => ({ ...found, sidecar: { ...found.sidecar, media_id: mediaId } }))
+    const locator = { locate: (_path: string, id: number) => locate(id), stampOf: async () => null }
+    const files = createOpenFiles({ locator, log: captureLog() })
+    const both = await Promise.all([files.acquire('f.mp4', 1), files.acquire('f.mp4', 2)])
+    for (const file of both) file.release()
+    await files.close()
+    assert.deepEqual(await scope.leaks(), [])
+  })
+})
