@@ -113,11 +113,13 @@ export function connectionName({ localPort, remoteAddress, remotePort }: Socket)
 
 /**
  * Reads proc(5) `/proc/net/tcp`: one line for each IPv4 connection of this network namespace, and the file server
- * listens on IPv4. Where it cannot be read, only what the kernel takes from us counts as movement.
+ * listens on IPv4; also of those whose visitor ended his own side (CLOSE_WAIT). Where it cannot be read, only what the
+ * kernel takes from us counts as movement.
  */
 export async function readKernelQueues(): Promise<KernelQueues> {
   const table = await readFile('/proc/net/tcp', 'latin1').catch(() => '')
-  const entry = /^ *\d+: [0-9A-F]{8}:([0-9A-F]{4}) ([0-9A-F]{8}):([0-9A-F]{4}) 01 ([0-9A-F]{8}):/gm
+  const entry =
+    /^ *\d+: [0-9A-F]{8}:([0-9A-F]{4}) ([0-9A-F]{8}):([0-9A-F]{4}) 0[18] ([0-9A-F]{8}):/gm
   const queues = new Map<string, number>()
   for (const [, local = '', address = '', remote = '', queued = ''] of table.matchAll(entry)) {
     // An address is written as the number that this machine, little-endian, makes of its four bytes.

@@ -125,17 +125,23 @@ test('who asks without a token, for ever and without reading, is cut off as well
   })
 })
 
-test('the kernel tells what a visitor has not taken yet', async () => {
-  await withFileServer({}, async (scope) => {
-    await scope.file('large.mp4', 256 * megabyte)
-    const socket = await download(scope)
-    const { localPort = 0 } = socket
-    const name = `${scope.listening.port} 127.0.0.1 ${localPort}`
-    const queued = async () => (await readKernelQueues()).get(name) ?? 0
-    while ((await queued()) === 0);
-    const before = await queued()
-    socket.resume()
-    while ((await queued()) === before);
-    socket.destroy()
+for (const [who, endsHisSide] of [
+  ['a visitor', false],
+  ['a visitor who ended his side', true],
+] as const) {
+  test(`the kernel tells what ${who} has not taken yet`, async () => {
+    await withFileServer({}, async (scope) => {
+      await scope.file('large.mp4', 256 * megabyte)
+      const socket = await download(scope)
+      if (endsHisSide) await new Promise<void>((resolve) => socket.end(resolve))
+      const { localPort = 0 } = socket
+      const name = `${scope.listening.port} 127.0.0.1 ${localPort}`
+      const queued = async () => (await readKernelQueues()).get(name) ?? 0
+      while ((await queued()) === 0);
+      const before = await queued()
+      socket.resume()
+      while ((await queued()) === before);
+      socket.destroy()
+    })
   })
-})
+}
