@@ -77,6 +77,18 @@ describe('the launcher', () => {
     })
   })
 
+  test('gives a server, which makes garbage with every request, more room for it', async () => {
+    await withCheckout(async ({ root, launcher }) => {
+      await ownNode(root)
+      const roomOf = async (args: string[]) => {
+        const { flags } = JSON.parse((await run(launcher, { args })).stdout)
+        return flags.filter((flag: string) => flag.startsWith('--max-semi-space-size'))
+      }
+      assert.deepEqual(await roomOf(['sync', '--once']), ['--max-semi-space-size=4'])
+      assert.deepEqual(await roomOf(['--env-file', 'f', 'start']), ['--max-semi-space-size=16'])
+    })
+  })
+
   test('runs through symbolic links, relative and absolute, one behind the other', async () => {
     await withCheckout(async ({ base, root, launcher }) => {
       await ownNode(root)
