@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { MARKER_PATH } from '../../src/archive-path.ts'
 import { addFile } from '../support/file-server.ts'
+import { freePort } from '../support/ports.ts'
 import { fileUrl, startTalking, tokenFor } from '../support/program.ts'
 import { type Scope, withFolder } from '../support/scopes.ts'
 import { story } from '../support/service.ts'
@@ -17,16 +16,6 @@ async function withArchive(t: Scope): Promise<string> {
   await mkdir(join(archiveDir, dirname(MARKER_PATH)))
   await writeFile(join(archiveDir, MARKER_PATH), '{}')
   return archiveDir
-}
-
-/** A port where nobody listens any more. */
-async function unusedPort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return String(port)
 }
 
 test('start --role serve needs an archive, a port and a secret, and nothing else', async (t) => {
@@ -71,8 +60,8 @@ test('health asks whichever port there is: the file server’s, else the admin s
     const port = String(await program.port(role))
     const ports =
       role === 'serve'
-        ? { SERVER_PORT: port, ADMIN_PORT: await unusedPort() }
-        : { SERVER_PORT: await unusedPort(), ADMIN_PORT: port }
+        ? { SERVER_PORT: port, ADMIN_PORT: String(await freePort()) }
+        : { SERVER_PORT: String(await freePort()), ADMIN_PORT: port }
     for (const args of [['health'], ['health', '--deep']]) {
       const asked = await startTalking(t, args, { ...env, ...ports }).ended
       assert.equal(asked.code, 0, story(asked))

@@ -2,9 +2,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { freePort } from './ports.ts'
 import type { Scope } from './scopes.ts'
 
 /**
@@ -43,16 +43,6 @@ export async function withNginxBefore(
     '} }',
   ])
   return own
-}
-
-/** One that nobody had a moment ago: nginx cannot be asked which one it got. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 async function startNginx(t: Scope, prefix: string, http: readonly string[]): Promise<void> {

@@ -4,7 +4,6 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { closeSync, existsSync, openSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { type AddressInfo, createServer, type Server } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -14,6 +13,7 @@ import {
   DeleteObjectCommand,
   PutObjectCommand,
 } from '@aws-sdk/client-s3'
+import { freePorts } from './ports.ts'
 import { openAdmin, type S3Coordinates } from './s3.ts'
 
 export { s3FromEnvironment, withBucket } from './s3.ts'
@@ -166,7 +166,8 @@ export async function startSwift(): Promise<RunningS3> {
   const missing = [...PROGRAMS, '/usr/bin/memcached'].filter((program) => !existsSync(program))
   if (missing.length > 0) throw new Error(`Swift is not installed (${missing[0]}): ${INSTALL}`)
   const folder = await mkdtemp(join(tmpdir(), 'strongroom-swift-'))
-  const ports = await freePorts()
+  const [proxy = 0, account = 0, container = 0, object = 0, cache = 0] = await freePorts(5)
+  const ports = { proxy, account, container, object, cache }
   const [user, key] = [randomBytes(8).toString('hex'), randomBytes(16).toString('hex')]
   const login = { user: `tester-${user}`, key }
   await mkdir(join(folder, 'devices', 'disk'), { recursive: true })
@@ -234,24 +235,6 @@ async function answers(coordinates: S3Coordinates, child: ChildProcess): Promise
   } finally {
     admin.destroy()
   }
-}
-
-/** Ports that were free a moment ago, held open together so that they differ. */
-async function freePorts(): Promise<Ports> {
-  const names = ['proxy', 'account', 'container', 'object', 'cache'] as const
-  const servers: Server[] = []
-  const ports: Partial<Ports> = {}
-  for (const name of names) {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    ports[name] = (server.address() as AddressInfo).port
-    servers.push(server)
-  }
-  for (const server of servers) {
-    server.close()
-    await once(server, 'close')
-  }
-  return ports as Ports
 }
 
 if (import.meta.main) {
