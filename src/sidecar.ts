@@ -18,19 +18,9 @@ export function buildSidecar(facts: { media: MediaRow; intent: Intent; version: 
   const { media, intent, version } = facts
   const { source, proof } = intent
   return {
-    schema_version: SIDECAR_SCHEMA_VERSION,
-    program_version: version,
-    media_id: media.mediaId,
-    user_id: media.userId,
-    title: media.title,
-    filename: media.filename,
+    ...mediaSection(media, version),
     content_type: intent.probe.kind,
     mime_type: intent.probe.mimeType,
-    declared: {
-      content_type: media.contentType,
-      mime_type: media.mimeType,
-      bytes: media.declaredBytes,
-    },
     archive_path: intent.archivePath,
     bytes: source.sizeBytes,
     sha256: intent.sha256,
@@ -57,19 +47,9 @@ export function buildAdoptedSidecar(facts: {
 }): Sidecar {
   const { media, file, version } = facts
   return {
-    schema_version: SIDECAR_SCHEMA_VERSION,
-    program_version: version,
-    media_id: media.mediaId,
-    user_id: media.userId,
-    title: media.title,
-    filename: media.filename,
+    ...mediaSection(media, version),
     content_type: file.kind,
     mime_type: file.mimeType,
-    declared: {
-      content_type: media.contentType,
-      mime_type: media.mimeType,
-      bytes: media.declaredBytes,
-    },
     archive_path: file.archivePath,
     bytes: file.sizeBytes,
     sha256: file.sha256,
@@ -89,6 +69,22 @@ export function buildAdoptedSidecar(facts: {
     approved_at: media.approvedAt?.toISOString() ?? null,
     filed_at: file.adoptedAt.toISOString(),
   }
+}
+
+function mediaSection(media: Omit<AdoptedMedia, 'objectKey' | 'approvedAt'>, version: string) {
+  return {
+    schema_version: SIDECAR_SCHEMA_VERSION,
+    program_version: version,
+    media_id: media.mediaId,
+    user_id: media.userId,
+    title: media.title,
+    filename: media.filename,
+    declared: {
+      content_type: media.contentType,
+      mime_type: media.mimeType,
+      bytes: media.declaredBytes,
+    },
+  } as const
 }
 
 function probeSection(probe: ProbeFacts): Sidecar['probe'] {
