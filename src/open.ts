@@ -74,8 +74,7 @@ export async function openSync(
   { database, bucket }: Links,
 ): Promise<SyncService> {
   const { log, stops, reached, version } = program
-  if (config.migrateOnStart) await migrateWithLog(database, log)
-  else await assertMigrated(database)
+  await prepareSchema(config, database, log)
   const backend = await openBackend(database, config.backend)
   await warnOfIncomplete(database, backend, log)
   const volumeParts = await openArchiveFolder(config, openArchives(database))
@@ -190,6 +189,16 @@ function policyOf(config: Config, version: string): Policy {
     fileMode: 0o666 & ~archive.umask,
     version,
   }
+}
+
+/** @throws DB_SCHEMA when it is not this version's and may not be made so by itself */
+export async function prepareSchema(
+  { migrateOnStart }: Config,
+  database: Database,
+  log: Log,
+): Promise<void> {
+  if (migrateOnStart) await migrateWithLog(database, log)
+  else await assertMigrated(database)
 }
 
 export async function migrateWithLog(database: Database, log: Log): Promise<string[]> {

@@ -5,16 +5,15 @@ import { openArchives } from '../db/archives.ts'
 import { type Backend, openBackend } from '../db/backend.ts'
 import type { Database } from '../db/connect.ts'
 import { countLegacy, keepLegacy, legacyRows, requireArchivePath } from '../db/legacy.ts'
-import { assertMigrated } from '../db/migrate.ts'
 import { canReadItems } from '../db/plan.ts'
 import type { Host, Session } from '../host.ts'
 import type { Log } from '../log.ts'
 import {
-  migrateWithLog,
   openAdoptionOn,
   openArchiveFolder,
   openDatabaseOnly,
   type Program,
+  prepareSchema,
 } from '../open.ts'
 import {
   adoptLegacy,
@@ -69,10 +68,7 @@ async function openLegacy(
   { program, database, dryRun }: { program: Program; database: Database; dryRun: boolean },
 ): Promise<LegacyParts & { backend: Backend }> {
   const { log } = program
-  if (!dryRun) {
-    if (config.migrateOnStart) await migrateWithLog(database, log)
-    else await assertMigrated(database)
-  }
+  if (!dryRun) await prepareSchema(config, database, log)
   const backend = await openBackend(database, config.backend)
   requireArchivePath(backend)
   const ours = !dryRun || (await canReadItems(database))

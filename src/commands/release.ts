@@ -1,9 +1,9 @@
 import type { Config } from '../config.ts'
 import { openArchives } from '../db/archives.ts'
 import { countByState, releasesToday } from '../db/lookup.ts'
-import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
+import { noArchiveYet } from '../sync/volume.ts'
 import { pauseText } from './summary.ts'
 
 /** `strongroom release pause|resume|status`: holds at once on all nodes. */
@@ -21,10 +21,7 @@ export async function releaseCommand(
   if (verb === 'pause') await archives.pauseRelease(reason)
   if (verb === 'resume') await archives.resumeRelease()
   const archive = await archives.find()
-  if (archive === null)
-    throw new AppError('VOLUME_UNCLAIMED', 'there is no archive in this database yet', {
-      hint: 'run "strongroom sync --once" or "strongroom init-volume" first',
-    })
+  if (archive === null) throw noArchiveYet()
   const counts = await countByState(database)
   const today = await releasesToday(database)
   const paused = archive.releasePaused

@@ -16,6 +16,7 @@ import { createPace, noteOf, type Trouble, type Verified, verify } from '../sync
 import { openVolumeToRead } from '../sync/volume.ts'
 import { createProgress } from './progress.ts'
 import { things } from './summary.ts'
+import { EXIT_UNFINISHED } from './sync.ts'
 import { bytesText } from './units.ts'
 
 type Tally = Record<Verified['verdict'], number>
@@ -23,7 +24,6 @@ type Tally = Record<Verified['verdict'], number>
 /** EX_IOERR: the archive is not as it should be. */
 const EXIT_DAMAGED = 74
 const EXIT_STOPPED = 1
-const EXIT_BUSY = 75
 
 const words: Record<Trouble, string> = {
   missing: 'missing',
@@ -85,7 +85,7 @@ export async function verifyCommand(
   )
   if (tally.missing + tally.damaged + tally.unreadable + tally.sidecar > 0) return EXIT_DAMAGED
   if (stopped) return EXIT_STOPPED
-  return tally.busy > 0 ? EXIT_BUSY : 0
+  return tally.busy > 0 ? EXIT_UNFINISHED : 0
 }
 
 const PAGE = 200

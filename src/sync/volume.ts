@@ -71,16 +71,19 @@ export async function openVolume(parts: VolumeParts): Promise<Volume> {
   }
 }
 
+export function noArchiveYet(): AppError {
+  return new AppError('VOLUME_UNCLAIMED', 'there is no archive in this database yet', {
+    hint: 'run "strongroom sync --once" or "strongroom init-volume" first',
+  })
+}
+
 /** The archive that the database knows, for those who write nothing to it. @throws VOLUME_MISSING, VOLUME_FOREIGN, VOLUME_UNCLAIMED */
 export async function openVolumeToRead({
   disk,
   archives,
 }: Pick<VolumeParts, 'disk' | 'archives'>): Promise<Pick<Volume, 'id' | 'verify'>> {
   const row = await archives.find()
-  if (row?.initialised !== true)
-    throw new AppError('VOLUME_UNCLAIMED', 'there is no archive in this database yet', {
-      hint: 'run "strongroom sync --once" or "strongroom init-volume" first',
-    })
+  if (row?.initialised !== true) throw noArchiveYet()
   await verifyMarker(disk, row.id)
   return { id: row.id, verify: () => verifyMarker(disk, row.id) }
 }
