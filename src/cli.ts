@@ -5,6 +5,7 @@ import { showConfig } from './commands/config.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
 import { doctorOfEdge } from './commands/edge.ts'
+import { fsckCommand } from './commands/fsck.ts'
 import { healthCommand } from './commands/health.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { percentage, positiveInteger, ttlSeconds, webAddress } from './commands/options.ts'
@@ -253,6 +254,16 @@ function addInspection(host: Host, command: AddCommand, done: (code: number) => 
             json,
           }),
         ),
+      )
+    })
+  command(
+    'fsck',
+    'hold items and archive against each other: whatever is missing, foreign or left half done',
+  )
+    .option('--json', 'a line of JSON for each finding, and one at the end')
+    .action(async ({ json = false }: { json?: boolean }) => {
+      await session(host, { needs: ['database'] }, async (run) =>
+        done(await fsckCommand(host, run.config, { ...run, json })),
       )
     })
   command('config', 'print the effective settings, secrets masked').action(() => {

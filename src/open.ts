@@ -230,6 +230,20 @@ export async function openArchiveFolder(config: Config, archives: Archives): Pro
   }
 }
 
+/** Both folders for a command that only reads them, and may have no right to more; ERROR_DIR need not be there. */
+export async function openFoldersToRead({
+  archive,
+}: Config): Promise<{ disk: Disk; errorDisk: Disk | null }> {
+  await refuseUnmounted('ARCHIVE_DIR', archive)
+  return {
+    disk: await openFolderAsIs('ARCHIVE_DIR', archive.dir),
+    errorDisk: await openDisk(archive.errorDir).catch((error: unknown) => {
+      if (isAppError(error, 'FILE_MISSING')) return null
+      throw error
+    }),
+  }
+}
+
 async function openErrorFolder(archive: Config['archive']): Promise<Disk> {
   const { errorDir: dir } = archive
   await refuseUnmounted('ERROR_DIR', archive)

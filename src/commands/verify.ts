@@ -22,8 +22,8 @@ import { bytesText } from './units.ts'
 type Tally = Record<Verified['verdict'], number>
 
 /** EX_IOERR: the archive is not as it should be. */
-const EXIT_DAMAGED = 74
-const EXIT_STOPPED = 1
+export const EXIT_DAMAGED = 74
+export const EXIT_STOPPED = 1
 
 const words: Record<Trouble, string> = {
   missing: 'missing',
@@ -90,7 +90,11 @@ export async function verifyCommand(
 
 const PAGE = 200
 
-function createPages(database: Database, selection: Selection): () => Promise<ArchivedFile[]> {
+/** Pages of the archived files, one with each call; an empty one ends them. */
+export function createPages(
+  database: Database,
+  selection: Selection,
+): () => Promise<ArchivedFile[]> {
   let after = 0
   return async () => {
     const page = await archivedFiles(database, { ...selection, after, limit: PAGE })

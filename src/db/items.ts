@@ -124,7 +124,7 @@ export function openItems(context: WorkerContext): Items {
       )
       return rows.length === 1
     },
-    current: (ids) => current(context, ids),
+    current: (ids) => currentItems(context, ids),
     closeUnapproved: () => closeUnapproved(context),
     markReapproved: () => markReapproved(context),
     markReleasedBefore: () => markReleasedBefore(context),
@@ -203,7 +203,10 @@ async function yieldLease(
   return rows.length === 1
 }
 
-async function current({ database }: WorkerContext, ids: readonly number[]) {
+export async function currentItems(
+  { database }: Pick<WorkerContext, 'database'>,
+  ids: readonly number[],
+): Promise<Map<number, CurrentItem>> {
   const rows = await database.run(
     (sql) => sql<({ id: string } & CurrentItem)[]>`
       select id, epoch, state, coalesce(lease_until >= clock_timestamp(), false) as leased

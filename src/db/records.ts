@@ -1,6 +1,6 @@
 import { AppError } from '../errors.ts'
 import type { ItemState } from '../item-states.ts'
-import { auditInsert, mediaAssignments, mediaColumn, notDeleted } from './backend.ts'
+import { auditInsert, type Backend, mediaAssignments, mediaColumn, notDeleted } from './backend.ts'
 import type { Database, Fragment, Query, Sql } from './connect.ts'
 import type { Held, Rejection, WorkerContext } from './item-rows.ts'
 
@@ -191,19 +191,31 @@ export async function closeUnapproved({ database, backend }: WorkerContext): Pro
  * download: its status is set back to archived. @returns the media ids
  */
 export function markReapproved(context: WorkerContext): Promise<number[]> {
-  const { mediaTable, mediaColumns, status } = context.backend.mapping
-  return markArchivedAgain(
-    context,
-    (sql, isCurrent) => sql`
-      again as (
-        select i.* from ${sql(mediaTable)} m
-        join lateral (
-          select * from strongroom.items where media_id = m.${sql(mediaColumns.id)}
-          order by generation desc limit 1) i on true
-        where m.${sql(mediaColumns.status)} = ${status.approved} and ${isCurrent}
-          and i.state in ('archived', 'releasing', 'released', 'kept')
-        order by i.id limit 100)`,
+  return markArchivedAgain(context, (sql) => sql`again as (${reapproved(sql, context.backend)})`)
+}
+
+/** What {@link markReapproved} would set back, a hundred at most. */
+export async function findReapproved(
+  database: Database,
+  backend: Backend,
+): Promise<{ mediaId: number; archivePath: string }[]> {
+  const rows = await database.run(
+    (sql) => sql<{ media_id: string; archive_path: string }[]>`
+      select media_id, archive_path from (${reapproved(sql, backend)}) again`,
   )
+  return rows.map((row) => ({ mediaId: Number(row.media_id), archivePath: row.archive_path }))
+}
+
+function reapproved(sql: Sql, backend: Backend): Fragment {
+  const { mediaTable, mediaColumns, status } = backend.mapping
+  return sql`
+    select i.* from ${sql(mediaTable)} m
+    join lateral (
+      select * from strongroom.items where media_id = m.${sql(mediaColumns.id)}
+      order by generation desc limit 1) i on true
+    where m.${sql(mediaColumns.status)} = ${status.approved} and ${isCurrent(sql, backend)}
+      and i.state in ('archived', 'releasing', 'released', 'kept')
+    order by i.id limit 100`
 }
 
 /**
@@ -214,7 +226,7 @@ export function markReleasedBefore(context: WorkerContext): Promise<number[]> {
   const { mediaTable, mediaColumns, status } = context.backend.mapping
   return markArchivedAgain(
     context,
-    (sql, isCurrent) => sql`
+    (sql) => sql`
       found as (
         select i.id as missing_id, earlier.* from strongroom.items i
         join ${sql(mediaTable)} m on m.${sql(mediaColumns.id)} = i.media_id
@@ -224,7 +236,7 @@ export function markReleasedBefore(context: WorkerContext): Promise<number[]> {
             and (e.object_key, e.declared_bytes) is not distinct from (i.object_key, i.declared_bytes)
           order by e.generation desc limit 1) earlier on true
         where i.state = 'missing' and (i.lease_until is null or i.lease_until < clock_timestamp())
-          and m.${sql(mediaColumns.status)} = ${status.approved} and ${isCurrent}
+          and m.${sql(mediaColumns.status)} = ${status.approved} and ${isCurrent(sql, context.backend)}
         order by i.id limit 100),
       again as (
         update strongroom.items i set state = 'withdrawn', epoch = i.epoch + 1, error_code = null,
@@ -236,20 +248,25 @@ export function markReleasedBefore(context: WorkerContext): Promise<number[]> {
   )
 }
 
-/** @param findAgain makes a CTE `again` of items; `isCurrent` says that item `i` is the version that row `m` names now */
+/** Item `i` is the version that row `m` names now. */
+function isCurrent(sql: Sql, backend: Backend): Fragment {
+  const { mediaColumns } = backend.mapping
+  return sql`${notDeleted(sql, backend)}
+    and (i.object_key, i.declared_bytes, i.approved_at) is not distinct from
+      (m.${sql(mediaColumns.object_key)}::text,
+        nullif(${mediaColumn(sql, backend, 'file_size', 'bigint')}, 0)::bigint,
+        m.${sql(mediaColumns.approved_at)}::timestamptz)`
+}
+
+/** @param findAgain makes a CTE `again` of items */
 async function markArchivedAgain(
   { database, backend }: WorkerContext,
-  findAgain: (sql: Sql, isCurrent: Fragment) => Fragment,
+  findAgain: (sql: Sql) => Fragment,
 ): Promise<number[]> {
   const { mediaTable, mediaColumns, status } = backend.mapping
-  const rows = await database.settle((sql) => {
-    const isCurrent = sql`${notDeleted(sql, backend)}
-      and (i.object_key, i.declared_bytes, i.approved_at) is not distinct from
-        (m.${sql(mediaColumns.object_key)}::text,
-          nullif(${mediaColumn(sql, backend, 'file_size', 'bigint')}, 0)::bigint,
-          m.${sql(mediaColumns.approved_at)}::timestamptz)`
-    return sql<{ media_id: string }[]>`
-      with ${findAgain(sql, isCurrent)}
+  const rows = await database.settle(
+    (sql) => sql<{ media_id: string }[]>`
+      with ${findAgain(sql)}
       update ${sql(mediaTable)} m set ${mediaAssignments(sql, backend, {
         status: sql`${status.archived}`,
         archive_path: sql`again.archive_path`,
@@ -258,7 +275,7 @@ async function markArchivedAgain(
         updated_at: sql`clock_timestamp()`,
       })}
       from again where m.${sql(mediaColumns.id)} = again.media_id and m.${sql(mediaColumns.status)} = ${status.approved}
-      returning m.${sql(mediaColumns.id)} as media_id`
-  })
+      returning m.${sql(mediaColumns.id)} as media_id`,
+  )
   return rows.map((row) => Number(row.media_id))
 }

@@ -144,6 +144,11 @@ export interface DiskPath {
   path: string
 }
 
+/** True for the name of a copy that a crash of {@link copyDurably} left. */
+export function isLeftoverCopy(name: string): boolean {
+  return /^\.copy-[0-9a-f]{16}$/.test(name)
+}
+
 /**
  * Copies a file, to another file system if need be; a crash at any point leaves the target's name absent, or empty
  * where hard links are refused, or whole. What is there already is never overwritten.

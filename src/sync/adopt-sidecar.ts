@@ -114,25 +114,34 @@ export async function makeBothDurable(
 
 const TEMPORARY_NAME = /^adopt-[0-9a-f]{16}\.(?:json|part)$/
 /** No copy is read back for so long after its last byte was written. */
-const ABANDONED_AFTER_MS = 24 * 3_600_000
+export const ABANDONED_AFTER_MS = 24 * 3_600_000
 
 export function newTemporary(extension: 'json' | 'part'): string {
   return `${TEMPORARY_FOLDER}/adopt-${randomBytes(8).toString('hex')}.${extension}`
 }
 
-/** Removes what adoptions left that were killed. No item owns these files, so only their age tells that nobody writes them. */
-export async function sweepAdoptions(
-  { disk }: Pick<AdoptParts, 'disk'>,
+/** What adoptions left that were killed. No item owns these files, so only their age tells that nobody writes them. */
+export async function abandonedAdoptions(
+  { disk }: { disk: Pick<AdoptParts['disk'], 'root' | 'list'> },
   now: Date,
 ): Promise<string[]> {
-  const removed: string[] = []
+  const found: string[] = []
   for (const name of await disk.list(TEMPORARY_FOLDER)) {
     if (!TEMPORARY_NAME.test(name)) continue
     const path = `${TEMPORARY_FOLDER}/${name}`
     const written = await lastWritten(disk.root, path)
     if (written === null || now.getTime() - written.getTime() < ABANDONED_AFTER_MS) continue
-    await disk.unlink(path)
-    removed.push(path)
+    found.push(path)
   }
-  return removed
+  return found
+}
+
+/** Removes {@link abandonedAdoptions}. @returns their paths */
+export async function sweepAdoptions(
+  { disk }: Pick<AdoptParts, 'disk'>,
+  now: Date,
+): Promise<string[]> {
+  const abandoned = await abandonedAdoptions({ disk }, now)
+  for (const path of abandoned) await disk.unlink(path)
+  return abandoned
 }

@@ -77,25 +77,32 @@ function isWorthKeeping(error: unknown): boolean {
 const DOWNLOADED_NEXT: readonly ItemState[] = ['claimed', 'waiting']
 
 /**
- * Removes temporaries of no use. Those of live workers stay, and, unless `space` is short, the downloads that the next
- * claim of their item can go on from.
+ * Temporaries of no use. Those of live workers are of use, and, unless `space` is short, so are the downloads that the
+ * next claim of their item can go on from.
  */
-export async function sweepTemporaries(
-  { disk, items, log }: Pick<Parts, 'disk' | 'log'> & { items: Pick<Items, 'current'> },
+export async function uselessTemporaries(
+  { disk, items }: { disk: Pick<Disk, 'list'>; items: Pick<Items, 'current'> },
   { spaceIsShort = false } = {},
-): Promise<number> {
+): Promise<Temporary[]> {
   const temporaries = await listTemporaries(disk)
-  if (temporaries.length === 0) return 0
+  if (temporaries.length === 0) return []
   const current = await items.current([...new Set(temporaries.map(({ item }) => item))])
-  let removed = 0
-  for (const { path, item, epoch, version } of temporaries) {
+  return temporaries.filter(({ item, epoch, version }) => {
     const now = current.get(item)
     const live = now !== undefined && now.epoch === epoch && now.leased
     const next = now !== undefined && DOWNLOADED_NEXT.includes(now.state) && now.epoch >= epoch
-    if (live || (next && version !== null && !spaceIsShort)) continue
-    await disk.unlink(path)
-    removed += 1
-  }
-  if (removed > 0) log.info({ removed }, 'removed temporaries of earlier runs')
-  return removed
+    return !live && !(next && version !== null && !spaceIsShort)
+  })
+}
+
+/** Removes {@link uselessTemporaries}. @returns how many there were */
+export async function sweepTemporaries(
+  { disk, items, log }: Pick<Parts, 'disk' | 'log'> & { items: Pick<Items, 'current'> },
+  options: { spaceIsShort?: boolean } = {},
+): Promise<number> {
+  const useless = await uselessTemporaries({ disk, items }, options)
+  for (const { path } of useless) await disk.unlink(path)
+  if (useless.length > 0)
+    log.info({ removed: useless.length }, 'removed temporaries of earlier runs')
+  return useless.length
 }

@@ -74,19 +74,38 @@ export function noteOf({ verdict, reason }: Verified): string | null {
   return verdict === 'whole' ? null : `${verdict}: ${reason}`
 }
 
-/** @returns null when the file belongs in the archive no more */
-async function verifyFile(
+function verifyFile(
   parts: VerifyParts,
   file: ArchivedFile,
   signal: AbortSignal,
 ): Promise<Verified | null> {
-  const first = await lookAt(parts, file, signal)
+  return lookTwice(parts, file, (one) => lookAt(parts, one, signal))
+}
+
+/** What is wrong with a file, and why. */
+export interface Found {
+  verdict: Trouble
+  reason: string
+}
+
+/**
+ * Says of a file what is wrong with it only once it was seen twice, and not while a worker has it in hand.
+ *
+ * @returns null when the file belongs in the archive no more
+ * @throws VOLUME_*
+ */
+export async function lookTwice(
+  parts: Pick<VerifyParts, 'again' | 'volume'>,
+  file: ArchivedFile,
+  look: (file: ArchivedFile) => Promise<Found | null>,
+): Promise<Verified | null> {
+  const first = await look(file)
   if (first === null) return { file, verdict: 'whole', reason: null }
   // A release that heals it may have been between two names.
   const now = await parts.again(file.item)
   if (now === null) return null
   if (now.leased) return { file: now, verdict: 'busy', reason: 'a worker has it in hand' }
-  const second = await lookAt(parts, now, signal)
+  const second = await look(now)
   if (second === null) return { file: now, verdict: 'whole', reason: null }
   await parts.volume.verify()
   return { file: now, ...second }
@@ -96,7 +115,7 @@ async function lookAt(
   { disk, pace }: VerifyParts,
   file: ArchivedFile,
   signal: AbortSignal,
-): Promise<{ verdict: Trouble; reason: string } | null> {
+): Promise<Found | null> {
   try {
     const hash = createHash('sha256')
     let sizeBytes = 0
@@ -118,20 +137,25 @@ async function lookAt(
       }
     return await sidecarTrouble(disk, file)
   } catch (error) {
-    if (isAppError(error, 'CANCELLED')) throw error
-    const reason = toAppError(error)
-    if (reason.code === 'FILE_MISSING')
-      return { verdict: 'missing', reason: 'there is no such file' }
-    // A folder, a link or a pipe in its place is no file either.
-    const isOther = reason.code === 'PATH_UNSAFE'
-    return { verdict: isOther ? 'missing' : 'unreadable', reason: reason.message }
+    return troubleOf(error)
   }
 }
 
-async function sidecarTrouble(
-  disk: VerifyParts['disk'],
+/** What a failed look at a file means. @throws CANCELLED */
+export function troubleOf(error: unknown): Found {
+  if (isAppError(error, 'CANCELLED')) throw error
+  const reason = toAppError(error)
+  if (reason.code === 'FILE_MISSING') return { verdict: 'missing', reason: 'there is no such file' }
+  // A folder, a link or a pipe in its place is no file either.
+  const isOther = reason.code === 'PATH_UNSAFE'
+  return { verdict: isOther ? 'missing' : 'unreadable', reason: reason.message }
+}
+
+/** @returns null when the sidecar is this file's and whole */
+export async function sidecarTrouble(
+  disk: Pick<VerifyParts['disk'], 'read'>,
   file: ArchivedFile,
-): Promise<{ verdict: Trouble; reason: string } | null> {
+): Promise<Found | null> {
   const text = await disk.read(sidecarPathOf(file.archivePath), SIDECAR_MAX_BYTES)
   if (text === null) return { verdict: 'sidecar', reason: 'its sidecar is not there' }
   try {

@@ -10,10 +10,12 @@ import {
 import { openArchives } from '../../src/db/archives.ts'
 import { type Backend, openBackend } from '../../src/db/backend.ts'
 import { type Database, openDatabase } from '../../src/db/connect.ts'
+import { abandonedItems, ownersOf } from '../../src/db/fsck.ts'
 import { type Items, openItems } from '../../src/db/items.ts'
 import { countByState, findArchived, releasesToday, unfinishedItems } from '../../src/db/lookup.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { type PlannedRow, planApproved } from '../../src/db/plan.ts'
+import { findReapproved } from '../../src/db/records.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
 import { intentFor } from '../contract/items-stores.ts'
@@ -270,6 +272,24 @@ const lookups: Statement[] = [
       taken = await takeForScrub(database, { limit: LIMIT, periodMs: 0 })
       assert.equal(taken.length, LIMIT)
     },
+  },
+  {
+    name: 'ownersOf reads one item for each path, or looks for it in vain',
+    most: { media: 0, items: LIMIT + 1 },
+    async run({ database }) {
+      const paths = Array.from({ length: LIMIT }, (_, n) => `2026/${70_000 + n}/${70_000 + n}.mp4`)
+      assert.equal((await ownersOf(database, [...paths, 'no/such.mp4'])).size, LIMIT)
+    },
+  },
+  {
+    name: 'abandonedItems reads what is in work',
+    most: ({ inWork }) => ({ media: 0, items: inWork }),
+    run: ({ database }) => abandonedItems(database, { after: 0, limit: LIMIT }),
+  },
+  {
+    name: 'findReapproved reads the approved rows with their newest items',
+    most: ({ approved }) => ({ media: approved + 2, items: approved + 1 }),
+    run: ({ database, backend }) => findReapproved(database, backend),
   },
   {
     name: 'noteVerified reads one item',

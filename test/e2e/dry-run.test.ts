@@ -1,30 +1,15 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, type TestContext, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { promisify } from 'node:util'
 import { photograph } from '../support/checker.ts'
 import { withDemoBucket } from '../support/demo-bucket.ts'
-import { type Env, type Service, story, withService } from '../support/service.ts'
+import { connectionOf, withReader } from '../support/reader.ts'
+import { type Service, story, withService } from '../support/service.ts'
 
 const DRY = ['sync', '--once', '--dry-run', '--json']
-
-/** A role that may do nothing but look at the backend's tables, and the settings to log in as it. */
-async function withReader(t: TestContext, { sql, database }: Service): Promise<Env> {
-  const name = `reader_${randomBytes(8).toString('hex')}`
-  const password = randomBytes(16).toString('hex')
-  await sql.unsafe(`
-    create role ${name} login password '${password}';
-    grant select on media, audit_logs to ${name};
-    alter role ${name} set default_transaction_read_only = on`)
-  t.after(async () => {
-    // The database is gone by now, and with it what was granted there.
-    await psql({ ...database, database: 'postgres' }, `drop role ${name}`)
-  })
-  return { DB_USER: name, DB_PASSWORD: password }
-}
 
 /** Everything in the database as SQL text. */
 async function dump(database: Service['database']): Promise<string> {
@@ -34,16 +19,6 @@ async function dump(database: Service['database']): Promise<string> {
   })
   // Newer versions frame each dump with a random word.
   return stdout.replace(/^\\(un)?restrict .*$/gm, '')
-}
-
-async function psql(database: Service['database'], statement: string): Promise<void> {
-  await promisify(execFile)('psql', [...connectionOf(database), '-qc', statement], {
-    env: { PATH: process.env.PATH, PGPASSWORD: database.password ?? '' },
-  })
-}
-
-function connectionOf({ host, port, user, database }: Service['database']): string[] {
-  return ['-h', host, '-p', String(port), '-U', user, '-d', database]
 }
 
 interface Line {
