@@ -78,6 +78,8 @@ export interface Config {
     pathPrefix: string
     /** Sites whose pages may read answers. */
     corsOrigins: '*' | readonly string[]
+    /** How a front is told which file it is to send; null when it is never told. */
+    offload: { header: 'X-Accel-Redirect' | 'X-Sendfile'; prefix: string } | null
     tokens: TokenConfig | null
     /** Proxies whose CF-Connecting-IP is believed. */
     trustedProxies: AddressRange[]
@@ -280,6 +282,7 @@ function assemble(values: SettingValues, warnings: string[]): Config {
       adminPort: values.ADMIN_PORT,
       pathPrefix: values.SERVE_PATH_PREFIX ?? '',
       corsOrigins: values.CORS_ORIGINS ?? [],
+      offload: offloadConfig(values),
       tokens: tokenConfig(values),
       trustedProxies: values.TRUSTED_PROXIES ?? [],
       tokenFailuresPerMinute: values.TOKEN_FAILURES_PER_MINUTE,
@@ -315,6 +318,11 @@ function bucketConfig(values: SettingValues): BucketConfig | null {
   const { R2_ACCESS_KEY: accessKey, R2_SECRET_KEY: secretKey } = values
   if (endpoint === null || bucket === null || accessKey === null || secretKey === null) return null
   return { endpoint: endpoint.origin, region: values.R2_REGION, bucket, accessKey, secretKey }
+}
+
+function offloadConfig(values: SettingValues): Config['serve']['offload'] {
+  const { SENDFILE_HEADER: header, SENDFILE_PREFIX: prefix } = values
+  return header === null ? null : { header, prefix: prefix ?? values.ARCHIVE_DIR }
 }
 
 function tokenConfig(values: SettingValues): TokenConfig | null {

@@ -40,6 +40,7 @@ describe('defaults', () => {
         adminPort: 8081,
         pathPrefix: '',
         corsOrigins: [],
+        offload: null,
         tokens: {
           secrets: [tunnelSecret],
           audience: null,

@@ -166,6 +166,7 @@ export async function startServers(
         revoked: run.revoked ?? nothingRevoked,
         pathPrefix: serve.pathPrefix,
         corsOrigins: serve.corsOrigins,
+        offload: serve.offload,
         health,
         log,
       }),

@@ -46,6 +46,10 @@ export function checkTogether(
         `must have at least ${SECRET_MIN_BYTES} bytes (RFC 7518 §3.2), unless ALLOW_SHORT_SECRET=true`,
       )
   }
+  if (values.SENDFILE_HEADER !== null && values.TRUSTED_PROXIES === null)
+    complain('TRUSTED_PROXIES', `must name the front that ${name('SENDFILE_HEADER')} is for`)
+  if (values.SENDFILE_HEADER === 'X-Accel-Redirect' && values.SENDFILE_PREFIX === null)
+    complain('SENDFILE_PREFIX', 'must name the internal location of nginx for X-Accel-Redirect')
   for (const clash of clashes(values)) {
     complain(clash.later, `must differ from ${name(clash.earlier)}`)
   }

@@ -303,6 +303,16 @@ const serveSettings = {
     example: '127.0.0.1,::1,172.18.0.2',
     compose: '172.30.83.2',
   },
+  SENDFILE_HEADER: {
+    reader: read.oneOf('X-Accel-Redirect', 'X-Sendfile'),
+    help: 'X-Accel-Redirect lets nginx, X-Sendfile another front, send the files that it asks for with X-Sendfile-Type; it must be in TRUSTED_PROXIES. Who sends does not count: MAX_STREAMS_… do not hold for these files.',
+    example: 'X-Accel-Redirect',
+  },
+  SENDFILE_PREFIX: {
+    reader: read.folder,
+    help: 'Where the front has the archive: with X-Accel-Redirect its internal location, with X-Sendfile the folder as it sees it, ARCHIVE_DIR if not set.',
+    example: '/strongroom-archive/',
+  },
 } as const satisfies Settings
 
 const programSettings = {

@@ -46,7 +46,7 @@ export function oneOf<const T extends readonly [string, ...string[]]>(
   ...choices: T
 ): Reader<T[number]> {
   return reader(`must be ${listed(choices)}`, (value) =>
-    choices.find((choice) => choice === value.toLowerCase()),
+    choices.find((choice) => choice.toLowerCase() === value.toLowerCase()),
   )
 }
 

@@ -19,6 +19,7 @@ import type { GateRules } from './gate.ts'
 import type { Health } from './health.ts'
 import { addHealthRoutes } from './health-routes.ts'
 import { createHttpServer, type HttpServer } from './listen.ts'
+import type { Offload } from './offload.ts'
 import { isUnframed, prepareRequest } from './request-rules.ts'
 import { nothingRevoked, type RevokedTokens } from './revocations.ts'
 import type { Watchdog } from './stall.ts'
@@ -49,6 +50,8 @@ export function createFileServer(options: {
   /** SERVE_PATH_PREFIX: taken off every path before it is looked up; empty for none. */
   pathPrefix: string
   corsOrigins: CorsOrigins
+  /** Without it, or null, no front sends files in our place. */
+  offload?: Offload | null
   health: Health
   log: Log
   limits: ServeLimits
@@ -60,8 +63,9 @@ export function createFileServer(options: {
 }): HttpServer & Pick<FileRoute, 'openFiles' | 'watchdog'> {
   const { health, log, corsOrigins } = options
   const { bufferBytes = 64 * MIB, now = () => new Date(), revoked = nothingRevoked } = options
+  const { offload = null } = options
   const clock = options.clock ?? (() => performance.now())
-  const route = createFileRoute({ ...options, revoked, bufferBytes, now, clock })
+  const route = createFileRoute({ ...options, offload, revoked, bufferBytes, now, clock })
   const { maxConnections } = options.limits
   const common = { health, log, corsOrigins, maxConnections }
   const server = createAppServer({ ...common, details: false, files: route })
@@ -188,6 +192,7 @@ function newVisit(incoming: IncomingMessage, outgoing: ServerResponse): Visit {
     mediaId: null,
     jti: null,
     bytes: 0,
+    offloaded: false,
     complete: true,
     reason: null,
     client: null,
@@ -222,7 +227,7 @@ function answerUnroutable(error: unknown, log: Log): Response {
 
 /** One line per request, without its query; probes are too many to be told of by default. */
 function logVisit(visit: Visit, { log, started }: { log: Log; started: number }): void {
-  const { incoming, outgoing, mediaId, jti, bytes, complete, reason, client } = visit
+  const { incoming, outgoing, mediaId, jti, bytes, complete, offloaded, reason, client } = visit
   const path = loggedPath(incoming.url ?? '')
   const line = {
     method: incoming.method,
@@ -231,6 +236,7 @@ function logVisit(visit: Visit, { log, started }: { log: Log; started: number })
     mediaId,
     bytes,
     complete,
+    ...(offloaded ? { offloaded } : {}),
     ...(jti === null ? {} : { jti }),
     ...(reason === null ? {} : { reason }),
     ...(client === null ? {} : { client }),

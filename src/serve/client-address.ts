@@ -4,6 +4,18 @@ import { type AddressRange, canonicalAddress, createRangeCheck } from '../ip-add
 /** Gives the canonical address of whoever sent a request. */
 export type ClientAddress = (request: IncomingMessage) => string
 
+/** Gives the canonical address at the other end of a request's socket, and whether that is a trusted proxy. */
+export type FindPeer = (request: IncomingMessage) => { peer: string; trusted: boolean }
+
+/** @param trustedProxies whom to believe what they say of a request */
+export function createFindPeer(trustedProxies: readonly AddressRange[]): FindPeer {
+  const isTrusted = createRangeCheck(trustedProxies)
+  return ({ socket }) => {
+    const peer = canonicalAddress(socket.remoteAddress ?? '') ?? 'unknown'
+    return { peer, trusted: isTrusted(peer) }
+  }
+}
+
 /** Peers that are told of as proxies that nobody trusts; more would let strangers fill the log. */
 const maxReports = 5
 

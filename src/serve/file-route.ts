@@ -4,7 +4,7 @@ import type { Log } from '../log.ts'
 import type { Sidecar } from '../sidecar.ts'
 import { answerError } from './answer.ts'
 import { createBuffers } from './buffers.ts'
-import { createClientAddress } from './client-address.ts'
+import { createClientAddress, createFindPeer } from './client-address.ts'
 import type { CorsOrigins } from './cors.ts'
 import { createDelivery, type Deliver } from './deliver.ts'
 import { createDoctorEcho } from './doctor-echo.ts'
@@ -12,6 +12,7 @@ import { etagOf, fileHeaders, lastModifiedOf, mediaTypeOf } from './file-headers
 import { createGate, type GateRules } from './gate.ts'
 import { archivePathOf, createLocator } from './locate.ts'
 import { type Body, bodyOf, contentRange, multipartOf } from './multipart.ts'
+import { createOffload, handOver, type Offload, type OffloadTo } from './offload.ts'
 import { createOpenFiles, type OpenFile, type OpenFiles } from './open-files.ts'
 import { judgeRequest, type Verdict } from './range.ts'
 import type { RevokedTokens } from './revocations.ts'
@@ -50,6 +51,7 @@ export function createFileRoute(options: {
   limits: StreamLimits
   pathPrefix: string
   corsOrigins: CorsOrigins
+  offload: Offload | null
   log: Log
   /** Bytes that may be on their way from disk to visitors. */
   bufferBytes: number
@@ -79,6 +81,7 @@ export function createFileRoute(options: {
   // A player without crossorigin does not say where it is: any site that is listed opens the door to all.
   const embeddable = options.corsOrigins.length > 0
   const watchdog = createWatchdog({ clock })
+  const offloadTo = createOffload({ ...options, peerOf: createFindPeer(trustedProxies) })
   const deliver = createDelivery({
     ...options,
     clientOf,
@@ -101,7 +104,7 @@ export function createFileRoute(options: {
       end = begin()
       echo(visit, file.sidecar)
       const inline = wantsInline(query)
-      await answer(visit, file, { claims, now: now(), inline, embeddable, deliver })
+      await answer(visit, file, { claims, now: now(), inline, embeddable, offloadTo, deliver })
     } finally {
       end?.(visit.bytes)
       file.release()
@@ -115,13 +118,14 @@ interface Wish {
   now: Date
   inline: boolean
   embeddable: boolean
+  offloadTo: OffloadTo
   deliver: Deliver
 }
 
 async function answer(
   visit: Visit,
   file: OpenFile,
-  { claims, deliver, ...wish }: Wish,
+  { claims, offloadTo, deliver, ...wish }: Wish,
 ): Promise<void> {
   const { incoming, outgoing } = visit
   const { sidecar } = file
@@ -141,6 +145,12 @@ async function answer(
   if (verdict.status === 304) {
     outgoing.writeHead(304, headers.ofCaching).end()
     return
+  }
+  const handover = offloadTo(incoming, { sidecar, verdict, claims })
+  if (handover !== null) {
+    visit.offloaded = true
+    const all = { ...headers.ofCaching, ...headers.ofFile, ...handover }
+    return handOver(outgoing, all, verdict.status)
   }
   const { body, ...bodyHeaders } = bodyFor(verdict, sidecar)
   const writeHead = () =>

@@ -10,6 +10,8 @@ export interface Visit {
   jti: string | null
   /** Bytes of the file that the socket took. */
   bytes: number
+  /** The front sends the file, and nobody tells us how much of it. */
+  offloaded: boolean
   /** False when the visitor left, or had to be left, before the end. */
   complete: boolean
   /** Why it was refused, in one word for the log alone. */

@@ -56,6 +56,17 @@ describe('accepted values', () => {
         { address: 'fd00::', prefixBits: 8 },
       ],
     ],
+    [
+      { SENDFILE_HEADER: 'x-sendfile', TRUSTED_PROXIES: '::1', ARCHIVE_DIR: '/a' },
+      (c) => c.serve.offload,
+      { header: 'X-Sendfile', prefix: '/a' },
+    ],
+    [
+      { SENDFILE_HEADER: 'x-accel-redirect', SENDFILE_PREFIX: '/b/', TRUSTED_PROXIES: '::1' },
+      (c) => c.serve.offload,
+      { header: 'X-Accel-Redirect', prefix: '/b' },
+    ],
+    [{ SENDFILE_PREFIX: '/b/' }, (c) => c.serve.offload, null],
     [{ TOKEN_FAILURES_PER_MINUTE: '0' }, (c) => c.serve.tokenFailuresPerMinute, 0],
     [{ TZ: 'Europe/Berlin' }, (c) => c.timeZone, 'Europe/Berlin'],
     [{ DB_HOST: '/var/run/postgresql' }, (c) => c.database?.host, '/var/run/postgresql'],
@@ -150,6 +161,19 @@ describe('wrong values', () => {
     ],
     [{ SERVE_PATH_PREFIX: 'archive' }, /SERVE_PATH_PREFIX must start with \//],
     [{ SERVE_PATH_PREFIX: '/a/../b' }, /SERVE_PATH_PREFIX must start with \//],
+    [
+      { SENDFILE_HEADER: 'sendfile' },
+      /SENDFILE_HEADER must be X-Accel-Redirect or X-Sendfile; for example SENDFILE_HEADER=X-Accel-Redirect/,
+    ],
+    [
+      { SENDFILE_HEADER: 'X-Sendfile' },
+      /TRUSTED_PROXIES must name the front that SENDFILE_HEADER is for; for example TRUSTED_PROXIES=/,
+    ],
+    [
+      { SENDFILE_HEADER: 'X-Accel-Redirect', TRUSTED_PROXIES: '::1' },
+      /SENDFILE_PREFIX must name the internal location of nginx/,
+    ],
+    [{ SENDFILE_PREFIX: 'archive' }, /SENDFILE_PREFIX must be an absolute path/],
     [{ TRUSTED_PROXIES: 'cloudflared' }, /TRUSTED_PROXIES must be a list of addresses or ranges/],
     [{ TRUSTED_PROXIES: '10.0.0.1,' }, /TRUSTED_PROXIES must be a list of addresses or ranges/],
     [{ TRUSTED_PROXIES: '10.0.0.0/33' }, /TRUSTED_PROXIES must be a list of addresses or ranges/],

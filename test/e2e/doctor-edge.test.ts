@@ -8,8 +8,8 @@ import { test } from 'node:test'
 import { createEdgeProbe } from '../../src/commands/edge-probe.ts'
 import { sidecarPathOf } from '../../src/sidecar.ts'
 import { partsOn } from '../support/adoption.ts'
-import { withNginxBefore } from '../support/nginx.ts'
-import { startTalking } from '../support/program.ts'
+import { withNginxBefore, withNginxSending } from '../support/nginx.ts'
+import { startTalking, type TalkingProgram } from '../support/program.ts'
 import { type Scope, withFolder } from '../support/scopes.ts'
 import { type Ended, type Env, story } from '../support/service.ts'
 
@@ -24,6 +24,7 @@ interface Rig {
   /** Of the file server. */
   port: number
   env: Env
+  server: TalkingProgram
 }
 
 /** An archive and its file server, which believes what the address 127.0.0.1 says of its visitors. */
@@ -33,7 +34,7 @@ async function withServer(t: Scope, env: Env = { TRUSTED_PROXIES: '127.0.0.1' })
   const made = await startTalking(t, ['init-volume', '--no-database'], all).ended
   assert.equal(made.code, 0, story(made))
   const server = startTalking(t, ['start', '--role', 'serve'], all)
-  return { archiveDir, env: all, port: await server.port('serve') }
+  return { archiveDir, env: all, server, port: await server.port('serve') }
 }
 
 /** Runs the examination through `port`, and sees that it leaves nothing behind. */
@@ -105,6 +106,19 @@ test('doctor --public-url', async (t) => {
     const ended = await startTalking(t, ['doctor', '--public-url'], env).ended
     assert.equal(ended.code, 0, story(ended))
   })
+})
+
+test('doctor --public-url finds nothing wrong with an nginx that sends the files', async (t) => {
+  const rig = await withServer(t, {
+    SENDFILE_HEADER: 'X-Accel-Redirect',
+    SENDFILE_PREFIX: '/strongroom-archive/',
+    TRUSTED_PROXIES: '127.0.0.1',
+  })
+  const port = await withNginxSending(t, rig)
+  const ended = await examine(t, rig, port)
+  assert.equal(ended.code, 0, story(ended))
+  assert.equal(ended.stdout.match(/^ok {2}/gm)?.length, 9, story(ended))
+  await rig.server.said(/"offloaded":true/)
 })
 
 test('doctor --public-url names the proxy that the file server does not trust', async (t) => {

@@ -6,8 +6,8 @@ import { utimes } from 'node:fs/promises'
 import type { NetConnectOpts } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import { type ServerScope, withFileServer } from '../support/file-server.ts'
-import { withNginx } from '../support/nginx.ts'
+import { offloading, type ServerScope, withFileServer } from '../support/file-server.ts'
+import { withNginx, withNginxSending } from '../support/nginx.ts'
 import { type RawAnswer, sendRaw } from '../support/raw-http.ts'
 import { faultsOf, type Subject, summarise } from './conformance-answers.ts'
 import { bytesOf, isRaw, type Row, readRows, type Words } from './conformance-table.ts'
@@ -73,6 +73,24 @@ test('nginx answers the same, or as docs/http.md explains', async (t) => {
   })
 })
 
+test('behind an nginx that sends the files, GET and HEAD are answered as docs/http.md says', async (t) => {
+  await withFileServer(offloading, async (scope) => {
+    await addFiles(scope)
+    const direct = await ourselves(scope, '')
+    const port = await withNginxSending(t, { ...scope, port: scope.listening.port })
+    const peer = { ...direct, where: { port, host: '127.0.0.1' } }
+    for (const row of rows.filter((row) => !isRaw(row.request) && !isRefusedByNginx(row))) {
+      await t.test(`RFC ${row.rfc} ${row.name}: ${row.answer} (through nginx)`, async () => {
+        const answers = await ask(peer, row.request)
+        assert.equal(summaryOf(row, answers), row.answer)
+        assert.deepEqual(answers.flatMap(faultsOf), [])
+        if (hasTwin(row)) await assertHeadIsLikeGet(peer, row)
+      })
+    }
+    assert.ok(scope.log.lines.some(({ fields }) => fields.offloaded === true))
+  })
+})
+
 async function addFiles({ archiveDir, file }: ServerScope): Promise<void> {
   const facts = { filed_at: filedAt.toISOString() }
   await file('f.mp4', contents, facts)
@@ -112,6 +130,11 @@ function wordsWith(etag: string, ending: string): Words {
     date850: 'Wednesday, 04-Feb-26 05:06:07 GMT',
     dateasc: 'Wed Feb  4 05:06:07 2026',
   }
+}
+
+/** What it takes for a broken request, or a method that it does not pass on, it answers itself. */
+function isRefusedByNginx({ answer, nginx }: Row): boolean {
+  return [answer, nginx?.answer ?? ''].some((said) => /^(?:400|405|414|501)/.test(said))
 }
 
 function ask({ where, words }: Peer, request: string): Promise<RawAnswer[]> {

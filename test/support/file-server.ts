@@ -13,6 +13,7 @@ import type { CorsOrigins } from '../../src/serve/cors.ts'
 import type { GateRules } from '../../src/serve/gate.ts'
 import { createHealth, type Health } from '../../src/serve/health.ts'
 import type { Listening } from '../../src/serve/listen.ts'
+import type { Offload } from '../../src/serve/offload.ts'
 import { nothingRevoked, type RevokedTokens } from '../../src/serve/revocations.ts'
 import { mintToken } from '../../src/serve/token.ts'
 import { renderSidecar, type Sidecar, sidecarPathOf } from '../../src/sidecar.ts'
@@ -24,6 +25,12 @@ export const testTokens: TokenConfig = {
   maxTtlSeconds: 7 * 86_400,
   stringIds: false,
 }
+
+/** Options of a server whose front, at 127.0.0.1, is deploy/nginx.conf. */
+export const offloading = {
+  offload: { header: 'X-Accel-Redirect', prefix: '/strongroom-archive' },
+  rules: { trustedProxies: [{ address: '127.0.0.1', prefixBits: 32 }] },
+} as const
 
 export interface LogLine {
   level: 'debug' | 'info' | 'warn' | 'error'
@@ -138,6 +145,7 @@ export async function withFileServer(
   options: {
     pathPrefix?: string
     corsOrigins?: CorsOrigins
+    offload?: Offload
     tokens?: TokenConfig
     rules?: Partial<GateRules>
     limits?: Partial<ServeLimits>
@@ -162,6 +170,7 @@ export async function withFileServer(
     revoked: options.revoked ?? nothingRevoked,
     pathPrefix: options.pathPrefix ?? '',
     corsOrigins: options.corsOrigins ?? [],
+    offload: options.offload ?? null,
     health: options.health ?? createHealth({ checks: {} }),
     log,
     ...(options.now ? { now: options.now } : {}),

@@ -1,7 +1,7 @@
 /** Debian's nginx as a peer to compare with: a process of its own, on a Unix socket, over any folder. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from './ports.ts'
@@ -42,6 +42,31 @@ export async function withNginxBefore(
     ...(how.location ?? []),
     '} }',
   ])
+  return own
+}
+
+const ours = join(import.meta.dirname, '../../deploy/nginx.conf')
+
+/**
+ * Starts nginx as deploy/nginx.conf has it, sending the files of `archiveDir` for the server on `port`; it is gone after
+ * the test.
+ *
+ * @param change a last word on the file
+ * @returns its own port
+ */
+export async function withNginxSending(
+  t: Scope,
+  place: { port: number; archiveDir: string },
+  change = (conf: string) => conf,
+): Promise<number> {
+  const prefix = await mkdtemp(join(tmpdir(), 'strongroom-nginx-'))
+  const own = await freePort()
+  const conf = (await readFile(ours, 'utf8'))
+    .replace('127.0.0.1:8080', `127.0.0.1:${place.port}`)
+    .replace('listen 8082', `listen 127.0.0.1:${own}`)
+    .replace('/var/log/nginx/error.log', 'stderr')
+    .replaceAll('/media/archive/', `${place.archiveDir}/`)
+  await startNginx(t, prefix, ['default_type text/plain;', change(conf)])
   return own
 }
 
