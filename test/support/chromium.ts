@@ -5,6 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable, Writable } from 'node:stream'
+import { processesEnd } from './processes.ts'
 import type { Scope } from './scopes.ts'
 
 export interface Page {
@@ -43,7 +44,9 @@ export async function openPage(t: Scope, url: string): Promise<Page> {
   t.after(async () => {
     child.kill('SIGKILL')
     await gone
-    await rm(home, { recursive: true, force: true, maxRetries: 10 })
+    // Its helpers end by themselves, but those that keep the profile write until then.
+    await processesEnd(home)
+    await rm(home, { recursive: true, force: true })
   })
   const send = speakOver(child, () => said)
   const { targetId } = await send('Target.createTarget', { url: 'about:blank' })
