@@ -5,7 +5,7 @@ import type { ItemState } from '../item-states.ts'
 import type { Item } from '../media.ts'
 import type { Disk, NewFile } from '../storage/disk.ts'
 import type { Parts } from './parts.ts'
-import { TEMPORARY_FOLDER } from './volume.ts'
+import { isLinkProbe, TEMPORARY_FOLDER } from './volume.ts'
 
 /** A file in the temporary folder, as its name tells it. */
 export interface Temporary {
@@ -95,14 +95,20 @@ export async function uselessTemporaries(
   })
 }
 
-/** Removes {@link uselessTemporaries}. @returns how many there were */
+/** Removes {@link uselessTemporaries} and what killed starts left. @returns how many there were */
 export async function sweepTemporaries(
   { disk, items, log }: Pick<Parts, 'disk' | 'log'> & { items: Pick<Items, 'current'> },
   options: { spaceIsShort?: boolean } = {},
 ): Promise<number> {
   const useless = await uselessTemporaries({ disk, items }, options)
-  for (const { path } of useless) await disk.unlink(path)
-  if (useless.length > 0)
-    log.info({ removed: useless.length }, 'removed temporaries of earlier runs')
-  return useless.length
+  const paths = [...useless.map(({ path }) => path), ...(await listProbes(disk))]
+  for (const path of paths) await disk.unlink(path)
+  if (paths.length > 0) log.info({ removed: paths.length }, 'removed temporaries of earlier runs')
+  return paths.length
+}
+
+/** Files by which starts found out about hard links; one that is at it just now tries again. */
+async function listProbes(disk: Pick<Disk, 'list'>): Promise<string[]> {
+  const names = await disk.list(TEMPORARY_FOLDER)
+  return names.filter(isLinkProbe).map((name) => `${TEMPORARY_FOLDER}/${name}`)
 }

@@ -244,8 +244,26 @@ async function verifyMarker(disk: Disk, id: string): Promise<{ device: number }>
   return { device: facts.device }
 }
 
+const PROBE_TRIES = 5
+
 async function probeLinks(disk: Disk): Promise<boolean> {
-  const name = `${TEMPORARY_FOLDER}/link-probe.${randomUUID()}`
+  for (let tries = 1; ; tries++) {
+    try {
+      return await tryLink(disk, `${TEMPORARY_FOLDER}/link-probe.${randomUUID()}`)
+    } catch (error) {
+      // Another node's sweep took it for what a killed start left.
+      if (!isAppError(error, 'FILE_MISSING') || tries === PROBE_TRIES) throw error
+    }
+  }
+}
+
+/** True for the name of a file that only shows whether links are possible. */
+export function isLinkProbe(name: string): boolean {
+  return /^link-probe\.[0-9a-f-]{36}(?:\.2)?$/.test(name)
+}
+
+/** With a file of our own: systems with protected_hardlinks refuse to link another user's, such as the marker may be. */
+async function tryLink(disk: Disk, name: string): Promise<boolean> {
   const file = await disk.create(name)
   await file.close()
   try {

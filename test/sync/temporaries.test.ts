@@ -103,6 +103,12 @@ describe('the sweep', () => {
     assert.deepEqual(await sweep(disk, { epoch: 3, state: 'waiting', leased: false }), [])
   })
 
+  test('takes what a killed start left of its probe for hard links, and nothing of a like name', async () => {
+    const probe = `link-probe.${crypto.randomUUID()}`
+    const disk = await withTmp(probe, `${probe}.2`, 'link-probe.x', `${probe}.3`)
+    assert.deepEqual((await sweep(disk, null)).sort(), [`${probe}.3`, 'link-probe.x'].sort())
+  })
+
   test('takes downloads of items that the database does not know or has not come to', async () => {
     assert.deepEqual(await sweep(await withTmp(part(2)), null), [])
     const restored: CurrentItem = { epoch: 1, state: 'waiting', leased: false }

@@ -181,6 +181,23 @@ test('hard links are used where the file system has them, and the probe leaves n
   await assert.rejects(openVolume(await rig.parts({ disk: broken })), hasCode('DISK_SICK'))
 })
 
+test('a probe for hard links whose file another node swept away is tried again', async (t) => {
+  const rig = await withRig(t)
+  await openVolume(await rig.parts())
+  const disk = await openDisk(rig.folder)
+  let swept = 0
+  const busy: Disk = {
+    ...disk,
+    link: async (from, to) => {
+      if (swept++ < 2) await disk.unlink(from)
+      await disk.link(from, to)
+    },
+  }
+  assert.equal((await openVolume(await rig.parts({ disk: busy }))).canLink, true)
+  assert.equal(swept, 3)
+  assert.deepEqual(await readdir(join(rig.folder, '.strongroom/tmp')), [])
+})
+
 test('an archive is made without hard links, too', async (t) => {
   const rig = await withRig(t)
   const disk = withoutLinks(await openDisk(rig.folder), 'LINK_REFUSED')
