@@ -1,4 +1,4 @@
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import type { IncomingMessage, RequestListener } from 'node:http'
 import { getRequestListener, type HttpBindings, RequestError } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
@@ -22,7 +22,7 @@ import { createHttpServer, type HttpServer } from './listen.ts'
 import type { Offload } from './offload.ts'
 import { isUnframed, prepareRequest } from './request-rules.ts'
 import { nothingRevoked, type RevokedTokens } from './revocations.ts'
-import type { Watchdog } from './stall.ts'
+import { createWatchdog, type Watchdog } from './stall.ts'
 import type { StreamLimits } from './streams.ts'
 import type { Visit } from './visit.ts'
 
@@ -36,8 +36,7 @@ export interface ServeLimits extends StreamLimits {
 }
 
 interface AppEnv {
-  Bindings: HttpBindings
-  Variables: { visit: Visit }
+  Bindings: HttpBindings & { visit: Visit }
 }
 
 /** The public server: files to token holders, and whether it is well. It needs the archive and nothing else. */
@@ -60,16 +59,17 @@ export function createFileServer(options: {
   now?: () => Date
   /** Milliseconds, never going back. */
   clock?: () => number
-}): HttpServer & Pick<FileRoute, 'openFiles' | 'watchdog'> {
+}): HttpServer & Pick<FileRoute, 'openFiles'> & { watchdog: Watchdog } {
   const { health, log, corsOrigins } = options
   const { bufferBytes = 64 * MIB, now = () => new Date(), revoked = nothingRevoked } = options
   const { offload = null } = options
   const clock = options.clock ?? (() => performance.now())
   const route = createFileRoute({ ...options, offload, revoked, bufferBytes, now, clock })
   const { maxConnections } = options.limits
-  const common = { health, log, corsOrigins, maxConnections }
+  const watchdog = createWatchdog({ clock })
+  const common = { health, log, corsOrigins, maxConnections, watchdog }
   const server = createAppServer({ ...common, details: false, files: route })
-  return { ...server, openFiles: route.openFiles, watchdog: route.watchdog }
+  return { ...server, openFiles: route.openFiles, watchdog }
 }
 
 /** The operator's server; never reached through the tunnel. */
@@ -79,6 +79,7 @@ export function createAdminServer(options: { health: Health; log: Log }): HttpSe
     corsOrigins: [],
     maxConnections: 1024,
     details: true,
+    watchdog: createWatchdog(),
     files: null,
   })
 }
@@ -90,14 +91,14 @@ function createAppServer(options: {
   details: boolean
   corsOrigins: CorsOrigins
   maxConnections: number
+  /** Of refusals too: whoever asks for thousands and reads none would hold his connection for ever. */
+  watchdog: Watchdog
   files: FileRoute | null
 }): HttpServer {
-  const { health, log, details, corsOrigins, maxConnections, files } = options
+  const { health, log, details, corsOrigins, maxConnections, watchdog, files } = options
   let draining = false
   const app = new Hono<AppEnv>()
-  app.use(async (context, next) => {
-    const visit = newVisit(context.env.incoming, context.env.outgoing)
-    context.set('visit', visit)
+  app.use(async ({ env: { visit } }, next) => {
     const started = performance.now()
     await next()
     logVisit(visit, { log, started })
@@ -110,11 +111,16 @@ function createAppServer(options: {
     env.outgoing.setHeader('Allow', allowedMethods(corsOrigins))
     throw new AppError('METHOD_NOT_ALLOWED', 'only GET and HEAD are served')
   })
-  app.onError((error, context) => {
-    answerFailure(context.var.visit, toAppError(error), log)
+  app.onError((error, { env: { visit } }) => {
+    answerFailure(visit, toAppError(error), log)
     return RESPONSE_ALREADY_SENT
   })
-  const route = getRequestListener((request, env) => app.fetch(request, env as HttpBindings), {
+  const routed = new WeakMap<IncomingMessage, Visit>()
+  const answerByApp = (request: Request, { incoming, outgoing }: HttpBindings) => {
+    const visit = routed.get(incoming) ?? newVisit({ incoming, outgoing }, watchdog)
+    return app.fetch(request, { incoming, outgoing, visit })
+  }
+  const route = getRequestListener((request, env) => answerByApp(request, env as HttpBindings), {
     overrideGlobalObjects: false,
     // HTTP/1.0 has none; nothing here depends on it.
     hostname: 'localhost',
@@ -124,7 +130,7 @@ function createAppServer(options: {
     draining = true
   }
   const listener: RequestListener = (incoming, outgoing) => {
-    if (files !== null) watchAnswer(incoming, outgoing, files.watchdog)
+    const visit = newVisit({ incoming, outgoing }, watchdog)
     const fault = prepareRequest(incoming)
     // Node reads nothing more from a connection that was to be upgraded, nor could it where the framing is broken.
     if (incoming.headers.upgrade !== undefined || isUnframed(incoming))
@@ -132,8 +138,10 @@ function createAppServer(options: {
     allowOrigin(incoming, outgoing, corsOrigins)
     const isOptions = incoming.method === 'OPTIONS' && knowsOptions(corsOrigins)
     const isFile = files !== null && isForFile(incoming)
-    if (fault === null && !isOptions && !isFile) return void route(incoming, outgoing)
-    const visit = newVisit(incoming, outgoing)
+    if (fault === null && !isOptions && !isFile) {
+      routed.set(incoming, visit)
+      return void route(incoming, outgoing)
+    }
     if (fault === null && isFile) return void attend(visit, { files, log })
     if (fault === null) answerOptions(incoming, outgoing, corsOrigins)
     else answerFailure(visit, fault, log)
@@ -141,19 +149,6 @@ function createAppServer(options: {
   }
   const onClosed = async () => files?.openFiles.close()
   return createHttpServer({ listener, onDrain, onClosed, maxConnections, log })
-}
-
-/** Refusals too: whoever asks for thousands and reads none would hold his connection for ever. */
-function watchAnswer(
-  { socket }: IncomingMessage,
-  outgoing: ServerResponse,
-  watchdog: Watchdog,
-): void {
-  const watched = watchdog.watch(socket, () => socket.destroy())
-  outgoing.once('close', () => {
-    watched.moved()
-    watched.unwatch()
-  })
 }
 
 /** All but health, whose pages have no names below them that a file could have. */
@@ -185,10 +180,20 @@ async function attend(visit: Visit, { files, log }: { files: FileRoute; log: Log
   logVisit(visit, { log, started })
 }
 
-function newVisit(incoming: IncomingMessage, outgoing: ServerResponse): Visit {
-  return {
+function newVisit({ incoming, outgoing }: HttpBindings, watchdog: Watchdog): Visit {
+  const { socket } = incoming
+  const watched = watchdog.watch(socket, () => {
+    visit.reason ??= 'stalled'
+    socket.destroy()
+  })
+  outgoing.on('close', () => {
+    watched.moved()
+    watched.unwatch()
+  })
+  const visit: Visit = {
     incoming,
     outgoing,
+    watched,
     mediaId: null,
     jti: null,
     bytes: 0,
@@ -197,6 +202,7 @@ function newVisit(incoming: IncomingMessage, outgoing: ServerResponse): Visit {
     reason: null,
     client: null,
   }
+  return visit
 }
 
 function answerFailure(visit: Visit, failure: AppError, log: Log): void {

@@ -1,45 +1,31 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { systemCode } from '../errors.ts'
+import type { Connections } from './connections.ts'
 import { commonHeaders, neverStored } from './file-headers.ts'
 
 /** How long the rest of a refused request is read and forgotten: a reset would take our answer along (RFC 9112 9.6). */
 const lingerMs = 1000
 
-interface Exchange {
-  incoming: IncomingMessage
-  outgoing: ServerResponse
-}
-
 /**
  * Answers what is not HTTP, or too slow or too large to be, and ends its connection. Requests before it on the same
  * connection get their answers first, whole: `node:http` would leave us to write between their bytes.
  */
-export function answerBrokenRequests(server: Server): void {
-  const underWay = new WeakMap<Duplex, Set<Exchange>>()
+export function answerBrokenRequests(server: Server, { answersOn }: Connections): void {
   const given = new WeakSet<Duplex>()
-  const remember = (incoming: IncomingMessage, outgoing: ServerResponse) => {
-    const { socket } = incoming
-    const exchanges = underWay.get(socket) ?? new Set()
-    const exchange = { incoming, outgoing }
-    underWay.set(socket, exchanges.add(exchange))
-    outgoing.once('close', () => exchanges.delete(exchange))
-  }
-  for (const event of ['request', 'checkContinue', 'checkExpectation']) server.on(event, remember)
 
   server.on('clientError', (error: Error, socket: Duplex) => {
     if (systemCode(error) === 'ECONNRESET') return void socket.destroy()
     // Every further chunk of a broken request is told again.
     if (given.has(socket)) return
     given.add(socket)
-    const exchanges = [...(underWay.get(socket) ?? [])]
-    const last = exchanges.at(-1)
-    const unanswered = last === undefined || (exchanges.length === 1 && isItself(last))
+    const answers = answersOn(socket)
+    const last = answers.at(-1)
+    const unanswered = last === undefined || (answers.length === 1 && isItself(last))
     if (unanswered) return refuse(socket, statusOf(error))
-    const { incoming, outgoing } = last
-    outgoing.once('close', () => {
+    last.once('close', () => {
       // The broken request has had its answer, or was never to be read.
-      if (incoming.complete && systemCode(error) !== 'HPE_CLOSED_CONNECTION')
+      if (last.req.complete && systemCode(error) !== 'HPE_CLOSED_CONNECTION')
         refuse(socket, statusOf(error))
       else socket.end()
     })
@@ -48,21 +34,21 @@ export function answerBrokenRequests(server: Server): void {
   // RFC 9110 9.3.6; without a listener the connection would end without a word.
   server.on('connect', (_incoming: IncomingMessage, socket: Duplex) => {
     const answer = () => refuse(socket, '405 Method Not Allowed', ['Allow: GET, HEAD'])
-    const exchanges = [...(underWay.get(socket) ?? [])]
-    const last = exchanges.at(-1)
+    const answers = [...answersOn(socket)]
+    const last = answers.at(-1)
     // Node has let go of the connection: nobody else hears of its end, nor tells the answers that wait for their turn.
     socket.on('error', () => socket.destroy())
     socket.once('close', () => {
-      for (const { outgoing } of exchanges) outgoing.destroy()
+      for (const outgoing of answers) outgoing.destroy()
     })
     if (last === undefined) answer()
-    else last.outgoing.once('close', answer)
+    else last.once('close', answer)
   })
 }
 
 /** The body of a request that is not answered yet is what is broken. */
-function isItself({ incoming, outgoing }: Exchange): boolean {
-  return !incoming.complete && !outgoing.headersSent
+function isItself(outgoing: ServerResponse): boolean {
+  return !outgoing.req.complete && !outgoing.headersSent
 }
 
 function statusOf(error: Error): string {

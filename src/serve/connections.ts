@@ -1,5 +1,6 @@
-import type { RequestListener, Server } from 'node:http'
+import type { RequestListener, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 
 const refusal = [
   'HTTP/1.1 503 Service Unavailable',
@@ -9,64 +10,98 @@ const refusal = [
   'Content-Length: 0',
 ].join('\r\n')
 
-/** What a connection did so far. It lives as long as the connection: nothing is allocated for a request. */
-interface State {
+/** All that is known of a connection. It lives as long as the connection: nothing is allocated for a request. */
+interface Connection {
+  readonly socket: Socket
+  /** Those that are not ended yet, in the order of their requests. */
+  readonly answers: ServerResponse[]
   asked: boolean
-  answers: number
   /** A count of events; the least is the longest ago. */
   since: number
+  readonly answered: (this: ServerResponse) => void
+}
+
+export interface Connections {
+  /** The answers that are under way on a connection, in the order of their requests. */
+  answersOn(socket: Duplex): readonly ServerResponse[]
+  /** From now on a connection ends as soon as it is idle. */
+  drain(): void
 }
 
 /**
- * Holds no more than `max` connections. When one more comes, the one that has been silent longest makes room for it:
- * first of those that never sent a whole request, then of those between two requests. So idle connections, however many,
- * keep nobody out. Only when each has an answer under way is the new one refused, with 503.
- *
- * @returns the listener to put in the place of the given one
+ * Puts a listener on a server that holds no more than `max` connections. When one more comes, the one that has been silent
+ * longest makes room for it: first of those that never sent a whole request, then of those between two requests. So idle
+ * connections, however many, keep nobody out. Only when each has an answer under way is the new one refused, with 503.
  */
-export function limitConnections(
+export function holdConnections(
   server: Server,
   { max, listener }: { max: number; listener: RequestListener },
-): RequestListener {
-  const states = new Map<Socket, State>()
+): Connections {
+  const connections = new Map<Duplex, Connection>()
   let events = 0
+  let draining = false
+  const endIdle = () => server.closeIdleConnections()
+
+  const open = (socket: Socket): Connection => {
+    const answers: ServerResponse[] = []
+    const connection: Connection = {
+      socket,
+      answers,
+      asked: false,
+      since: events++,
+      answered() {
+        const at = answers.indexOf(this)
+        if (at >= 0) answers.splice(at, 1)
+        connection.since = events++
+        // Node ends the connections that are idle when the server closes; those that become idle later are ours to end.
+        if (draining) setImmediate(endIdle)
+      },
+    }
+    return connection
+  }
 
   server.on('connection', (socket: Socket) => {
-    if (states.size >= max) {
-      const idle = longestIdle(states)
+    if (connections.size >= max) {
+      const idle = longestIdle(connections.values())
       if (idle === null) return refuse(socket)
-      states.delete(idle)
+      connections.delete(idle)
       idle.destroy()
     }
-    states.set(socket, { asked: false, answers: 0, since: events++ })
-    socket.once('close', () => states.delete(socket))
+    connections.set(socket, open(socket))
+    socket.once('close', () => connections.delete(socket))
   })
 
-  return (incoming, outgoing) => {
-    const state = states.get(incoming.socket)
+  const attend: RequestListener = (incoming, outgoing) => {
+    const connection = connections.get(incoming.socket)
     // A connection that was let go is not counted again by what it had sent before.
-    if (state !== undefined) {
-      state.asked = true
-      state.answers += 1
-      outgoing.once('close', () => {
-        state.answers -= 1
-        state.since = events++
-      })
+    if (connection !== undefined) {
+      connection.asked = true
+      connection.answers.push(outgoing)
+      outgoing.on('close', connection.answered)
     }
     return listener(incoming, outgoing)
   }
+  // All that is asked for is known from the head: nobody is told to go on and send a body (RFC 9110 10.1.1).
+  for (const event of ['request', 'checkContinue', 'checkExpectation']) server.on(event, attend)
+
+  return {
+    answersOn: (socket) => connections.get(socket)?.answers ?? [],
+    drain() {
+      draining = true
+    },
+  }
 }
 
-function longestIdle(states: ReadonlyMap<Socket, State>): Socket | null {
-  let found: { socket: Socket; state: State } | null = null
-  for (const [socket, state] of states) {
-    if (state.answers > 0) continue
-    if (found === null || comesBefore(state, found.state)) found = { socket, state }
+function longestIdle(connections: Iterable<Connection>): Socket | null {
+  let found: Connection | null = null
+  for (const connection of connections) {
+    if (connection.answers.length > 0) continue
+    if (found === null || comesBefore(connection, found)) found = connection
   }
   return found?.socket ?? null
 }
 
-function comesBefore(a: State, b: State): boolean {
+function comesBefore(a: Connection, b: Connection): boolean {
   return a.asked === b.asked ? a.since < b.since : !a.asked
 }
 

@@ -4,7 +4,6 @@ import type { ClientAddress } from './client-address.ts'
 import type { Body } from './multipart.ts'
 import type { OpenFile } from './open-files.ts'
 import { type Sender, smallBytes } from './send.ts'
-import type { Watchdog } from './stall.ts'
 import { createStreams, type Leave, type StreamLimits } from './streams.ts'
 import type { TokenClaims } from './token.ts'
 import type { Visit } from './visit.ts'
@@ -22,14 +21,13 @@ interface Parcel {
 /** Notes in the visit how much was sent, and whether that is all. @throws TOO_MANY_STREAMS and what sending throws */
 export type Deliver = (visit: Visit, parcel: Parcel) => Promise<void>
 
-/** Makes what stands around the sending of a body: its place among the streams, and an end when it stands still. */
+/** Makes what stands around the sending of a body: its place among the streams, and what is known of it. */
 export function createDelivery(options: {
   send: Sender
   limits: StreamLimits
   clientOf: ClientAddress
-  watchdog: Watchdog
 }): Deliver {
-  const { send, watchdog, clientOf } = options
+  const { send, clientOf } = options
   const streams = createStreams(options.limits)
 
   const takePlace = async ({ incoming, outgoing }: Visit, claims: TokenClaims): Promise<Leave> => {
@@ -45,23 +43,18 @@ export function createDelivery(options: {
   }
 
   return async (visit, { file, body, claims, writeHead }) => {
-    const { incoming, outgoing } = visit
+    const { outgoing } = visit
     // What is sent in one piece is no stream: a page may have a hundred small pictures. But what waits behind another
     // answer of its connection is held in memory, and one packet can ask for hundreds.
     const isStream = body.length > smallBytes || outgoing.socket === null
     const leave = isStream ? await takePlace(visit, claims) : null
-    const watched = watchdog.watch(incoming.socket, () => {
-      visit.reason = 'stalled'
-      incoming.socket.destroy()
-    })
     const onBytes = (bytes: number) => {
       visit.bytes = bytes
-      watched.moved()
+      visit.watched.moved()
     }
     try {
       visit.complete = await send({ file, body, response: outgoing }, { writeHead, onBytes })
     } finally {
-      watched.unwatch()
       leave?.()
     }
   }

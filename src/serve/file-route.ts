@@ -17,7 +17,6 @@ import { createOpenFiles, type OpenFile, type OpenFiles } from './open-files.ts'
 import { judgeRequest, type Verdict } from './range.ts'
 import type { RevokedTokens } from './revocations.ts'
 import { createSender } from './send.ts'
-import { createWatchdog, type Watchdog } from './stall.ts'
 import type { StreamLimits } from './streams.ts'
 import { createTokenVerifier, type TokenClaims } from './token.ts'
 import { createTokenCache } from './token-cache.ts'
@@ -35,8 +34,6 @@ export interface FileRoute {
   serve(visit: Visit): Promise<void>
   /** What is kept open between requests; to be closed with the server. */
   openFiles: OpenFiles
-  /** What ends downloads that stand still. */
-  watchdog: Watchdog
 }
 
 /**
@@ -80,12 +77,10 @@ export function createFileRoute(options: {
   const openFiles = createOpenFiles({ locator, log, clock })
   // A player without crossorigin does not say where it is: any site that is listed opens the door to all.
   const embeddable = options.corsOrigins.length > 0
-  const watchdog = createWatchdog({ clock })
   const offloadTo = createOffload({ ...options, peerOf: createFindPeer(trustedProxies) })
   const deliver = createDelivery({
     ...options,
     clientOf,
-    watchdog,
     send: createSender(createBuffers(options.bufferBytes)),
   })
 
@@ -110,7 +105,7 @@ export function createFileRoute(options: {
       file.release()
     }
   }
-  return { serve, openFiles, watchdog }
+  return { serve, openFiles }
 }
 
 interface Wish {

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { AppError, systemCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { answerBrokenRequests } from './broken-request.ts'
-import { limitConnections } from './connections.ts'
+import { type Connections, holdConnections } from './connections.ts'
 
 /** A server that was built but listens nowhere yet. */
 export interface HttpServer {
@@ -52,16 +52,13 @@ export function createHttpServer(options: {
         // A request without Host is refused by prepareRequest, with headers that keep it out of caches.
         requireHostHeader: false,
       })
-      const listener = limitConnections(server, { max, listener: options.listener })
-      // All that is asked for is known from the head: nobody is told to go on and send a body (RFC 9110 10.1.1).
-      for (const event of ['request', 'checkContinue', 'checkExpectation'])
-        server.on(event, listener)
-      answerBrokenRequests(server)
+      const connections = holdConnections(server, { max, listener: options.listener })
+      answerBrokenRequests(server, connections)
       // Who has ended his own side still listens (RFC 9293 3.6); Node would end ours before the answer.
       Object.assign(server, { httpAllowHalfOpen: true })
       await bind(server, port, host)
       server.on('error', (error) => log.error({ error }, 'the server had an error'))
-      return createListening(server, { onDrain, onClosed })
+      return createListening(server, { onDrain, onClosed, connections })
     },
   }
 }
@@ -85,23 +82,16 @@ function bind(server: Server, port: number, host: string): Promise<void> {
 
 function createListening(
   server: Server,
-  { onDrain, onClosed }: { onDrain: () => void; onClosed: () => Promise<void> },
+  options: { onDrain: () => void; onClosed: () => Promise<void>; connections: Connections },
 ): Listening {
+  const { onDrain, onClosed, connections } = options
   let closed: Promise<void> | null = null
-  const endIdle = () => server.closeIdleConnections()
-
-  // Node ends the connections that are idle when it closes; those that become idle later are ours to end.
-  server.on('request', (_request, response) => {
-    response.once('close', () => {
-      if (closed) setImmediate(endIdle)
-    })
-  })
-
   return {
     port: (server.address() as AddressInfo).port,
     drain: onDrain,
     close(deadlineMs) {
       onDrain()
+      connections.drain()
       setTimeout(() => server.closeAllConnections(), deadlineMs).unref()
       closed ??= new Promise<void>((resolve) => server.close(() => resolve())).then(onClosed)
       return closed

@@ -1,9 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Watched } from './stall.ts'
 
 /** One request, and what became of it. */
 export interface Visit {
   readonly incoming: IncomingMessage
   readonly outgoing: ServerResponse
+  /** Ends it when nothing of its answer moves. */
+  readonly watched: Watched
   /** Known once the token is believed. */
   mediaId: number | null
   /** The believed token's, for those who want to revoke it. */
