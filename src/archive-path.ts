@@ -138,13 +138,12 @@ export function whyNoArchivePath(path: string): string | null {
   if (path !== path.normalize('NFC')) {
     return 'is not in the composed form of Unicode (NFC), in which every link is read'
   }
-  if (path !== path.replace(/[^/]+/g, strip)) {
+  if (unwanted.test(path)) {
     return 'has a backslash, or a character that controls lines or the direction of text'
   }
-  const segments = path.split('/')
-  if (segments.includes('')) return 'has an empty part'
-  if (segments.includes('-')) return 'has a part that is a single dash, which ends links'
-  if (segments.some((segment) => segment.startsWith('.'))) {
+  if (/^$|^\/|\/\/|\/$/.test(path)) return 'has an empty part'
+  if (/(?:^|\/)-(?:\/|$)/.test(path)) return 'has a part that is a single dash, which ends links'
+  if (/(?:^|\/)\./.test(path)) {
     return 'has a part that begins with a dot; such files are never served'
   }
   return sidecarName.test(path) ? 'ends in .json, as only sidecars do' : null
@@ -208,10 +207,11 @@ export function safeName(raw: string): string {
  * could otherwise be undone by their removal.
  */
 function strip(raw: string): string {
-  const unwanted =
-    /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff/\\]/gu
-  return raw.replace(unwanted, '').normalize('NFC')
+  return raw.replace(everyUnwanted, '').normalize('NFC')
 }
+
+const unwanted = /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\\]/u
+const everyUnwanted = new RegExp(`${unwanted.source}|/`, 'gu')
 
 function trimName(name: string): string {
   return name.replace(/^[.\s]+/u, '').replace(/[.\s]+$/u, '')

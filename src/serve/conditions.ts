@@ -60,7 +60,8 @@ const FORMATS = [
 
 /** Reads the three formats that RFC 9110 5.6.7 obliges every recipient to know. @returns null for any other text */
 export function parseHttpDate(text: string | undefined, now = new Date()): Date | null {
-  const trimmed = text?.trim() ?? ''
+  if (text === undefined) return null
+  const trimmed = text.trim()
   const found = FORMATS.map((format) => format.exec(trimmed)?.groups).find((groups) => groups)
   if (!found) return null
   const { year = '', month = '', day = '', hour = '', minute = '', second = '' } = found

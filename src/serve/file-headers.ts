@@ -1,4 +1,5 @@
 import type { Sidecar } from '../sidecar.ts'
+import type { Representation } from './range.ts'
 
 /** What every answer of the file server carries, errors too. */
 export const commonHeaders = {
@@ -16,54 +17,73 @@ export const neverStored = {
 
 const longestCachingSeconds = 3600
 
+/** Names and values in turn, as `writeHead` takes them at the least cost. */
+export type HeaderList = readonly string[]
+
 /**
  * @param visit.embeddable other sites may show the file in their pages
- * @returns what 200, 206 and 304 have in common, and what only an answer with a body says (RFC 9110 15.4.5: a 304
- *   repeats no more than caches need)
+ * @returns what 200, 206 and 304 have in common, and what only an answer with a body says, but for its type and length
+ *   (RFC 9110 15.4.5: a 304 repeats no more than caches need)
  */
 export function fileHeaders(
   sidecar: Sidecar,
   visit: { expiresAt: number; now: Date; inline: boolean; embeddable: boolean },
-): { ofCaching: Record<string, string>; ofFile: Record<string, string> } {
+): { ofCaching: HeaderList; ofFile: HeaderList } {
   const rest = Math.floor(visit.expiresAt - visit.now.getTime() / 1000)
   const maxAge = Math.max(0, Math.min(rest, longestCachingSeconds))
-  const { inline, attached, ...of } = lastingHeaders(sidecar)
+  const of = lastingOf(sidecar)
   return {
-    ofCaching: {
-      ...commonHeaders,
-      ...(visit.embeddable ? { 'Cross-Origin-Resource-Policy': 'cross-origin' } : {}),
-      ETag: of.etag,
-      'Last-Modified': of.lastModified,
-      'Cache-Control': `private, max-age=${maxAge}, no-transform`,
-      'Cloudflare-CDN-Cache-Control': 'no-store',
-    },
-    ofFile: {
-      'Content-Type': of.contentType,
-      'Content-Disposition': visit.inline ? inline : attached,
-      'Accept-Ranges': 'bytes',
-      'Repr-Digest': of.digest,
-    },
+    ofCaching: [
+      ...of.caching,
+      'Cross-Origin-Resource-Policy',
+      visit.embeddable ? 'cross-origin' : commonHeaders['Cross-Origin-Resource-Policy'],
+      'Cache-Control',
+      `private, max-age=${maxAge}, no-transform`,
+    ],
+    ofFile: visit.inline ? of.inline : of.attached,
   }
 }
 
-type LastingHeaders = Record<
-  'etag' | 'lastModified' | 'contentType' | 'digest' | 'inline' | 'attached',
-  string
->
+/** What the conditions and ranges of a request are judged by. */
+export function representationOf(sidecar: Sidecar): Representation {
+  return lastingOf(sidecar).representation
+}
 
-const lasting = new WeakMap<Sidecar, LastingHeaders>()
+interface Lasting {
+  representation: Representation
+  caching: HeaderList
+  inline: HeaderList
+  attached: HeaderList
+}
+
+const lasting = new WeakMap<Sidecar, Lasting>()
 
 /** What depends on the file alone, put together once for as long as its sidecar is in memory. */
-function lastingHeaders(sidecar: Sidecar): LastingHeaders {
+function lastingOf(sidecar: Sidecar): Lasting {
   const known = lasting.get(sidecar)
   if (known !== undefined) return known
+  // Strong: equal tags mean equal bytes, on every node and after every restore.
+  const etag = `"${sidecar.sha256}"`
+  const lastModified = new Date(sidecar.filed_at)
+  const { 'Cross-Origin-Resource-Policy': _, ...common } = commonHeaders
+  const ofFile = (inline: boolean) => [
+    'Content-Disposition',
+    contentDisposition(sidecar, inline),
+    'Accept-Ranges',
+    'bytes',
+    'Repr-Digest',
+    digestOf(sidecar),
+  ]
   const made = {
-    etag: etagOf(sidecar),
-    lastModified: lastModifiedOf(sidecar).toUTCString(),
-    contentType: mediaTypeOf(sidecar),
-    digest: digestOf(sidecar),
-    inline: contentDisposition(sidecar, true),
-    attached: contentDisposition(sidecar, false),
+    representation: { sizeBytes: sidecar.bytes, etag, lastModified },
+    caching: Object.entries({
+      ...common,
+      ETag: etag,
+      'Last-Modified': lastModified.toUTCString(),
+      'Cloudflare-CDN-Cache-Control': 'no-store',
+    }).flat(),
+    inline: ofFile(true),
+    attached: ofFile(false),
   }
   lasting.set(sidecar, made)
   return made
@@ -72,15 +92,6 @@ function lastingHeaders(sidecar: Sidecar): LastingHeaders {
 /** Of the whole file, whatever part is sent, so that a client can check what it put together (RFC 9530 3). */
 function digestOf(sidecar: Sidecar): string {
   return `sha-256=:${Buffer.from(sidecar.sha256, 'hex').toString('base64')}:`
-}
-
-/** Strong: equal tags mean equal bytes, on every node and after every restore. */
-export function etagOf(sidecar: Sidecar): string {
-  return `"${sidecar.sha256}"`
-}
-
-export function lastModifiedOf(sidecar: Sidecar): Date {
-  return new Date(sidecar.filed_at)
 }
 
 /**

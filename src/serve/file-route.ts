@@ -8,7 +8,7 @@ import { createClientAddress, createFindPeer } from './client-address.ts'
 import type { CorsOrigins } from './cors.ts'
 import { createDelivery, type Deliver } from './deliver.ts'
 import { createDoctorEcho } from './doctor-echo.ts'
-import { etagOf, fileHeaders, lastModifiedOf, mediaTypeOf } from './file-headers.ts'
+import { fileHeaders, type HeaderList, mediaTypeOf, representationOf } from './file-headers.ts'
 import { createGate, type GateRules } from './gate.ts'
 import { archivePathOf, createLocator } from './locate.ts'
 import { type Body, bodyOf, contentRange, multipartOf } from './multipart.ts'
@@ -124,11 +124,7 @@ async function answer(
 ): Promise<void> {
   const { incoming, outgoing } = visit
   const { sidecar } = file
-  const verdict = judgeRequest(incoming.method ?? '', incoming.headers, {
-    sizeBytes: sidecar.bytes,
-    etag: etagOf(sidecar),
-    lastModified: lastModifiedOf(sidecar),
-  })
+  const verdict = judgeRequest(incoming.method ?? '', incoming.headers, representationOf(sidecar))
   if (verdict.status === 412) {
     throw new AppError('PRECONDITION_FAILED', 'the file is another version')
   }
@@ -138,23 +134,19 @@ async function answer(
   }
   const headers = fileHeaders(sidecar, { ...wish, expiresAt: claims.expiresAt })
   if (verdict.status === 304) {
-    outgoing.writeHead(304, headers.ofCaching).end()
+    outgoing.writeHead(304, [...headers.ofCaching]).end()
     return
   }
   const handover = offloadTo(incoming, { sidecar, verdict, claims })
   if (handover !== null) {
     visit.offloaded = true
-    const all = { ...headers.ofCaching, ...headers.ofFile, ...handover }
+    const type = ['Content-Type', mediaTypeOf(sidecar)]
+    const all = [...headers.ofCaching, ...headers.ofFile, ...type, ...handover]
     return handOver(outgoing, all, verdict.status)
   }
-  const { body, ...bodyHeaders } = bodyFor(verdict, sidecar)
+  const { body, ofBody } = bodyFor(verdict, sidecar)
   const writeHead = () =>
-    outgoing.writeHead(verdict.status, {
-      ...headers.ofCaching,
-      ...headers.ofFile,
-      'Content-Length': body.length,
-      ...bodyHeaders,
-    })
+    outgoing.writeHead(verdict.status, [...headers.ofCaching, ...headers.ofFile, ...ofBody])
   if (incoming.method === 'HEAD' || body.length === 0) {
     writeHead().end()
     return
@@ -165,15 +157,16 @@ async function answer(
 function bodyFor(
   { status, slices }: Extract<Verdict, { slices: unknown }>,
   sidecar: Sidecar,
-): { body: Body } & Record<string, unknown> {
+): { body: Body; ofBody: HeaderList } {
   const [first, second] = slices
-  if (second !== undefined) {
-    const file = { contentType: mediaTypeOf(sidecar), sizeBytes: sidecar.bytes }
-    const { contentType, ...body } = multipartOf(slices, file)
-    return { body, 'Content-Type': contentType }
-  }
-  const body = bodyOf([first])
-  return status === 200 ? { body } : { body, 'Content-Range': contentRange(first, sidecar.bytes) }
+  const file = { contentType: mediaTypeOf(sidecar), sizeBytes: sidecar.bytes }
+  const several = second === undefined ? null : multipartOf(slices, file)
+  const body = several ?? bodyOf([first])
+  const contentType = several?.contentType ?? file.contentType
+  const ofBody = ['Content-Type', contentType, 'Content-Length', String(body.length)]
+  return status === 200 || several !== null
+    ? { body, ofBody }
+    : { body, ofBody: [...ofBody, 'Content-Range', contentRange(first, sidecar.bytes)] }
 }
 
 function wantsInline(query: URLSearchParams): boolean {

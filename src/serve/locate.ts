@@ -36,14 +36,13 @@ export interface Locator {
  * @returns null when it cannot name a file of the archive
  */
 export function archivePathOf(rawPath: string, pathPrefix: string): string | null {
-  if (!rawPath.startsWith('/')) return null
-  const segments = rawPath.slice(1).split('/').map(decodeSegment)
-  if (!segments.every((segment) => segment !== null)) return null
+  const decoded = rawPath.startsWith('/') ? decodePath(rawPath.slice(1)) : null
   const prefix = segmentsOf(pathPrefix)
-  if (!prefix.every((segment, index) => segments[index] === segment)) return null
-  const wanted = segments.slice(prefix.length)
-  if (wanted.at(-1) === '-') wanted.pop()
-  const path = wanted.join('/').normalize('NFC')
+    .map((segment) => `${segment}/`)
+    .join('')
+  if (!decoded?.startsWith(prefix)) return null
+  const wanted = decoded.slice(prefix.length).normalize('NFC')
+  const path = wanted.endsWith('/-') ? wanted.slice(0, -2) : wanted
   return isArchivePath(path) ? path : null
 }
 
@@ -211,12 +210,13 @@ export function unreadable(cause: unknown): AppError {
   )
 }
 
-function decodeSegment(raw: string): string | null {
+/** @returns null for a malformed escape, and for an encoded slash, of which some make a separator and some do not */
+function decodePath(raw: string): string | null {
+  if (!raw.includes('%')) return raw
+  if (/%2f/i.test(raw)) return null
   try {
-    const segment = decodeURIComponent(raw)
-    return segment.includes('/') ? null : segment
+    return decodeURIComponent(raw)
   } catch {
-    // A malformed escape names no file.
     return null
   }
 }

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Log } from '../log.ts'
 import type { Sidecar } from '../sidecar.ts'
 import type { FindPeer } from './client-address.ts'
+import type { HeaderList } from './file-headers.ts'
 import type { Verdict } from './range.ts'
 import type { TokenClaims } from './token-claims.ts'
 
@@ -19,7 +20,7 @@ interface Wish {
 }
 
 /** @returns the header that lets the front send the file, null when we have to send it ourselves */
-export type OffloadTo = (incoming: IncomingMessage, wish: Wish) => Record<string, string> | null
+export type OffloadTo = (incoming: IncomingMessage, wish: Wish) => HeaderList | null
 
 /** By its request header of this name, which no visitor gets past it, a front says that it knows the answer's. */
 const asked = 'x-sendfile-type'
@@ -69,7 +70,7 @@ export function createOffload(options: {
   }
   return (incoming, wish) =>
     isPlain(incoming, wish) && isForFront(incoming)
-      ? { [header]: `${encodedPrefix}/${encodePath(wish.sidecar.archive_path)}` }
+      ? [header, `${encodedPrefix}/${encodePath(wish.sidecar.archive_path)}`]
       : null
 }
 
@@ -78,15 +79,11 @@ export function createOffload(options: {
  *
  * @param status of the answer that it will make of this
  */
-export function handOver(
-  outgoing: ServerResponse,
-  headers: Record<string, string>,
-  status: 200 | 206,
-): void {
-  const { 'Accept-Ranges': ranges = '', ...passedOn } = headers
+export function handOver(outgoing: ServerResponse, headers: HeaderList, status: 200 | 206): void {
+  const at = headers.indexOf('Accept-Ranges')
   // nginx says it by itself with the whole file, and then would twice.
-  if (status === 206) outgoing.setHeader('Accept-Ranges', ranges)
-  outgoing.writeHead(200, { ...passedOn, 'Content-Length': 0 }).end()
+  const passedOn = status === 200 && at >= 0 ? headers.toSpliced(at, 2) : headers
+  outgoing.writeHead(200, [...passedOn, 'Content-Length', '0']).end()
 }
 
 function isPlain({ method, headers }: IncomingMessage, wish: Wish): boolean {
