@@ -3,7 +3,9 @@ import { createRedactor, type Plain, type Redactor } from './log-redact.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
-type Write = (fields: Record<string, unknown>, message: string) => void
+type Fields = Record<string, unknown>
+/** Fields that take work to put together are given as a function, which is only called where the line is written. */
+type Write = (fields: Fields | (() => Fields), message: string) => void
 
 /** What every part of the product writes to; nothing in it can make a line show a secret. */
 export type Log = Readonly<Record<LogLevel, Write>>
@@ -38,7 +40,8 @@ export function createLog(options: LogOptions): Log {
     (fields, message) => {
       if (!logger.isLevelEnabled(level)) return
       try {
-        logger[level](redactFields(redact, fields), redact.text(message))
+        const given = typeof fields === 'function' ? fields() : fields
+        logger[level](redactFields(redact, given), redact.text(message))
       } catch {
         // A field that cannot be read (a proxy, a getter) costs the fields, never the caller's work.
         logger[level]({ fields: '[unreadable]' }, redact.text(message))
@@ -55,7 +58,7 @@ export function createLog(options: LogOptions): Log {
 /** pino's own names stay its own: a second `level` or `time` in one object would be ambiguous. */
 const reserved = new Set(['level', 'time', 'message'])
 
-function redactFields(redact: Redactor, fields: Record<string, unknown>): Record<string, Plain> {
+function redactFields(redact: Redactor, fields: Fields): Record<string, Plain> {
   const entries = Object.entries(redact.fields(fields))
   return Object.fromEntries(
     entries.map(([key, value]) => [reserved.has(key) ? `${key}_` : key, value]),

@@ -153,7 +153,8 @@ function createAppServer(options: {
 
 /** All but health, whose pages have no names below them that a file could have. */
 function isForFile({ method, url = '' }: IncomingMessage): boolean {
-  return (method === 'GET' || method === 'HEAD') && !/^\/health(?:\/deep)?(?:\?|$)/.test(url)
+  if (method !== 'GET' && method !== 'HEAD') return false
+  return !url.startsWith('/health') || !/^\/health(?:\/deep)?(?:\?|$)/.test(url)
 }
 
 /** RFC 9112 6.3. */
@@ -182,13 +183,14 @@ async function attend(visit: Visit, { files, log }: { files: FileRoute; log: Log
 
 function newVisit({ incoming, outgoing }: HttpBindings, watchdog: Watchdog): Visit {
   const { socket } = incoming
-  const watched = watchdog.watch(socket, () => {
+  const end = () => {
     visit.reason ??= 'stalled'
     socket.destroy()
-  })
+  }
+  const watched = watchdog.watch(socket, end)
   outgoing.on('close', () => {
     watched.moved()
-    watched.unwatch()
+    watched.unwatch(end)
   })
   const visit: Visit = {
     incoming,
@@ -234,10 +236,10 @@ function answerUnroutable(error: unknown, log: Log): Response {
 /** One line per request, without its query; probes are too many to be told of by default. */
 function logVisit(visit: Visit, { log, started }: { log: Log; started: number }): void {
   const { incoming, outgoing, mediaId, jti, bytes, complete, offloaded, reason, client } = visit
-  const path = loggedPath(incoming.url ?? '')
-  const line = {
-    method: incoming.method,
-    path,
+  const { method, url = '' } = incoming
+  const line = () => ({
+    method,
+    path: loggedPath(url),
     status: outgoing.statusCode,
     mediaId,
     bytes,
@@ -247,8 +249,8 @@ function logVisit(visit: Visit, { log, started }: { log: Log; started: number })
     ...(reason === null ? {} : { reason }),
     ...(client === null ? {} : { client }),
     durationMs: Math.round(performance.now() - started),
-  }
-  if (path.startsWith('/health')) log.debug(line, 'request')
+  })
+  if (url.startsWith('/health')) log.debug(line, 'request')
   else log.info(line, 'request')
 }
 

@@ -41,8 +41,10 @@ export function createDoctorEcho(
   trusted: readonly AddressRange[],
 ): (visit: { incoming: IncomingMessage; outgoing: ServerResponse }, sidecar: Sidecar) => void {
   const isTrusted = createRangeCheck(trusted)
+  const name = DOCTOR_HEADER.toLowerCase()
   return ({ incoming, outgoing }, sidecar) => {
-    const nonce = String(incoming.headers[DOCTOR_HEADER.toLowerCase()] ?? '')
+    if (incoming.headers[name] === undefined) return
+    const nonce = String(incoming.headers[name])
     if (!noncePattern.test(nonce) || !isDoctorPath(sidecar.archive_path)) return
     const peer = canonicalAddress(incoming.socket.remoteAddress ?? '') ?? 'unknown'
     const header = incoming.headers['cf-connecting-ip']

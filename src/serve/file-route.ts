@@ -86,12 +86,14 @@ export function createFileRoute(options: {
 
   const serve = async (visit: Visit) => {
     const { path, query } = splitTarget(visit.incoming.url ?? '')
-    const { claims, begin } = await admit(visit, query)
+    const { claims, begin } = admit(visit, query)
     visit.mediaId = claims.mediaId
     visit.jti = claims.jti
     const archivePath = archivePathOf(path, options.pathPrefix)
     if (archivePath === null) throw new AppError('NOT_FOUND', 'the path names no file')
-    const file = await openFiles.acquire(archivePath, claims.mediaId)
+    const found = openFiles.acquire(archivePath, claims.mediaId)
+    // Each wait costs, and most files are at hand.
+    const file = found instanceof Promise ? await found : found
     let end: ((bytes: number) => void) | null = null
     try {
       // Somebody else has answered while the disk was slow.
@@ -117,11 +119,9 @@ interface Wish {
   deliver: Deliver
 }
 
-async function answer(
-  visit: Visit,
-  file: OpenFile,
-  { claims, offloadTo, deliver, ...wish }: Wish,
-): Promise<void> {
+/** @returns a promise where the answer takes longer than its head */
+function answer(visit: Visit, file: OpenFile, wish: Wish): Promise<void> | undefined {
+  const { claims, now, inline, embeddable, offloadTo, deliver } = wish
   const { incoming, outgoing } = visit
   const { sidecar } = file
   const verdict = judgeRequest(incoming.method ?? '', incoming.headers, representationOf(sidecar))
@@ -130,9 +130,11 @@ async function answer(
   }
   if (verdict.status === 416) {
     const failure = new AppError('RANGE_UNSATISFIABLE', 'the file has no such range')
-    return answerError(outgoing, failure, { 'Content-Range': `bytes */${sidecar.bytes}` })
+    answerError(outgoing, failure, { 'Content-Range': `bytes */${sidecar.bytes}` })
+    return
   }
-  const headers = fileHeaders(sidecar, { ...wish, expiresAt: claims.expiresAt })
+  const { expiresAt } = claims
+  const headers = fileHeaders(sidecar, { expiresAt, now, inline, embeddable })
   if (verdict.status === 304) {
     outgoing.writeHead(304, [...headers.ofCaching]).end()
     return
@@ -142,7 +144,8 @@ async function answer(
     visit.offloaded = true
     const type = ['Content-Type', mediaTypeOf(sidecar)]
     const all = [...headers.ofCaching, ...headers.ofFile, ...type, ...handover]
-    return handOver(outgoing, all, verdict.status)
+    handOver(outgoing, all, verdict.status)
+    return
   }
   const { body, ofBody } = bodyFor(verdict, sidecar)
   const writeHead = () =>
@@ -151,7 +154,7 @@ async function answer(
     writeHead().end()
     return
   }
-  await deliver(visit, { file, body, claims, writeHead })
+  return deliver(visit, { file, body, claims, writeHead })
 }
 
 function bodyFor(

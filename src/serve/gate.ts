@@ -43,7 +43,7 @@ export interface Pass {
  *   REQUEST_INVALID, and notes in the caller who was refused
  */
 export function createGate(options: {
-  verify: (token: string, now: Date) => TokenClaims | Promise<TokenClaims>
+  verify: (token: string, now: Date) => TokenClaims
   clientOf: ClientAddress
   /** See {@link GateRules}. */
   tokenFailuresPerMinute: number
@@ -52,7 +52,7 @@ export function createGate(options: {
   /** Milliseconds, never going back. */
   clock: () => number
   log: Log
-}): (caller: Caller, query: URLSearchParams) => Promise<Pass> {
+}): (caller: Caller, query: URLSearchParams) => Pass {
   const { verify, clientOf, revoked, now, clock, log } = options
   const failed = createFailedTokens({ perMinute: options.tokenFailuresPerMinute, nowMs: clock })
   const downloads = createDownloads({
@@ -69,15 +69,15 @@ export function createGate(options: {
     caller.client = client
     throw new AppError('TOKEN_ENDED', 'the token allows no more downloads', { reason: 'used_up' })
   }
-  const admit = async (caller: Caller, query: URLSearchParams): Promise<Pass> => {
+  const admit = (caller: Caller, query: URLSearchParams): Pass => {
     const { incoming } = caller
     const token = onlyToken(query, incoming.headers.authorization)
-    const claims = await verify(token, now())
+    const claims = verify(token, now())
     if (claims.ip !== null && !isFrom(claims.ip, clientOf(incoming))) throw invalidToken('address')
     if (revoked.has(token, claims.jti))
       throw new AppError('TOKEN_ENDED', 'the token was revoked', { reason: 'revoked' })
     const { maxDownloads: max } = claims
-    return { claims, begin: () => (max === null ? () => {} : begin(caller, token, max)) }
+    return { claims, begin: max === null ? beginUncounted : () => begin(caller, token, max) }
   }
   const refuse = (caller: Caller, error: AppError): AppError => {
     caller.client = clientOf(caller.incoming)
@@ -88,14 +88,16 @@ export function createGate(options: {
       reason: error.reason ?? 'missing',
     })
   }
-  return async (caller, query) => {
+  return (caller, query) => {
     try {
-      return await admit(caller, query)
+      return admit(caller, query)
     } catch (error) {
       throw isAppError(error, 'TOKEN_INVALID') ? refuse(caller, error) : error
     }
   }
 }
+
+const beginUncounted = () => () => {}
 
 function isFrom(claim: string, client: string): boolean {
   const range = readAddressRange(claim)
@@ -109,8 +111,8 @@ function isFrom(claim: string, client: string): boolean {
  * @throws REQUEST_INVALID for more than one, TOKEN_INVALID for none
  */
 function onlyToken(query: URLSearchParams, authorization: string | undefined): string {
-  const bearer = /^Bearer +([^ ]+)$/i.exec(authorization?.trim() ?? '')?.[1]
-  const [token, second] = [...query.getAll('token'), ...(bearer === undefined ? [] : [bearer])]
+  const bearer = authorization && /^Bearer +([^ ]+)$/i.exec(authorization.trim())?.[1]
+  const [token, second] = [...query.getAll('token'), ...(bearer ? [bearer] : [])]
   if (second !== undefined) throw new AppError('REQUEST_INVALID', 'there is more than one token')
   if (token !== undefined) return token
   throw invalidToken('missing')

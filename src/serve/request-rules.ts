@@ -6,7 +6,7 @@ const maxUrlBytes = 8 * 1024
 const maxHeaderLines = 256
 
 /** RFC 3986 3.2.2, without percent escapes, and an optional port; empty names no host (RFC 9110 4.2.1). */
-const host = /^(?:\[[0-9a-f:.]+\]|[\w\-.~!$&'()*+,;=]+)(?::(?<port>\d*))?$/i
+const host = /^(?:\[[0-9a-f:.]+\]|[\w\-.~!$&'()*+,;=]+)(?::(\d*))?$/i
 const absoluteForm = /^https?:\/\/(?<authority>[^/?#]*)(?<rest>.*)$/i
 
 /**
@@ -83,7 +83,7 @@ function countLines(rawHeaders: readonly string[], name: string): number {
 
 function isHost(text: string): boolean {
   const found = host.exec(text)
-  return found !== null && Number(found.groups?.port ?? 0) <= 65_535
+  return found !== null && Number(found[1] ?? 0) <= 65_535
 }
 
 function invalid(message: string): AppError {

@@ -36,19 +36,19 @@ export type Sender = (delivery: Delivery, hooks: Hooks) => Promise<boolean>
  *   when it has returned or thrown
  */
 export function createSender(buffers: Buffers): Sender {
-  return async (delivery, hooks) => {
-    if (delivery.body.length > smallBytes) return sendLarge(delivery, hooks, buffers)
-    return sendSmall(delivery, hooks)
-  }
+  return (delivery, hooks) =>
+    delivery.body.length > smallBytes
+      ? sendLarge(delivery, hooks, buffers)
+      : sendSmall(delivery, hooks)
 }
 
 /** One read, or none for a file that was read before, and one write together with the head. */
 async function sendSmall({ file, body, response }: Delivery, hooks: Hooks): Promise<boolean> {
   const bytes = keptPart(file, body) ?? (await readWhole(file, body))
-  const writer = createWriter(response)
-  if (writer.isGone()) return false
+  // Somebody else may have answered while the disk was slow.
+  if (response.destroyed || response.headersSent) return false
   hooks.writeHead()
-  const taken = await writer.end(bytes)
+  const taken = await endWith(response, bytes)
   if (taken) hooks.onBytes(bytes.length)
   return taken
 }
@@ -195,6 +195,14 @@ function readSome({ file }: OpenFile, target: Buffer, position: number): Promise
       else if (bytesRead > 0) resolve(bytesRead)
       else reject(new AppError('ARCHIVE_DAMAGED', 'a file became shorter while it was read'))
     })
+  })
+}
+
+/** The least that a whole answer needs; see {@link createWriter}. */
+function endWith(response: ServerResponse, bytes: Buffer): Promise<boolean> {
+  return new Promise((resolve) => {
+    response.on('close', () => resolve(false))
+    response.end(bytes, (error?: Error | null) => resolve(!error))
   })
 }
 

@@ -10,10 +10,12 @@ const checkMs = 5_000
 /** Bytes that the kernel holds for each connection until the visitor has acknowledged them, by {@link connectionName}. */
 export type KernelQueues = ReadonlyMap<string, number>
 
+/** A connection that is watched on behalf of one or more answers. */
 export interface Watched {
   /** Called whenever the kernel has taken bytes of the download. */
   moved(): void
-  unwatch(): void
+  /** @param end as it was given to `watch` */
+  unwatch(end: () => void): void
 }
 
 export interface Watchdog {
@@ -23,7 +25,7 @@ export interface Watchdog {
   check(): Promise<void>
 }
 
-interface Line {
+interface Line extends Watched {
   socket: Socket
   movedAt: number
   /** What the kernel held at the last check; null where it does not say, undefined while it was not asked. */
@@ -65,16 +67,35 @@ export function createWatchdog(
     else if (clock() - movedAt >= stallMs) for (const end of ends.splice(0)) end()
   }
 
-  /** Lives as long as the connection: a line for each answer made work for the garbage collector. */
+  /** Lives as long as the connection: one for each answer made work for the garbage collector. */
   function lineOf(socket: Socket): Line {
     const known = lines.get(socket)
     if (known !== undefined) return known
-    const line = { socket, movedAt: clock(), queued: undefined, ends: [] }
+    const line = openLine(socket)
     // Nothing would ever take it out again.
     if (socket.closed) return line
     lines.set(socket, line)
     socket.once('close', () => forget(line))
     checking ??= setInterval(() => void check(), checkMs).unref()
+    return line
+  }
+
+  function openLine(socket: Socket): Line {
+    const ends: (() => void)[] = []
+    const line: Line = {
+      socket,
+      movedAt: clock(),
+      queued: undefined,
+      ends,
+      moved() {
+        line.movedAt = clock()
+        line.queued = undefined
+      },
+      unwatch(end) {
+        const at = ends.indexOf(end)
+        if (at >= 0) ends.splice(at, 1)
+      },
+    }
     return line
   }
 
@@ -88,19 +109,9 @@ export function createWatchdog(
   return {
     watch(socket, end) {
       const line = lineOf(socket)
-      const moved = () => {
-        line.movedAt = clock()
-        line.queued = undefined
-      }
-      if (line.ends.length === 0) moved()
+      if (line.ends.length === 0) line.moved()
       line.ends.push(end)
-      return {
-        moved,
-        unwatch: () => {
-          const at = line.ends.indexOf(end)
-          if (at >= 0) line.ends.splice(at, 1)
-        },
-      }
+      return line
     },
     check,
   }

@@ -233,7 +233,7 @@ function noteBug(world: World, error: unknown): void {
 }
 
 function bugLog(world: World): Log {
-  const look = (fields: Record<string, unknown>) => {
+  const look = (fields: object) => {
     if ('error' in fields) noteBug(world, fields.error)
   }
   return { debug: look, info: look, warn: look, error: look }

@@ -50,11 +50,13 @@ export interface CapturedLog extends Log {
 export function captureLog(): CapturedLog {
   const lines: LogLine[] = []
   const events = new EventEmitter()
-  const write = (level: LogLine['level']) => (fields: Record<string, unknown>, message: string) => {
-    const line = { level, message, fields }
-    lines.push(line)
-    events.emit('line')
-  }
+  const write =
+    (level: LogLine['level']): Log['info'] =>
+    (given, message) => {
+      const fields = typeof given === 'function' ? given() : given
+      lines.push({ level, message, fields })
+      events.emit('line')
+    }
   const spell = (_key: string, value: unknown) =>
     value instanceof Error
       ? { ...value, message: value.message, stack: value.stack, cause: value.cause }
