@@ -9,6 +9,7 @@ import { fsckCommand } from './commands/fsck.ts'
 import { healthCommand } from './commands/health.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { percentage, positiveInteger, ttlSeconds, webAddress } from './commands/options.ts'
+import { rebuildCommand } from './commands/rebuild.ts'
 import { reconcileCommand } from './commands/reconcile.ts'
 import { releaseCommand } from './commands/release.ts'
 import { revokeCommand } from './commands/revocations.ts'
@@ -260,11 +261,15 @@ function addInspection(host: Host, command: AddCommand, done: (code: number) => 
     'fsck',
     'hold items and archive against each other: whatever is missing, foreign or left half done',
   )
+    .option('--from-sidecars', 'make the items of a lost database anew; reads no media')
+    .option('--confirm', 'go on although the sources of all of them are gone')
     .option('--json', 'a line of JSON for each finding, and one at the end')
-    .action(async ({ json = false }: { json?: boolean }) => {
-      await session(host, { needs: ['database'] }, async (run) =>
-        done(await fsckCommand(host, run.config, { ...run, json })),
-      )
+    .action(async (options: FsckOptions) => {
+      const { fromSidecars = false, confirm: confirmed = false, json = false } = options
+      await session(host, { needs: ['database'] }, async (run) => {
+        const command = fromSidecars ? rebuildCommand : fsckCommand
+        done(await command(host, run.config, { ...run, confirmed, json }))
+      })
     })
   command('config', 'print the effective settings, secrets masked').action(() => {
     showConfig(host)
@@ -327,6 +332,12 @@ function addToken(host: Host, command: AddCommand): void {
         return revokeCommand(host, config, { program, named, keepMs })
       })
     })
+}
+
+interface FsckOptions {
+  fromSidecars?: boolean
+  confirm?: boolean
+  json?: boolean
 }
 
 interface VerifyOptions {

@@ -50,11 +50,14 @@ export interface Links {
   bucket: Bucket
 }
 
-export function openLinks(config: Config, { stops }: Program): Links {
-  const database = openDatabaseOnly(config, { stops })
+export function openLinks(config: Config, program: Program): Links {
+  return { database: openDatabaseOnly(config, program), bucket: openBucketOnly(config, program) }
+}
+
+export function openBucketOnly(config: Config, { stops }: Pick<Program, 'stops'>): Bucket {
   const bucket = openS3(required<BucketConfig>(config.bucket))
   stops.push('bucket', async () => bucket.close(), 1_000)
-  return { database, bucket }
+  return bucket
 }
 
 export function openDatabaseOnly(config: Config, { stops }: Pick<Program, 'stops'>): Database {

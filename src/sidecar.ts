@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { AppError } from './errors.ts'
-import type { AdoptedFile, AdoptedMedia, Intent, MediaRow, ProbeFacts } from './media.ts'
+import type { AdoptedFile, AdoptedMedia, Intent, MediaRow, ProbeFacts, Source } from './media.ts'
 import { SIDECAR_SCHEMA_VERSION, type Sidecar, sidecarSchema } from './sidecar-schema.ts'
 
 export type { Sidecar } from './sidecar-schema.ts'
@@ -106,7 +106,7 @@ function probeSection(probe: ProbeFacts): Sidecar['probe'] {
   }
 }
 
-/** The inverse, for a file that was adopted before. */
+/** The file that a sidecar describes. */
 export function adoptedFileOf(sidecar: Sidecar): AdoptedFile {
   const { probe } = sidecar
   return {
@@ -129,6 +129,29 @@ export function adoptedFileOf(sidecar: Sidecar): AdoptedFile {
     },
     adoptedAt: new Date(sidecar.filed_at),
   }
+}
+
+/** What the media row said, as far as its sidecar tells. */
+export function describedMedia(sidecar: Sidecar): AdoptedMedia {
+  return {
+    mediaId: sidecar.media_id,
+    userId: sidecar.user_id,
+    title: sidecar.title,
+    filename: sidecar.filename,
+    contentType: sidecar.declared.content_type,
+    mimeType: sidecar.declared.mime_type,
+    declaredBytes: sidecar.declared.bytes,
+    objectKey: sidecar.source?.key ?? null,
+    approvedAt: sidecar.approved_at === null ? null : new Date(sidecar.approved_at),
+  }
+}
+
+/** The object version that a file was archived from; null for an adopted one. */
+export function sourceOf({ source, proof }: Sidecar): Source | null {
+  if (source === null || proof === null) return null
+  const { bucket, key, etag, version_id: versionId, last_modified: lastModified, bytes } = source
+  if (bucket === null || etag === null || lastModified === null || bytes === null) return null
+  return { bucket, key, etag, versionId, lastModified: new Date(lastModified), sizeBytes: bytes }
 }
 
 /**

@@ -203,7 +203,7 @@ export async function placeExclusively(
   }
 }
 
-async function orWhenMissing<T>(instead: T, call: () => Promise<T>): Promise<T> {
+export async function orWhenMissing<T>(instead: T, call: () => Promise<T>): Promise<T> {
   try {
     return await call()
   } catch (error) {
@@ -229,7 +229,7 @@ async function confine(base: string, path: string): Promise<string> {
   return segments.length === 0 ? `${base}/` : join(base, ...segments)
 }
 
-async function factsOf(path: string): Promise<FileFacts> {
+export async function factsOf(path: string): Promise<FileFacts> {
   const found = await attempt('look at', path, () => lstat(path))
   return {
     kind: found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other',

@@ -2,7 +2,8 @@ import type { Dirent } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type AppError, isAppError } from '../errors.ts'
-import { attempt } from './file-io.ts'
+import { type Disk, factsOf, orWhenMissing } from './disk.ts'
+import { attempt, readWhole } from './file-io.ts'
 
 /** What lies in one folder; of folders below it only that they are walked next. */
 export interface WalkedFolder {
@@ -48,6 +49,17 @@ export async function* walkTree(
     const files = named((entry) => entry.isFile())
     const others = named((entry) => !entry.isFile() && !entry.isDirectory())
     yield { path, files, others, denied, done }
+  }
+}
+
+/**
+ * Looks at what a walk over `root` has just listed, without looking at every folder on the way again for each file: of a
+ * hundred thousand small files that is most of the work.
+ */
+export function openListed(root: string): Pick<Disk, 'stat' | 'read'> {
+  return {
+    stat: (path) => orWhenMissing(null, () => factsOf(join(root, path))),
+    read: (path, maxBytes) => orWhenMissing(null, () => readWhole(join(root, path), maxBytes)),
   }
 }
 

@@ -51,7 +51,7 @@ export const FINDINGS = {
   unlisted: {
     weight: 'undone',
     says: 'archived by Strongroom, but unknown to the database',
-    next: 'the database is older than the archive, or was lost: restore it',
+    next: 'the database is older than the archive, or was lost: restore it, then run "strongroom fsck --from-sidecars"',
   },
   foreign: {
     weight: 'note',

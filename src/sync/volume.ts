@@ -77,13 +77,20 @@ export function noArchiveYet(): AppError {
   })
 }
 
-/** The archive that the database knows, for those who write nothing to it. @throws VOLUME_MISSING, VOLUME_FOREIGN, VOLUME_UNCLAIMED */
+/**
+ * The archive that the database knows, for those who write nothing to it.
+ *
+ * @throws VOLUME_MISSING, VOLUME_FOREIGN, VOLUME_UNCLAIMED (marker without a row, or neither)
+ */
 export async function openVolumeToRead({
   disk,
   archives,
 }: Pick<VolumeParts, 'disk' | 'archives'>): Promise<Pick<Volume, 'id' | 'verify'>> {
   const row = await archives.find()
-  if (row?.initialised !== true) throw noArchiveYet()
+  if (row?.initialised !== true) {
+    const marker = await readMarker(disk)
+    throw marker === null || marker.id === row?.id ? noArchiveYet() : unclaimed(disk, marker.id)
+  }
   await verifyMarker(disk, row.id)
   return { id: row.id, verify: () => verifyMarker(disk, row.id) }
 }
@@ -151,11 +158,7 @@ async function initialise(parts: VolumeParts, options: { evenInMemory: boolean }
   const marker = await readMarker(disk)
   const row = await archives.find()
   if (marker !== null && row?.id !== marker.id)
-    throw new AppError(
-      row === null ? 'VOLUME_UNCLAIMED' : 'VOLUME_FOREIGN',
-      `${disk.root} carries archive ${marker.id}, which this database does not know`,
-      { hint: 'if this is the right archive for this database, run "strongroom accept-volume"' },
-    )
+    throw unclaimed(disk, marker.id, row === null ? 'VOLUME_UNCLAIMED' : 'VOLUME_FOREIGN')
   if (marker === null && fileSystem === 'memory' && !options.evenInMemory)
     throw new AppError('VOLUME_EPHEMERAL', `${disk.root} looks like memory, not like a disk`, {
       hint: 'mount the archive at ARCHIVE_DIR; if it is meant to be there, run "strongroom init-volume"',
@@ -166,6 +169,16 @@ async function initialise(parts: VolumeParts, options: { evenInMemory: boolean }
   if (marker === null) await writeMarker(parts, made.id)
   await archives.markInitialised(made.id)
   return made.id
+}
+
+function unclaimed(
+  { root }: Pick<Disk, 'root'>,
+  id: string,
+  code: 'VOLUME_UNCLAIMED' | 'VOLUME_FOREIGN' = 'VOLUME_UNCLAIMED',
+): AppError {
+  return new AppError(code, `${root} carries archive ${id}, which this database does not know`, {
+    hint: 'if this is the right archive for this database, run "strongroom accept-volume"',
+  })
 }
 
 async function writeMarker(

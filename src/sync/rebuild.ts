@@ -1,0 +1,204 @@
+import { PRIVATE_FOLDER } from '../archive-path.ts'
+import type { PathOwner } from '../db/fsck.ts'
+import type { Inserted, RebuiltItem } from '../db/rebuild.ts'
+import { AppError, toAppError } from '../errors.ts'
+import {
+  adoptedFileOf,
+  describedMedia,
+  parseSidecar,
+  SIDECAR_MAX_BYTES,
+  type Sidecar,
+  sidecarPathOf,
+  sourceOf,
+} from '../sidecar.ts'
+import type { Bucket } from '../storage/bucket.ts'
+import type { Disk } from '../storage/disk.ts'
+import { openListed, walkTree } from '../storage/tree.ts'
+import { MASS_CHANGE_LIMIT } from './mass-change.ts'
+import type { Volume } from './volume.ts'
+
+export interface RebuildParts {
+  disk: Pick<Disk, 'root'>
+  volume: Pick<Volume, 'verify'>
+  /** Asked what it holds; null where none is configured. */
+  bucket: Pick<Bucket, 'name' | 'head'> | null
+  owners: (paths: readonly string[]) => Promise<Map<string, PathOwner>>
+  /** As `<media id> <ETag>`. */
+  released: (mediaIds: readonly number[]) => Promise<Set<string>>
+  insert: (items: readonly RebuiltItem[]) => Promise<Inserted[]>
+  /** Many sources that are all gone are no reason to stop. */
+  confirmed: boolean
+  /** Told how many sidecars were settled, and how much of the tree lies behind, from 0 to 1. */
+  settled: (count: number, done: number) => void
+}
+
+export const rebuildOutcomes = [
+  'archived',
+  'released',
+  'source_differs',
+  'kept',
+  'known',
+  'by_hand',
+  'refused',
+] as const
+/**
+ * The first four are states of new items. `known`: the path has an item. `by_hand`: adopted without a database, and still
+ * none of its business. `refused`: the sidecar is no good, or not this file's.
+ */
+export type RebuildOutcome = (typeof rebuildOutcomes)[number]
+
+export interface Rebuilt {
+  archivePath: string
+  outcome: RebuildOutcome
+  /** Its media row was approved, and says archived now. */
+  marked: boolean
+  /** Why it was refused; else null. */
+  reason: string | null
+}
+
+const BATCH = 2_000
+const READS = 16
+const HEADS = 16
+
+/**
+ * Makes the items anew that a lost database had, from the sidecars alone; media are not read. A run that was cut short is
+ * started again: what has its item is not read twice. The next sync, scrub and release treat these items as any other.
+ *
+ * @throws MASS_CHANGE (of many sources none is in the bucket: nothing was made of them), VOLUME_*, BUCKET_*, DB_*,
+ *   DISK_SICK, CANCELLED
+ */
+export async function* rebuild(parts: RebuildParts, signal: AbortSignal): AsyncGenerator<Rebuilt> {
+  const { disk, volume } = parts
+  const settle = createSettler(parts, signal)
+  let batch: string[] = []
+  for await (const folder of walkTree(disk.root, { start: '', skip: [PRIVATE_FOLDER], signal })) {
+    const here = new Set(folder.files)
+    const described = folder.files.filter((name) => here.has(sidecarPathOf(name)))
+    batch.push(...described.map((name) => (folder.path === '' ? name : `${folder.path}/${name}`)))
+    while (batch.length >= BATCH) {
+      await volume.verify()
+      yield* await settle(batch.slice(0, BATCH))
+      parts.settled(BATCH, folder.done)
+      batch = batch.slice(BATCH)
+    }
+  }
+  await volume.verify()
+  yield* await settle(batch)
+  parts.settled(batch.length, 1)
+}
+
+/** @returns what settles a batch of files beside which there is a sidecar */
+function createSettler(parts: RebuildParts, signal: AbortSignal) {
+  const { owners, released, insert } = parts
+  const judge = createSourceJudge(parts, signal)
+  const listed = openListed(parts.disk.root)
+  return async (paths: readonly string[]): Promise<Rebuilt[]> => {
+    const known = await owners(paths)
+    const fresh = paths.filter((path) => !known.has(path))
+    const read = await inLanes(fresh, READS, (path) => readOne(listed, path))
+    const sidecars = read.flatMap((one) => ('sidecar' in one ? [one.sidecar] : []))
+    const gone = await released(sidecars.map((sidecar) => sidecar.media_id))
+    const items = await judge(sidecars.map(itemOf), gone)
+    const inserted = items.length === 0 ? [] : await insert(items)
+    const states = new Map(items.map(({ file, state }) => [file.archivePath, state]))
+    return [
+      ...[...known.keys()].map((path) => told(path, 'known')),
+      ...read.flatMap((one) => ('sidecar' in one ? [] : [one])),
+      ...inserted.map(({ archivePath, outcome, marked }) => {
+        if (outcome === 'raced') return told(archivePath, 'refused', 'another run made it just now')
+        const state = outcome === 'made' ? states.get(archivePath) : undefined
+        return { ...told(archivePath, state ?? 'known'), marked }
+      }),
+    ]
+  }
+}
+
+/** Reads one sidecar and looks at its file. */
+async function readOne(
+  disk: Pick<Disk, 'stat' | 'read'>,
+  path: string,
+): Promise<{ sidecar: Sidecar } | Rebuilt> {
+  try {
+    const text = await disk.read(sidecarPathOf(path), SIDECAR_MAX_BYTES)
+    const facts = await disk.stat(path)
+    if (text === null || facts === null) return told(path, 'refused', 'it went away just now')
+    const sidecar = parseSidecar(text)
+    const { archive_path: named, bytes, source } = sidecar
+    if (named !== path)
+      return told(path, 'refused', `its sidecar names ${named}: move both back there`)
+    if (facts.sizeBytes !== bytes)
+      return told(path, 'refused', `it has ${facts.sizeBytes} bytes, archived were ${bytes}`)
+    return source === null ? told(path, 'by_hand') : { sidecar }
+  } catch (error) {
+    const reason = toAppError(error)
+    if (reason.retry === 'outage' && reason.code !== 'DISK_DENIED') throw reason
+    return told(path, 'refused', reason.message)
+  }
+}
+
+function itemOf(sidecar: Sidecar): RebuiltItem {
+  const source = sourceOf(sidecar)
+  return {
+    // What was archived from a source may be released after its grace, as ever: that reads it first.
+    state: source === null ? 'kept' : 'archived',
+    media: describedMedia(sidecar),
+    file: adoptedFileOf(sidecar),
+    source,
+    proof: sidecar.proof,
+    sourceSeen: false,
+  }
+}
+
+/** Makes the judge of what became of the sources: by our own audit rows, then by the bucket. */
+function createSourceJudge({ bucket, confirmed }: RebuildParts, signal: AbortSignal) {
+  const seen = { gone: 0, there: 0 }
+  const judgeOne = async (item: RebuiltItem, released: Set<string>): Promise<RebuiltItem> => {
+    const { source, media } = item
+    if (source === null) return item
+    if (released.has(`${media.mediaId} ${source.etag}`)) return { ...item, state: 'released' }
+    // What lies in another bucket stays there, and every run says so.
+    if (bucket === null || bucket.name !== source.bucket) return item
+    const facts = await bucket.head(source.key, signal)
+    seen[facts === null ? 'gone' : 'there'] += 1
+    if (facts === null) return { ...item, state: 'released' }
+    const isSame = facts.etag === source.etag && facts.sizeBytes === source.sizeBytes
+    return isSame ? { ...item, sourceSeen: true } : { ...item, state: 'source_differs' }
+  }
+  return async (items: readonly RebuiltItem[], released: Set<string>): Promise<RebuiltItem[]> => {
+    const judged = await inLanes(items, HEADS, (item) => judgeOne(item, released))
+    if (confirmed || seen.there > 0 || seen.gone <= MASS_CHANGE_LIMIT) return judged
+    throw new AppError(
+      'MASS_CHANGE',
+      `${seen.gone} sources were looked for and none is in bucket "${bucket?.name}" at this R2_ENDPOINT`,
+      { hint: 'check R2_ENDPOINT and R2_BUCKET; if they were all released, go on with --confirm' },
+    )
+  }
+}
+
+function told(archivePath: string, outcome: RebuildOutcome, reason: string | null = null): Rebuilt {
+  return { archivePath, outcome, marked: false, reason }
+}
+
+/** The results in the order of `values`; no more than `most` are under way at one time, and the first error ends it. */
+async function inLanes<T, R>(
+  values: readonly T[],
+  most: number,
+  work: (value: T) => Promise<R>,
+): Promise<R[]> {
+  const results: R[] = []
+  const queue = values.entries()
+  let failed = false
+  const lane = async () => {
+    for (const [index, value] of queue) {
+      if (failed) return
+      try {
+        results[index] = await work(value)
+      } catch (error) {
+        failed = true
+        throw error
+      }
+    }
+  }
+  await Promise.all(Array.from({ length: most }, lane))
+  return results
+}

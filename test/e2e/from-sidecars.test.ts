@@ -1,0 +1,229 @@
+import assert from 'node:assert/strict'
+import { rename, truncate, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { describe, test } from 'node:test'
+import { madeFile, makeArchive } from '../support/archive-of.ts'
+import { tree } from '../support/checker.ts'
+import { withDemoBucket } from '../support/demo-bucket.ts'
+import { createBackendTables, type TestSql, withDatabase } from '../support/postgres.ts'
+import { startTalking, type TalkingProgram } from '../support/program.ts'
+import { type Scope, withFolder } from '../support/scopes.ts'
+import { type Ended, type Service, story, withService } from '../support/service.ts'
+
+/** 100,000 take some minutes, most of it to make them: STRONGROOM_TEST_SIDECARS=100000 node test/run.ts test/e2e/from-sidecars */
+const SIDECARS = Number(process.env.STRONGROOM_TEST_SIDECARS ?? 5_000)
+const REBUILD = ['fsck', '--from-sidecars', '--json']
+
+interface Lost {
+  archiveDir: string
+  sql: TestSql
+  start(...args: string[]): TalkingProgram
+  run(...args: string[]): Promise<Ended>
+}
+
+/** An archive of many files, whose database was lost and has been made anew, empty; no bucket is configured. */
+async function withLostDatabase(t: Scope, count: number): Promise<Lost> {
+  const { config, sql } = await withDatabase(t)
+  await createBackendTables(sql)
+  const archiveDir = await withFolder(t)
+  const env = {
+    PATH: process.env.PATH ?? '',
+    DB_HOST: config.host,
+    DB_PORT: String(config.port),
+    DB_NAME: config.database,
+    DB_USER: config.user,
+    DB_PASSWORD: config.password ?? '',
+    DB_SSLMODE: 'disable',
+    ARCHIVE_DIR: archiveDir,
+    ERROR_DIR: join(archiveDir, 'no such folder'),
+  }
+  const start = (...args: string[]) => startTalking(t, args, env)
+  const run = (...args: string[]) => start(...args).ended
+  const made = await run('init-volume')
+  assert.equal(made.code, 0, story(made))
+  await sql`delete from strongroom.archives`
+  await makeArchive(archiveDir, count)
+  return { archiveDir, sql, start, run }
+}
+
+function summaryOf({ stdout }: Ended): Record<string, unknown> {
+  return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as Record<string, unknown>
+}
+
+describe('fsck --from-sidecars', { concurrency: 2 }, () => {
+  test(`makes the catalogue of ${SIDECARS} files anew without reading one, also when it is killed on the way`, async (t) => {
+    const { archiveDir, sql, start, run } = await withLostDatabase(t, SIDECARS)
+    const refused = await run(...REBUILD)
+    assert.equal(refused.code, 74, story(refused))
+    assert.match(refused.stderr, /carries archive [0-9a-f-]{36}, which this database does not know/)
+    assert.match(refused.stderr, /run "strongroom accept-volume"/)
+    const accepted = await run('accept-volume')
+    assert.equal(accepted.code, 0, story(accepted))
+
+    await sql.unsafe(`
+      create function tell() returns trigger language plpgsql as $$
+      begin perform pg_notify('made', ''); return null; end $$;
+      create trigger tell after insert on strongroom.items for each statement execute function tell()`)
+    const begun = Promise.withResolvers<void>()
+    const listening = await sql.listen('made', () => begun.resolve())
+    const killed = start(...REBUILD)
+    await begun.promise
+    await listening.unlisten()
+    await killed.stop('SIGKILL')
+
+    const startedAt = performance.now()
+    const ended = await run(...REBUILD)
+    t.diagnostic(`${Math.round(performance.now() - startedAt)} ms`)
+    assert.equal(ended.code, 0, story(ended))
+    const { archived, known, refused: none } = summaryOf(ended)
+    assert.equal(Number(archived) + Number(known), SIDECARS, story(ended))
+    assert.ok(Number(known) > 0 && Number(archived) > 0, story(ended))
+    assert.equal(none, 0)
+
+    const items = await sql`
+      select media_id, archive_path, state, etag, generation, approved_at, release_due > now() as later
+      from strongroom.items order by media_id`
+    assert.equal(items.length, SIDECARS)
+    for (const id of [1, Math.ceil(SIDECARS / 2), SIDECARS]) {
+      const { mediaId: media_id, archivePath: archive_path, etag, approvedAt } = madeFile(id)
+      const known = { generation: 1, state: 'archived', later: true }
+      const expected = { media_id, archive_path, etag, approved_at: approvedAt, ...known }
+      assert.deepEqual({ ...items[id - 1] }, expected)
+    }
+    const [audited] = await sql`select count(*) from audit_logs where action = 'archived'`
+    assert.equal(audited?.count, SIDECARS)
+    const before = await tree(join(archiveDir, '.strongroom'))
+    const clean = await run('fsck', '--json')
+    assert.equal(clean.code, 0, story(clean))
+    assert.equal(summaryOf(clean).items, SIDECARS)
+    assert.deepEqual(await tree(join(archiveDir, '.strongroom')), before)
+  })
+
+  test('says of each file what became of its source, and marks a media row only where key and ETag agree', async (t) => {
+    const service = await withService(t)
+    const { sql, admin } = service
+    await service.approve(8)
+    const first = await service.run(['sync', '--once'])
+    assert.equal(first.code, 0, story(first))
+    // The second is released, as its audit row says; of the third the source went without us.
+    await sql`update strongroom.items set release_due = now() where media_id = 2`
+    const second = await service.run(['sync', '--once'])
+    assert.equal(second.code, 0, story(second))
+    await admin.delete(keyOf(service, 3))
+    await admin.put(keyOf(service, 4), Buffer.from('other bytes'))
+    // An older archive of the backend's own rows: the fifth is approved anew, the sixth under another key.
+    await sql`update media set status = 'approved' where id in (1, 4, 6)`
+    await sql`update media set status = 'approved', approved_at = now() where id = 5`
+    await sql`update media set object_key = 'uploads/other' where id = 6`
+    const paths = await pathsOf(service)
+    const at = (id: number) => join(service.archiveDir, paths.get(id) ?? '')
+    await truncate(`${at(7)}.json`, 100)
+    await rename(`${at(8)}.json`, `${at(8)}.moved`)
+    await writeFile(join(service.archiveDir, 'foreign.mp4'), 'nobody knows it')
+    const before = await tree(service.archiveDir)
+    await sql`drop schema strongroom cascade`
+
+    const plain = await service.run(['fsck'])
+    assert.equal(plain.code, 78, story(plain))
+    assert.match(plain.stderr, /run "strongroom migrate"/)
+    const accepted = await service.run(['accept-volume'])
+    assert.equal(accepted.code, 0, story(accepted))
+    const unlisted = await service.run(['fsck', '--json'])
+    assert.equal(unlisted.code, 75, story(unlisted))
+    assert.equal(summaryOf(unlisted).unlisted, 6)
+    const ended = await service.run(REBUILD)
+    assert.equal(ended.code, 75, story(ended))
+    const { archived, released, source_differs, refused, marked, kept, known } = summaryOf(ended)
+    assert.deepEqual(
+      { archived, released, source_differs, refused, marked, kept, known },
+      { archived: 3, released: 2, source_differs: 1, refused: 1, marked: 2, kept: 0, known: 0 },
+    )
+    assert.match(ended.stdout, new RegExp(`"outcome":"refused","archive_path":"${paths.get(7)}"`))
+    const states = await sql<{ media_id: number; state: string; status: string }[]>`
+      select media_id, state, status from strongroom.items join media m on m.id = media_id order by media_id`
+    assert.deepEqual(
+      states.map((row) => [row.media_id, row.state, row.status]),
+      [
+        [1, 'archived', 'archived'],
+        [2, 'released', 'archived'],
+        [3, 'released', 'archived'],
+        [4, 'source_differs', 'approved'],
+        [5, 'archived', 'archived'],
+        [6, 'archived', 'approved'],
+      ],
+    )
+    assert.deepEqual(await tree(service.archiveDir), before, 'no file was touched')
+    const again = await service.run(REBUILD)
+    assert.deepEqual(
+      { ...summaryOf(again), stopped: false },
+      { ...summaryOf(ended), archived: 0, released: 0, source_differs: 0, marked: 0, known: 6 },
+    )
+
+    // From here on all is as it was: what is due is read again and released, the sixth has nothing to fetch.
+    await sql`update strongroom.items set release_due = now() where media_id in (1, 5)`
+    const last = await service.run(['sync', '--once', '--json'])
+    assert.equal(last.code, 75, story(last))
+    const objects = await admin.list()
+    for (const id of [1, 5])
+      assert.ok(!objects.includes(keyOf(service, id)), `source ${id} is gone`)
+    for (const id of [4, 6]) assert.ok(objects.includes(keyOf(service, id)), `source ${id} is kept`)
+  })
+
+  test('sources that are all gone mean another bucket, until a person says otherwise', async (t) => {
+    const service = await withService(t, { bucket: await withDemoBucket(t) })
+    const { sql } = service
+    await service.approve(25)
+    const synced = await service.run(['sync', '--once'], { RELEASE_GRACE: '0' })
+    assert.equal(synced.code, 0, story(synced))
+    await sql`drop schema strongroom cascade`
+    await sql`delete from audit_logs`
+    await service.run(['accept-volume'])
+    const refused = await service.run(REBUILD)
+    assert.equal(refused.code, 74, story(refused))
+    assert.match(refused.stderr, /25 sources were looked for and none is in bucket/)
+    assert.match(refused.stderr, /--confirm/)
+    const [none] = await sql`select count(*) from strongroom.items`
+    assert.equal(none?.count, 0)
+    const confirmed = await service.run([...REBUILD, '--confirm'])
+    assert.equal(confirmed.code, 0, story(confirmed))
+    assert.equal(summaryOf(confirmed).released, 25)
+  })
+
+  test('the newest approval is the newest generation, in whatever order sidecars are found', async (t) => {
+    const service = await withService(t, { env: { ARCHIVE_LAYOUT: '{sha256_2}/{sha256}.{ext}' } })
+    const { sql } = service
+    await service.approve(10)
+    const first = await service.run(['sync', '--once'])
+    assert.equal(first.code, 0, story(first))
+    // Another upload of its kind three times: a generation each, in folders that tell nothing of their order.
+    for (let n = 1; n <= 3; n++) {
+      await sql`
+        update media set status = 'approved', approved_at = now(), file_size = null,
+          object_key = (select object_key from strongroom.items where media_id = ${1 + 3 * n} and generation = 1)
+        where id = 1`
+      const next = await service.run(['sync', '--once'])
+      assert.equal(next.code, 0, story(next))
+    }
+    const newest = () => sql<{ path: string }[]>`
+      select archive_path as path from strongroom.items where media_id = 1 order by generation`
+    const before = await newest()
+    assert.equal(before.length, 4)
+    await sql`drop schema strongroom cascade`
+    await service.run(['accept-volume'])
+    const ended = await service.run(REBUILD)
+    assert.equal(ended.code, 0, story(ended))
+    assert.deepEqual([...(await newest())], [...before])
+    const idle = await service.run(['sync', '--once', '--json'])
+    assert.equal(idle.code, 0, story(idle))
+  })
+})
+
+function keyOf({ uploads }: Service, mediaId: number): string {
+  return uploads.find((upload) => upload.mediaId === mediaId)?.key ?? assert.fail()
+}
+
+async function pathsOf({ sql }: Service): Promise<Map<number, string>> {
+  const rows = await sql<{ id: number; path: string }[]>`
+    select media_id as id, archive_path as path from strongroom.items`
+  return new Map(rows.map(({ id, path }) => [id, path]))
+}
