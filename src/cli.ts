@@ -21,7 +21,7 @@ import { initAlone, volumeCommand } from './commands/volume.ts'
 import { withEnvFile } from './config/env-file.ts'
 import type { Need } from './config/setting.ts'
 import { type Config, parseConfig, secretsOf } from './config.ts'
-import { toAppError } from './errors.ts'
+import { AppError, toAppError } from './errors.ts'
 import type { Host, Session } from './host.ts'
 import { createStopStack, superviseSignals } from './lifecycle.ts'
 import { createLog } from './log.ts'
@@ -239,20 +239,25 @@ function addInspection(host: Host, command: AddCommand, done: (code: number) => 
         done(await doctor(host, { config, program, compose })),
       )
     })
-  command('verify', 'read archived files again and compare them with the database; changes nothing')
+  command('verify', 'read archived files again and compare them with the database')
     .option('--media <id>', 'only those of one media id', positiveInteger)
     .option('--sample <percent>', 'only so many, chosen at random, for example 1%', percentage, 1)
     .option('--rate <MB/s>', 'read no faster than so many megabytes a second', positiveInteger)
     .option('--json', 'a line of JSON for each file that is not well, and one at the end')
+    .option('--repair', 'heal what is wrong: fetched again where the source lives, else set aside')
+    .option('--confirm', 'with --repair: also where so much is wrong that healing has stopped')
     .action(async (options: VerifyOptions) => {
       const { media = null, sample: share, rate, json = false } = options
-      await session(host, { needs: ['database'] }, async (run) =>
+      const { repair = false, confirm = false } = options
+      if (confirm && !repair) throw new AppError('USAGE', '--confirm is for --repair')
+      await session(host, { needs: repair ? ['database', 'bucket'] : ['database'] }, async (run) =>
         done(
           await verifyCommand(host, run.config, {
             ...run,
             selection: { mediaId: media, share },
             rate: rate === undefined ? null : rate * 1_000_000,
             json,
+            repair: repair ? { confirmed: confirm } : null,
           }),
         ),
       )
@@ -345,6 +350,8 @@ interface VerifyOptions {
   sample: number
   rate?: number
   json?: boolean
+  repair?: boolean
+  confirm?: boolean
 }
 
 /** Reads the configuration, then runs `work` in a session. */

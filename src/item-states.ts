@@ -1,6 +1,6 @@
 /**
  * The closed list of item states: what each means to a person, what may follow it, and who moves it on.
- * Nothing outside `db/items.ts` changes a state, and only along `next`.
+ * Nothing outside `db/` changes a state, and only along `next`.
  */
 interface StateMeaning {
   /** What happened and what comes next, for a person. */
@@ -67,7 +67,7 @@ export const ITEM_STATES = {
   },
   archived: {
     sentence: 'It is in the archive; the source is deleted when the grace period is over.',
-    next: ['releasing'],
+    next: ['releasing', 'lost'],
     open: false,
     machine: true,
   },
@@ -86,20 +86,20 @@ export const ITEM_STATES = {
   source_differs: {
     sentence:
       'It is archived, but the bucket now holds other bytes under its key. The source is kept; decide which one is right.',
-    next: [],
+    next: ['lost'],
     open: false,
     machine: false,
   },
   lost: {
     sentence:
-      'The archived copy is missing or damaged and the source is gone. Restore the file from a backup.',
-    next: [],
+      'The archived copy is missing or damaged and the source is gone. Restore the file from a backup; what was in its place lies in .strongroom/quarantine.',
+    next: ['archived', 'released', 'kept'],
     open: false,
     machine: false,
   },
   kept: {
     sentence: 'An older service archived it; its source is not released.',
-    next: [],
+    next: ['lost'],
     open: false,
     machine: false,
   },

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import { availableParallelism, hostname } from 'node:os'
 import type { BucketConfig, Config, DatabaseConfig } from './config.ts'
-import { archivedFile, noteVerified, takeForScrub } from './db/archived.ts'
+import { archivedFile, damagedLately, noteVerified, takeForScrub } from './db/archived.ts'
 import { type Archives, openArchives } from './db/archives.ts'
 import { type Backend, openBackend } from './db/backend.ts'
 import { describeIncomplete } from './db/checks.ts'
@@ -18,6 +18,7 @@ import { createDurableFolders } from './storage/folders.ts'
 import { openS3 } from './storage/s3.ts'
 import type { AdoptParts } from './sync/adopt-sidecar.ts'
 import { guardSyncs } from './sync/guard.ts'
+import type { HealFoundParts } from './sync/heal-found.ts'
 import { createLeases } from './sync/leases.ts'
 import type { Parts, Policy, Reached } from './sync/parts.ts'
 import type { ScrubParts } from './sync/scrub.ts'
@@ -76,26 +77,14 @@ export async function openSync(
   program: Program,
   { database, bucket }: Links,
 ): Promise<SyncService> {
-  const { log, stops, reached, version } = program
+  const { log, reached, version } = program
   await prepareSchema(config, database, log)
   const backend = await openBackend(database, config.backend)
   await warnOfIncomplete(database, backend, log)
   const volumeParts = await openArchiveFolder(config, openArchives(database))
   const volume = await openVolume(volumeParts)
   const errorDisk = await openErrorFolder(config.archive)
-  const owner = `${hostname()}/${crypto.randomUUID()}`
-  const items = openItems({
-    database,
-    backend,
-    archiveId: volume.id,
-    bucket: bucket.name,
-    owner,
-    leaseMs: LEASE_MS,
-    releaseGraceMs: config.releaseGraceMs,
-    releaseDailyMax: config.releaseDailyMax,
-  })
-  const leases = createLeases({ items, log, leaseMs: LEASE_MS, beatMs: BEAT_MS })
-  stops.push('leases', async () => leases.stop(), 1_000)
+  const worker = openLeased(config, program, { database, backend, archiveId: volume.id, bucket })
   const probe = openProbe(config, program)
   await probe.version()
   return {
@@ -105,8 +94,7 @@ export async function openSync(
     volume,
     errorDisk,
     bucket,
-    items,
-    leases,
+    ...worker,
     validate: (file) => validate({ ...file, probe }),
     policy: policyOf(config, version),
     space: createSpace(volumeParts.disk),
@@ -115,17 +103,55 @@ export async function openSync(
   }
 }
 
-/** What reads the archive of a live sync again in the background. */
-export function openScrub(service: SyncService, config: Config, signal: AbortSignal): ScrubParts {
-  const { database, disk, volume, log } = service
+/** A worker of its own name, and its leases; no other worker of this process takes what it holds for its own. */
+function openLeased(
+  config: Config,
+  { log, stops }: Pick<Program, 'log' | 'stops'>,
+  on: Links & { backend: Backend; archiveId: string },
+): Pick<Parts, 'items' | 'leases'> {
+  const items = openItems({
+    ...on,
+    bucket: on.bucket.name,
+    owner: `${hostname()}/${crypto.randomUUID()}`,
+    leaseMs: LEASE_MS,
+    releaseGraceMs: config.releaseGraceMs,
+    releaseDailyMax: config.releaseDailyMax,
+  })
+  const leases = createLeases({ items, log, leaseMs: LEASE_MS, beatMs: BEAT_MS })
+  stops.push('leases', async () => leases.stop(), 1_000)
+  return { items, leases }
+}
+
+/** What puts right damaged files of the archive; `fsck` and `verify` and the scrub do so in the same way. */
+export function openHealing(
+  service: SyncService,
+  config: Config,
+  program: Program,
+): HealFoundParts {
+  const on = { ...service, archiveId: service.volume.id }
+  return {
+    ...service,
+    ...openLeased(config, program, on),
+    damagedLately: () => damagedLately(service.database),
+  }
+}
+
+/** What reads the archive of a live sync again in the background, and heals it. */
+export function openScrub(
+  service: SyncService,
+  config: Config,
+  { program, signal }: { program: Program; signal: AbortSignal },
+): ScrubParts {
+  const { database, disk, volume } = service
   const { periodMs, bytesPerSecond } = config.scrub
   return {
+    ...openHealing(service, config, program),
     disk,
     volume,
-    log,
     next: () => takeForScrub(database, { limit: SCRUB_BATCH, periodMs }),
     again: (item) => archivedFile(database, item),
     note: (file, damage) => noteVerified(database, file, damage),
+    now: () => performance.now(),
     pace: createPace(bytesPerSecond, signal),
   }
 }

@@ -63,8 +63,9 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
   const opened = await openWhenReachable(config, { ...run, syncer }, links)
   if (opened === null) return 0
   syncer.service = opened
-  const scrub = openScrub(opened, config, run.drain)
-  const scrubbing = config.scrub.periodMs > 0 ? scrubForever(scrub, run.drain) : null
+  const { program, drain: signal } = run
+  const scrub = openScrub(opened, config, { program, signal })
+  const scrubbing = config.scrub.periodMs > 0 ? scrubForever(scrub, signal) : null
   await repeat(config, run, async () => {
     const { log } = run.program
     const progress = createProgress({ screen: null, log })

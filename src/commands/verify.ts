@@ -11,7 +11,16 @@ import { openArchives } from '../db/archives.ts'
 import type { Database } from '../db/connect.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Host, Session } from '../host.ts'
-import { checkFolders, openArchiveFolder, openDatabaseOnly } from '../open.ts'
+import {
+  checkFolders,
+  type Links,
+  openArchiveFolder,
+  openDatabaseOnly,
+  openHealing,
+  openLinks,
+  openSync,
+} from '../open.ts'
+import { type HealedFound, healFound } from '../sync/heal-found.ts'
 import { createPace, noteOf, type Trouble, type Verified, verify } from '../sync/verify.ts'
 import { openVolumeToRead } from '../sync/volume.ts'
 import { createProgress } from './progress.ts'
@@ -32,7 +41,11 @@ const words: Record<Trouble, string> = {
   sidecar: 'without a good sidecar',
 }
 
-/** `strongroom verify`: reads archived files again, changes none, and notes what it found. @returns the exit code */
+/**
+ * `strongroom verify`: reads archived files again and notes what it found; changes none, unless it is told to repair them.
+ *
+ * @returns the exit code
+ */
 export async function verifyCommand(
   host: Host,
   config: Config,
@@ -41,11 +54,14 @@ export async function verifyCommand(
     /** Bytes a second; null for as fast as it goes. */
     rate: number | null
     json: boolean
+    /** What is wrong is healed; `confirmed` however much it is. Null: it is only told of. */
+    repair: { confirmed: boolean } | null
   },
 ): Promise<number> {
-  const { selection, json } = run
-  await checkFolders(config, 'reading')
-  const database = openDatabaseOnly(config, run.program)
+  const { selection, json, repair } = run
+  await checkFolders(config, repair === null ? 'reading' : 'writing')
+  const links = repair === null ? null : openLinks(config, run.program)
+  const database = links?.database ?? openDatabaseOnly(config, run.program)
   const parts = await openArchiveFolder(config, openArchives(database))
   const volume = await openVolumeToRead(parts)
   const total = await totalOf(database, selection)
@@ -54,6 +70,7 @@ export async function verifyCommand(
   const progress = createProgress({ ...run, log: run.program.log })
   if (total !== null) progress.expectReading(total.bytes * selection.share)
   const tally: Tally = { whole: 0, busy: 0, missing: 0, damaged: 0, unreadable: 0, sidecar: 0 }
+  const bad: ArchivedFile[] = []
   let bytes = 0
   try {
     const found = verify(
@@ -70,6 +87,7 @@ export async function verifyCommand(
       tally[verified.verdict] += 1
       bytes += verified.file.sizeBytes
       if (verified.verdict !== 'busy') await noteVerified(database, verified.file, noteOf(verified))
+      if (verified.verdict !== 'whole' && verified.verdict !== 'busy') bad.push(verified.file)
       if (verified.verdict !== 'whole') host.out(`${json ? record(verified) : line(verified)}\n`)
     }
   } catch (error) {
@@ -77,15 +95,42 @@ export async function verifyCommand(
   } finally {
     progress.end()
   }
+  const read = tally.whole + bad.length
+  const healed =
+    links === null
+      ? null
+      : await repairFound(config, {
+          ...run,
+          links,
+          bad,
+          read,
+          confirmed: repair?.confirmed === true,
+        })
   const stopped = run.drain.aborted
   host.out(
     json
-      ? `${JSON.stringify({ ...tally, bytes, stopped })}\n`
-      : `${summary(tally, { bytes, stopped })}\n`,
+      ? `${JSON.stringify({ ...tally, ...healed, bytes, stopped })}\n`
+      : `${summary(tally, { bytes, stopped, healed })}\n`,
   )
-  if (tally.missing + tally.damaged + tally.unreadable + tally.sidecar > 0) return EXIT_DAMAGED
+  if (bad.length > (healed?.healed ?? 0)) return EXIT_DAMAGED
   if (stopped) return EXIT_STOPPED
   return tally.busy > 0 ? EXIT_UNFINISHED : 0
+}
+
+/** What too many damages paused goes on only when a person says so. */
+async function repairFound(
+  config: Config,
+  run: Pick<Session, 'program' | 'drain'> & {
+    links: Links
+    bad: readonly ArchivedFile[]
+    read: number
+    confirmed: boolean
+  },
+): Promise<HealedFound> {
+  const service = await openSync(config, run.program, run.links)
+  const parts = openHealing(service, config, run.program)
+  if (run.confirmed) await service.archives.resumeHealing()
+  return run.bad.length === 0 ? { healed: 0, lost: 0 } : healFound(parts, run, run.drain)
 }
 
 const PAGE = 200
@@ -127,7 +172,7 @@ function line({ file, verdict, reason }: Verified): string {
 
 function summary(
   { whole, busy, ...troubles }: Tally,
-  { bytes, stopped }: { bytes: number; stopped: boolean },
+  { bytes, stopped, healed }: { bytes: number; stopped: boolean; healed: HealedFound | null },
 ): string {
   const bad = Object.entries(troubles).filter(([, count]) => count > 0)
   const sum = bad.reduce((total, [, count]) => total + count, whole)
@@ -135,10 +180,16 @@ function summary(
     `${things(sum, 'file')} checked (${bytesText(bytes)})`,
     ...bad.map(([trouble, count]) => `${count} ${words[trouble as Trouble]}`),
     ...(bad.length === 0 ? ['all as they were archived'] : []),
+    ...(healed === null || bad.length === 0
+      ? []
+      : [`${healed.healed} healed, ${healed.lost} lost`]),
     ...(busy > 0 ? [`${busy} in a worker’s hands: try again`] : []),
     ...(stopped ? ['stopped before the end'] : []),
   ]
+  const left = sum - whole - (healed?.healed ?? 0)
   const next =
-    '  a source that is still in the bucket is fetched again by its release; restore the others from a backup, then verify them again'
-  return bad.length === 0 ? parts.join(', ') : `${parts.join(', ')}\n${next}`
+    healed === null
+      ? '  "strongroom verify --repair" heals what has another copy; restore the others from a backup, then verify them again'
+      : '  the log says why not all were healed; restore what is lost from a backup, then verify it again'
+  return left === 0 ? parts.join(', ') : `${parts.join(', ')}\n${next}`
 }

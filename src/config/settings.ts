@@ -149,7 +149,7 @@ const syncSettings = {
   SCRUB_PERIOD: {
     fallback: '720h',
     reader: read.duration(tenYears),
-    help: 'In what time "start" reads the whole archive again, to notice what rots; it tells and changes nothing. 0 turns it off.',
+    help: 'In what time "start" reads the whole archive again, to notice what rots and heal it from the bucket while the source lives. 0 turns it off.',
     example: '2160h',
   },
   SCRUB_RATE: {

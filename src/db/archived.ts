@@ -3,6 +3,8 @@ import type { Database, Sql } from './connect.ts'
 /** What the archive must hold for one item. */
 export interface ArchivedFile {
   item: number
+  /** Of the item's last claim. */
+  epoch: number
   mediaId: number
   archivePath: string
   /** Hex. */
@@ -10,6 +12,8 @@ export interface ArchivedFile {
   sizeBytes: number
   /** True while a worker holds the item, and may be putting another file in its place. */
   leased: boolean
+  /** True when it was found damaged before. */
+  damaged: boolean
 }
 
 /** Which of the archived files; by default all. */
@@ -21,11 +25,13 @@ export interface Selection {
 
 interface Row {
   id: string
+  epoch: number
   media_id: string
   archive_path: string
   sha256: string
   size_bytes: string
   leased: boolean
+  damaged: boolean
 }
 
 /** The files that lie in the archive by the database's word, in the order of their items, after item `after`. */
@@ -64,13 +70,15 @@ export async function archivedTotal(
   return { files: Number(row?.files), bytes: Number(row?.bytes) }
 }
 
-/** How soon a file that was found damaged is looked at again: somebody may have restored it. */
-const DAMAGED_AGAIN_MS = 24 * 3_600_000
 const HOUR_MS = 3_600_000
+/** How soon a file that was found damaged is looked at again: its source may be within reach now. */
+const DAMAGED_AGAIN_MS = HOUR_MS
+/** And one that is lost: somebody may have restored it. */
+const LOST_AGAIN_MS = 24 * HOUR_MS
 
 /**
- * Takes the files that were last read longer than `periodMs` ago, longest ago first, after those whose damage was found a
- * day ago or earlier. For an hour no other node takes them.
+ * Takes the files that were last read longer than `periodMs` ago, longest ago first, after those that were found damaged
+ * an hour ago or earlier, or lost a day ago. For an hour no other node takes them.
  */
 export async function takeForScrub(
   database: Database,
@@ -83,6 +91,7 @@ export async function takeForScrub(
       with damaged as (
         select id from strongroom.items
         where damage is not null and verified_at < ${ago(DAMAGED_AGAIN_MS)} and ${isFiled(sql)} and ${free}
+          and (state <> 'lost' or verified_at < ${ago(LOST_AGAIN_MS)})
         order by verified_at limit ${limit} for no key update skip locked),
       due as (
         select id from strongroom.items
@@ -95,7 +104,11 @@ export async function takeForScrub(
   return rows.map(toArchivedFile)
 }
 
-/** Notes that a file was read whole, and what was wrong with it; null for nothing. */
+/**
+ * Notes that a file was read whole, and what was wrong with it; null for nothing. What a worker has had in hand since it was
+ * read may be another file by now, and nothing is noted of it. An item that was lost, and whose file somebody has restored, goes on
+ * as it was.
+ */
 export async function noteVerified(
   database: Database,
   file: ArchivedFile,
@@ -103,9 +116,32 @@ export async function noteVerified(
 ): Promise<void> {
   await database.settle(
     (sql) => sql`
-      update strongroom.items set verified_at = clock_timestamp(), damage = ${damage}, scrub_until = null
-      where id = ${file.item} and archive_path = ${file.archivePath} and sha256 = ${file.sha256}`,
+      update strongroom.items set ${damage === null ? foundAgain(sql) : sql``}
+        verified_at = clock_timestamp(), damage = ${damage},
+        damaged_at = ${damagedAt(sql, damage)}, scrub_until = null
+      where id = ${file.item} and epoch = ${file.epoch} and archive_path = ${file.archivePath} and sha256 = ${file.sha256}`,
   )
+}
+
+/**
+ * How many files were found damaged in the last 24 hours, or since a person last said that healing may go on; what has been
+ * healed since counts too.
+ */
+export async function damagedLately(database: Database): Promise<number> {
+  const [row] = await database.run(
+    (sql) => sql<{ count: string }[]>`
+      select count(*) as count from strongroom.items
+      where damaged_at > now() - interval '24 hours'
+        and damaged_at > coalesce((select heal_confirmed_at from strongroom.archives), '-infinity')`,
+  )
+  return Number(row?.count)
+}
+
+/** When damage was noticed: the same damage is noticed once. */
+export function damagedAt(sql: Sql, damage: string | null) {
+  return damage === null
+    ? sql`damaged_at`
+    : sql`case when damage is null then clock_timestamp() else damaged_at end`
 }
 
 /** The archived files that were damaged when they were last read. */
@@ -126,11 +162,22 @@ export async function damagedFiles(
 }
 
 function columns(sql: Sql) {
-  return sql`id, media_id, archive_path, sha256, size_bytes,
-    coalesce(lease_until > clock_timestamp(), false) as leased`
+  return sql`id, epoch, media_id, archive_path, sha256, size_bytes,
+    coalesce(lease_until > clock_timestamp(), false) as leased, damage is not null as damaged`
 }
 
-function isFiled(sql: Sql) {
+/** Assignments for an item whose file is whole: one that was lost goes on where it was before. */
+export function foundAgain(sql: Sql) {
+  return sql`
+    state = case when state <> 'lost' then state when released_at is not null then 'released'
+      -- of a file that an older service archived no source was ever known
+      when etag is null then 'kept' else 'archived' end,
+    error_code = case when state = 'lost' then null else error_code end,
+    error_message = case when state = 'lost' then null else error_message end,`
+}
+
+/** What lies in the archive by the database's word. */
+export function isFiled(sql: Sql) {
   return sql`state in ('archived', 'releasing', 'released', 'source_differs', 'lost', 'kept')
     and archive_path is not null and sha256 is not null and size_bytes is not null`
 }
@@ -142,10 +189,12 @@ function isOf(sql: Sql, mediaId: number | null) {
 function toArchivedFile(row: Row): ArchivedFile {
   return {
     item: Number(row.id),
+    epoch: row.epoch,
     mediaId: Number(row.media_id),
     archivePath: row.archive_path,
     sha256: row.sha256,
     sizeBytes: Number(row.size_bytes),
     leased: row.leased,
+    damaged: row.damaged,
   }
 }

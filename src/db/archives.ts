@@ -7,6 +7,8 @@ export interface ArchiveRow {
   initialised: boolean
   sick: { at: Date; reason: string } | null
   releasePaused: { at: Date; reason: string | null } | null
+  /** Too much was found damaged at once: a person must look first. */
+  healPaused: { at: Date; reason: string } | null
 }
 
 export interface Archives {
@@ -23,6 +25,10 @@ export interface Archives {
   /** @param reason null leaves the reason of an earlier pause */
   pauseRelease(reason: string | null): Promise<void>
   resumeRelease(): Promise<void>
+  /** @returns false when it was paused already */
+  pauseHealing(reason: string): Promise<boolean>
+  /** What was found damaged until now is to be healed, however much it is. */
+  resumeHealing(): Promise<void>
   /** @returns null while the bucket has not been probed */
   conditionalDelete(bucketId: string): Promise<boolean | null>
   rememberConditionalDelete(bucketId: string, honoured: boolean): Promise<void>
@@ -35,6 +41,8 @@ interface Row {
   sick_reason: string | null
   release_paused_at: Date | null
   release_paused_reason: string | null
+  heal_paused_at: Date | null
+  heal_paused_reason: string | null
 }
 
 export function openArchives(database: Database): Archives {
@@ -87,6 +95,21 @@ export function openArchives(database: Database): Archives {
           update strongroom.archives set release_paused_at = null, release_paused_reason = null`,
       )
     },
+    async pauseHealing(reason) {
+      const rows = await database.settle(
+        (sql) => sql`
+          update strongroom.archives set heal_paused_at = now(), heal_paused_reason = ${reason}
+          where heal_paused_at is null returning id`,
+      )
+      return rows.length === 1
+    },
+    async resumeHealing() {
+      await database.settle(
+        (sql) => sql`
+          update strongroom.archives
+          set heal_paused_at = null, heal_paused_reason = null, heal_confirmed_at = clock_timestamp()`,
+      )
+    },
     async conditionalDelete(bucketId) {
       const [row] = await database.run(
         (sql) => sql<{ conditional_delete: boolean }[]>`
@@ -113,5 +136,9 @@ function toArchiveRow(row: Row): ArchiveRow {
       row.release_paused_at === null
         ? null
         : { at: row.release_paused_at, reason: row.release_paused_reason },
+    healPaused:
+      row.heal_paused_at === null
+        ? null
+        : { at: row.heal_paused_at, reason: row.heal_paused_reason ?? 'unknown' },
   }
 }

@@ -52,7 +52,7 @@ function statement(
       due as (
         select id from (
           select i.id from strongroom.items i
-          where i.state = 'archived' and i.release_due <= now() and ${may}
+          where i.state = 'archived' and i.release_due <= now() and ${free} and ${may}
           order by i.release_due limit ${limit} for no key update of i skip locked) d
         limit (select least(due, ${limit} - (select count(*) from left_over)) from room)),
       claimed as (

@@ -1,11 +1,14 @@
 import { type AppError, isAppError } from '../errors.ts'
 import type { ItemState } from '../item-states.ts'
 import type { Intent, Item } from '../media.ts'
+import { damagedAt } from './archived.ts'
 import { claimDueForRelease } from './claim-due.ts'
 import { claimAbandoned, claimApproved } from './claims.ts'
 import type { Sql } from './connect.ts'
+import { claimFiled, type HealVerdict, settleHeal } from './heals.ts'
 import { arrayText, type Held, type Rejection, type WorkerContext } from './item-rows.ts'
 
+export type { HealVerdict } from './heals.ts'
 export type { Held, Rejection, WorkerContext } from './item-rows.ts'
 
 import {
@@ -54,10 +57,10 @@ export interface Items {
   confirmRelease(item: Held): Promise<'confirmed' | 'refused' | 'stale'>
   released(item: Held, outcome: 'deleted' | 'already_gone'): Promise<boolean>
   /** Ends a release without deletion: `archived` is due again after `delayMs`. */
-  keepSource(
-    item: Held,
-    to: { state: 'archived' | 'source_differs' | 'lost'; error: AppError; delayMs: number },
-  ): Promise<boolean>
+  keepSource(item: Held, to: KeepSource): Promise<boolean>
+  /** One archived item that nobody works on, in the state it is in; nothing while healing is paused or the disk is sick. */
+  claimFiled(item: number, held: readonly Held[]): Promise<Item | null>
+  settleHeal(item: Held, verdict: HealVerdict): Promise<boolean>
   /** Where items are now, and whether somebody's lease is running, for the sweep of temporary files. */
   current(ids: readonly number[]): Promise<Map<number, CurrentItem>>
   /** Open items that nobody works on and whose media row is no longer approved become `withdrawn`. */
@@ -66,6 +69,14 @@ export interface Items {
   markReapproved(): Promise<number[]>
   /** The same for rows that were approved anew, unchanged, after we had released their source: they count as missing. */
   markReleasedBefore(): Promise<number[]>
+}
+
+export interface KeepSource {
+  state: 'archived' | 'source_differs' | 'lost'
+  error: AppError
+  delayMs: number
+  /** What is wrong with the archived file now, null for nothing; by default nothing is said of it. */
+  damage?: string | null
 }
 
 export interface CurrentItem {
@@ -114,16 +125,9 @@ export function openItems(context: WorkerContext): Items {
     },
     confirmRelease: (item) => confirmRelease(context, item),
     released: (item, outcome) => recordReleased(context, item, outcome),
-    async keepSource(item, to) {
-      const rows = await database.settle(
-        (sql) => sql`
-          update strongroom.items set state = ${to.state}, lease_owner = null, lease_until = null,
-            release_due = clock_timestamp() + ${to.delayMs} * interval '1 ms',
-            error_code = ${to.error.code}, error_message = ${to.error.message}, updated_at = clock_timestamp()
-          where id = ${item.id} and epoch = ${item.epoch} and state in ('releasing', ${to.state}) returning id`,
-      )
-      return rows.length === 1
-    },
+    keepSource: (item, to) => keepSource(context, item, to),
+    claimFiled: (item, held) => claimFiled(context, item, held),
+    settleHeal: (item, verdict) => settleHeal(context, item, verdict),
     current: (ids) => currentItems(context, ids),
     closeUnapproved: () => closeUnapproved(context),
     markReapproved: () => markReapproved(context),
@@ -200,6 +204,25 @@ async function yieldLease(
         error_code = ${error?.code ?? null}, error_message = ${error?.message ?? null}, updated_at = clock_timestamp()
       where id = ${item.id} and epoch = ${item.epoch} and state in ('publishing', 'withdrawing', 'releasing') returning id`,
   )
+  return rows.length === 1
+}
+
+async function keepSource(
+  { database }: WorkerContext,
+  item: Held,
+  { state, error, delayMs, damage }: KeepSource,
+): Promise<boolean> {
+  const rows = await database.settle((sql) => {
+    const noted =
+      damage === undefined
+        ? sql``
+        : sql`damage = ${damage}, damaged_at = ${damagedAt(sql, damage)}, verified_at = clock_timestamp(),`
+    return sql`
+      update strongroom.items set state = ${state}, lease_owner = null, lease_until = null, ${noted}
+        release_due = clock_timestamp() + ${delayMs} * interval '1 ms',
+        error_code = ${error.code}, error_message = ${error.message}, updated_at = clock_timestamp()
+      where id = ${item.id} and epoch = ${item.epoch} and state in ('releasing', ${state}) returning id`
+  })
   return rows.length === 1
 }
 

@@ -9,15 +9,18 @@ import { QUARANTINE_FOLDER } from './volume.ts'
 type AsideParts = Pick<Parts, 'disk' | 'folders' | 'leases' | 'volume'>
 type Holder = Pick<Item, 'id' | 'epoch'>
 
-/** Moves those of the item's own files that are there and no good out of sight, never deletes them. */
+/**
+ * Moves those of the item's own files that are there and no good out of sight, never deletes them.
+ *
+ * @param undo by default `always`: what we could not read the next holder may have read, and may rely on
+ */
 export async function quarantine(
   parts: AsideParts,
   item: Holder,
-  paths: readonly string[],
+  { paths, undo = 'always' }: { paths: readonly string[]; undo?: Move['undo'] },
 ): Promise<void> {
   const to = `${QUARANTINE_FOLDER}/${item.id}.${item.epoch}`
-  // What we could not read the next holder may have read, and may rely on.
-  await moveAside(parts, { item, paths, to, undo: 'always' })
+  await moveAside(parts, { item, paths, to, undo })
 }
 
 interface Move {

@@ -1,56 +1,55 @@
-import { dirname } from 'node:path'
-import { AppError } from '../errors.ts'
+import { basename, dirname } from 'node:path'
+import { AppError, isAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
 import { quarantine } from './aside.ts'
 import { fetchVersion } from './download.ts'
-import type { ReleaseParts } from './parts.ts'
+import type { Parts } from './parts.ts'
 import { putFinal } from './publish.ts'
-import type { ReleaseOutcome } from './report.ts'
 import { writeSidecar } from './sidecar-file.ts'
 import { discardPart } from './temporaries.ts'
+import { QUARANTINE_FOLDER, WITHDRAWN_FOLDER } from './volume.ts'
+
+export type HealParts = Pick<
+  Parts,
+  'disk' | 'folders' | 'bucket' | 'items' | 'volume' | 'leases' | 'policy' | 'log'
+>
+
+interface Patient {
+  item: Item
+  intent: Intent
+  /** Of {@link findDamage}. */
+  damage: AppError
+}
 
 /**
- * The archived copy is damaged, unreadable or gone. If the bucket still has the archived version, it is fetched again and
- * put in its place, and what was there goes to quarantine; otherwise the item is `lost`, loudly, unless the disk only
- * fails to read it. The source is never deleted here.
+ * The archived copy is damaged, unreadable or gone. If its bytes lie in quarantine, or the bucket still has the archived
+ * version, they are put in its place, and what was there goes to quarantine. Otherwise what was read and is wrong goes to
+ * quarantine too, so that nobody is served it. The source is never deleted here, and the item is the caller's to settle.
+ *
+ * @returns `lost`: there is no other copy; `unreadable`: nor is there, but the disk may get well
+ * @throws LEASE_LOST, TRANSFER_*, BUCKET_*, DISK_*, VOLUME_*
  */
 export async function heal(
-  parts: ReleaseParts,
-  {
-    item,
-    intent,
-    damage,
-    retryMs,
-  }: { item: Item; intent: Intent; damage: AppError; retryMs: number },
+  parts: HealParts,
+  { item, intent, damage }: Patient,
   signal: AbortSignal,
-): Promise<ReleaseOutcome> {
-  const { items, bucket, disk, log, volume } = parts
-  log.error(
-    { item: item.id, path: intent.archivePath, error: damage },
-    'an archived file is damaged',
-  )
+): Promise<'healed' | 'lost' | 'unreadable'> {
+  const { bucket, log } = parts
+  const told = { item: item.id, path: intent.archivePath }
+  log.error({ ...told, error: damage }, 'an archived file is damaged')
+  const aside = await findAside(parts, { item, intent }, signal)
+  if (aside !== null) {
+    await replace(parts, { item, intent, damage, from: aside })
+    log.warn({ ...told, from: aside }, 'the archived file was set aside, and is back')
+    return 'healed'
+  }
   const facts = await bucket.head(intent.source.key, signal)
   if (facts === null || facts.etag !== intent.source.etag) {
     // What cannot be read today may be read once the disk is well; only what was read and is wrong is known to be lost.
-    if (damage.code === 'DISK_SICK') {
-      const mine = await items.keepSource(item, {
-        state: 'archived',
-        error: damage,
-        delayMs: retryMs,
-      })
-      return mine ? 'kept' : 'stale'
-    }
-    const error = new AppError(
-      'FILE_MISSING',
-      `${damage.message}, and the bucket no longer has the version`,
-      {
-        hint: 'restore the file from a backup of the archive',
-      },
-    )
-    const mine = await items.keepSource(item, { state: 'lost', error, delayMs: 0 })
-    log.error({ item: item.id, error }, 'an archived file is lost')
-    return mine ? 'lost' : 'stale'
+    if (damage.code === 'DISK_SICK') return 'unreadable'
+    await setAside(parts, item, { archivePath: intent.archivePath, damage })
+    return 'lost'
   }
   const { part, sha256 } = await fetchVersion(parts, item, { facts, signal })
   try {
@@ -60,29 +59,81 @@ export async function heal(
         `"${intent.source.key}" came back with other bytes than archived`,
       )
     await part.seal(parts.policy.fileMode)
-    await volume.verify()
-    await replace(parts, { item, intent, temporary: part.path })
-    await items.keepSource(item, { state: 'archived', error: damage, delayMs: retryMs })
-    log.warn({ item: item.id, path: intent.archivePath }, 'the archived file was fetched again')
+    await replace(parts, { item, intent, damage, from: part.path })
+    log.warn(told, 'the archived file was fetched again')
     return 'healed'
   } finally {
-    await discardPart({ disk }, part)
+    await discardPart(parts, part)
+  }
+}
+
+/** What an item is called lost for, and what the log says of it. */
+export function lostError(damage: AppError): AppError {
+  return new AppError(
+    'FILE_MISSING',
+    `${damage.message}, and the bucket no longer has the version`,
+    { hint: 'restore the file from a backup of the archive' },
+  )
+}
+
+/** Whatever lies at an archived path, file and sidecar, goes to quarantine: nobody is served it any more. */
+export async function setAside(
+  parts: Pick<Parts, 'disk' | 'folders' | 'leases' | 'volume'>,
+  item: Pick<Item, 'id' | 'epoch'>,
+  { archivePath, damage }: { archivePath: string; damage: AppError },
+): Promise<void> {
+  await parts.volume.verify()
+  // What was read and is wrong must not come back, even when our lease is over before it is away.
+  const undo = damage.code === 'DISK_SICK' ? 'always' : 'replaced'
+  await quarantine(parts, item, { paths: [archivePath, sidecarPathOf(archivePath)], undo })
+}
+
+/** A disk or a cable that gave wrong bytes once may give the right ones now. @returns where they lie, durable */
+async function findAside(
+  { disk }: Pick<Parts, 'disk'>,
+  { item, intent }: Pick<Patient, 'item' | 'intent'>,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const own = (await disk.list(QUARANTINE_FOLDER)).filter((name) => name.startsWith(`${item.id}.`))
+  const folders = [
+    ...own.map((name) => `${QUARANTINE_FOLDER}/${name}`),
+    `${WITHDRAWN_FOLDER}/${item.id}`,
+  ]
+  for (const folder of folders) {
+    const path = `${folder}/${basename(intent.archivePath)}`
+    if (!(await hasBytes(disk, { path, sha256: intent.sha256 }, signal))) continue
+    await disk.syncFile(path)
+    return path
+  }
+  return null
+}
+
+async function hasBytes(
+  disk: Parts['disk'],
+  { path, sha256 }: { path: string; sha256: string },
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    return (await disk.hash(path, signal)).sha256 === sha256
+  } catch (error) {
+    if (isAppError(error, 'FILE_MISSING', 'PATH_UNSAFE', 'DISK_SICK')) return false
+    throw error
   }
 }
 
 async function replace(
-  parts: ReleaseParts,
-  { item, intent, temporary }: { item: Item; intent: Intent; temporary: string },
+  parts: HealParts,
+  { item, intent, damage, from }: Patient & { from: string },
 ): Promise<void> {
   const { disk, folders, leases } = parts
   const path = intent.archivePath
-  await quarantine(parts, item, [path, sidecarPathOf(path)])
+  await setAside(parts, item, { archivePath: path, damage })
   await folders.ensure(dirname(path))
   const sidecar = await writeSidecar(parts, item, intent)
   try {
     leases.assertAlive(item)
     await putFinal(parts, sidecar, sidecarPathOf(path))
-    await putFinal(parts, temporary, path)
+    await putFinal(parts, from, path)
     await disk.syncFolder(dirname(path))
   } finally {
     await disk.unlink(sidecar)

@@ -1,3 +1,4 @@
+import type { Archives } from '../db/archives.ts'
 import { AppError } from '../errors.ts'
 import type { ReleaseParts } from './parts.ts'
 
@@ -11,6 +12,39 @@ export interface Brake {
   /** A lifecycle rule may have expired any number of sources; that none at all is there means another bucket. */
   foundGone(): Promise<void>
   foundThere(): void
+}
+
+/** One file in so many of a pass that is large enough to tell. */
+const MASS_SHARE = 0.01
+const LARGE_PASS = 500
+
+/**
+ * Asked before anything that was found damaged is fetched again or set aside. Much of it at once is rather another disk, a
+ * bad cable or an empty mount than rot: then healing stops on all nodes, with one alarm, until a person has looked.
+ *
+ * @param found what is not what was archived, of `read` files in this pass, and of all in the last 24 hours
+ * @returns false when nothing may be healed
+ */
+export async function mayHeal(
+  {
+    archives,
+    log,
+  }: Pick<ReleaseParts, 'log'> & { archives: Pick<Archives, 'find' | 'pauseHealing'> },
+  found: { damaged: number; read: number; lately: number },
+): Promise<boolean> {
+  if ((await archives.find())?.healPaused !== null) return false
+  const isMany =
+    Math.max(found.damaged, found.lately) > MASS_CHANGE_LIMIT ||
+    (found.read >= LARGE_PASS && found.damaged > found.read * MASS_SHARE)
+  if (!isMany) return true
+  const reason = `${found.damaged} of ${found.read} files are not what was archived, and ${found.lately} in 24 hours`
+  if (await archives.pauseHealing(reason)) {
+    const error = new AppError('MASS_CHANGE', `nothing is healed: ${reason}`, {
+      hint: 'check the archive disk and its mounts; then run "strongroom verify", and what is still wrong is healed by "strongroom verify --repair --confirm"',
+    })
+    log.error({ error }, 'too many archived files are damaged at once')
+  }
+  return false
 }
 
 export function createBrake(

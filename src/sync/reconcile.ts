@@ -135,5 +135,6 @@ async function quarantineOwn(
   const sidecar = await readSidecar(parts, path)
   if (sidecar?.media_id !== item.media.mediaId) return
   const isForeign = sha256 !== null && sha256 !== sidecar.sha256
-  await quarantine(parts, item, isForeign ? [sidecarPathOf(path)] : [path, sidecarPathOf(path)])
+  const own = isForeign ? [sidecarPathOf(path)] : [path, sidecarPathOf(path)]
+  await quarantine(parts, item, { paths: own })
 }

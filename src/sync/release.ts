@@ -1,12 +1,12 @@
 import { AppError, isAppError, toAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
+import { findDamage } from './damage.ts'
 import { deleteSource, isStillDue } from './delete-source.ts'
 import { makeDurable } from './filed.ts'
-import { heal } from './heal.ts'
+import { heal, lostError } from './heal.ts'
 import { giveBack } from './leases.ts'
 import { type Brake, createBrake } from './mass-change.ts'
 import type { ReleaseParts } from './parts.ts'
-import { assertOnVolume } from './record.ts'
 import type { ReleaseOutcome } from './report.ts'
 
 /** So many DELETEs in a row without an answer are no trouble of single objects. */
@@ -111,8 +111,7 @@ async function releaseOne(
   // Those behind one that took hours need not be read to learn that releases pause since.
   if (!(await isStillDue(parts, item))) return 'kept'
   const damage = await findDamage(parts, intent, signal)
-  if (damage !== null)
-    return heal(parts, { item, intent, damage, retryMs: DAMAGED_RETRY_MS }, signal)
+  if (damage !== null) return healFirst(parts, { item, intent, damage }, signal)
   await makeDurable(parts, item, intent)
   await reached('rehashed', item)
   const verdict = await deleteSource(parts, { item, intent }, signals)
@@ -142,25 +141,27 @@ async function releaseOne(
   return mine ? 'released' : 'stale'
 }
 
-/** Reads the archived file again. @returns what is wrong with it, or null */
-async function findDamage(
-  parts: Pick<ReleaseParts, 'disk' | 'volume'>,
-  intent: Intent,
+/** The source stays, whatever comes of it, and is looked at again in an hour. */
+async function healFirst(
+  parts: PassParts,
+  found: { item: Item; intent: Intent; damage: AppError },
   signal: AbortSignal,
-): Promise<AppError | null> {
-  try {
-    await assertOnVolume(parts, intent.archivePath)
-    const { sha256 } = await parts.disk.hash(intent.archivePath, signal)
-    if (sha256 === intent.sha256) return null
-    return new AppError(
-      'FILE_MISSING',
-      `${intent.archivePath} no longer has the bytes that were archived`,
-    )
-  } catch (error) {
-    // A file that cannot be read is damaged too: one bad sector must not hold up all other releases.
-    if (isAppError(error, 'FILE_MISSING', 'DISK_SICK')) return error
-    throw error
+): Promise<Outcome> {
+  const { items, log } = parts
+  const { item, damage } = found
+  const keep = { state: 'archived', error: damage, delayMs: DAMAGED_RETRY_MS } as const
+  const healed = await heal(parts, found, signal)
+  if (healed === 'healed') {
+    await items.keepSource(item, { ...keep, damage: null })
+    return 'healed'
   }
+  if (healed === 'unreadable')
+    return (await items.keepSource(item, { ...keep, damage: damage.message })) ? 'kept' : 'stale'
+  const error = lostError(damage)
+  const lost = { state: 'lost', error, delayMs: 0, damage: error.message } as const
+  const mine = await items.keepSource(item, lost)
+  log.error({ item: item.id, error }, 'an archived file is lost')
+  return mine ? 'lost' : 'stale'
 }
 
 function jittered(ms: number): number {

@@ -1,20 +1,27 @@
 import type { ArchivedFile } from '../db/archived.ts'
 import { toAppError } from '../errors.ts'
-import type { Log } from '../log.ts'
+import { type HealedFound, type HealFoundParts, healFound } from './heal-found.ts'
 import { pause } from './transfer.ts'
 import { noteOf, type VerifyParts, verify } from './verify.ts'
 
-export interface ScrubParts extends VerifyParts {
-  /** Notes that a file was read, and what is wrong with it. */
-  note: (file: ArchivedFile, damage: string | null) => Promise<void>
-  log: Log
-}
+export type ScrubParts = VerifyParts &
+  HealFoundParts & {
+    /** Notes that a file was read, and what is wrong with it. */
+    note: (file: ArchivedFile, damage: string | null) => Promise<void>
+    /** Monotonic milliseconds. */
+    now: () => number
+  }
+
+/** What a pass found and did. */
+export type Scrubbed = { read: number; damaged: number } & HealedFound
 
 const IDLE_MS = 15 * 60_000
+/** How long more is looked for after the first damage, for it to be seen whether there is too much of it to be healed. */
+const HEAL_AFTER_MS = 60_000
 
 /**
  * Reads the archive again and again for as long as the program runs, the files that were read longest ago first, so that
- * what rots is noticed while there is still another copy. It only tells: nothing is changed, moved or fetched.
+ * what rots is noticed, and healed, while there is still another copy.
  */
 export async function scrubForever(parts: ScrubParts, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
@@ -28,24 +35,39 @@ export async function scrubForever(parts: ScrubParts, signal: AbortSignal): Prom
   }
 }
 
-/** Reads whatever is due. @returns how many files were read, and how many of them are not what was archived */
-export async function scrub(
-  parts: ScrubParts,
-  signal: AbortSignal,
-): Promise<{ read: number; damaged: number }> {
-  const found = { read: 0, damaged: 0 }
+/** Reads whatever is due, and heals what is damaged unless it is too much. */
+export async function scrub(parts: ScrubParts, signal: AbortSignal): Promise<Scrubbed> {
+  const done: Scrubbed = { read: 0, damaged: 0, healed: 0, lost: 0 }
+  let bad: ArchivedFile[] = []
+  let firstAt = 0
+  const healThem = async () => {
+    const { healed, lost } = await healFound(parts, { bad, read: done.read }, signal)
+    done.healed += healed
+    done.lost += lost
+    bad = []
+  }
   for await (const verified of verify(parts, signal)) {
     const { file, verdict } = verified
     // Its worker reads it itself.
     if (verdict === 'busy') continue
     const damage = noteOf(verified)
     await parts.note(file, damage)
-    found.read += 1
-    if (damage === null) continue
-    found.damaged += 1
-    const told = { item: file.item, media: file.mediaId, path: file.archivePath, damage }
-    parts.log.error(told, 'an archived file is not what was archived; restore it from a backup')
+    done.read += 1
+    if (damage !== null) {
+      tell(parts, file, damage)
+      done.damaged += 1
+      if (bad.length === 0) firstAt = parts.now()
+      bad.push(file)
+    }
+    if (bad.length === 0 || parts.now() - firstAt < HEAL_AFTER_MS) continue
+    await healThem()
   }
-  if (found.read > 0) parts.log.info(found, 'scrubbed')
-  return found
+  if (bad.length > 0) await healThem()
+  if (done.read > 0) parts.log.info({ ...done }, 'scrubbed')
+  return done
+}
+
+function tell({ log }: ScrubParts, file: ArchivedFile, damage: string): void {
+  const told = { item: file.item, media: file.mediaId, path: file.archivePath, damage }
+  log.error(told, 'an archived file is not what was archived')
 }

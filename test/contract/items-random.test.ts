@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import type { Items } from '../../src/db/items.ts'
+import type { HealVerdict, Items } from '../../src/db/items.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
 import {
@@ -37,9 +37,22 @@ const requests: readonly ((items: Items, item: Item) => Promise<unknown>)[] = [
   (items, item) => items.keepSource(item, { state: 'archived', error, delayMs: 30_000 }),
   (items, item) => items.keepSource(item, { state: 'source_differs', error, delayMs: 0 }),
   (items, item) => items.keepSource(item, { state: 'lost', error, delayMs: 0 }),
+  (items, item) => items.keepSource(item, { state: 'archived', error, delayMs: 0, damage: null }),
+  (items, item) => items.keepSource(item, { state: 'lost', error, delayMs: 0, damage: 'gone' }),
+  (items, item) => settled(items, item, { outcome: 'whole' }),
+  (items, item) => settled(items, item, { outcome: 'whole' }),
+  (items, item) => settled(items, item, { outcome: 'damaged', damage: 'flipped' }),
+  (items, item) => settled(items, item, { outcome: 'lost', damage: 'gone', error }),
+  async (items, item) => (await items.claimFiled(item.id, []))?.epoch,
+  (items, item) => items.settleHeal(item, { outcome: 'whole' }),
   async (items, item) => [...(await items.heartbeat([item])).alive],
   async (items, item) => [...(await items.current([item.id]))],
 ]
+
+async function settled(items: Items, { id }: Item, verdict: HealVerdict): Promise<unknown> {
+  const item = await items.claimFiled(id, [])
+  return item && [item.state, await items.settleHeal(item, verdict)]
+}
 
 const changes: readonly MediaChange[] = [
   { status: 'approved' },
@@ -53,6 +66,15 @@ const changes: readonly MediaChange[] = [
   { fileSize: 0 },
 ]
 
+const switches = [
+  'latchSick',
+  'clearSick',
+  'pauseRelease',
+  'resumeRelease',
+  'pauseHealing',
+  'resumeHealing',
+] as const
+
 type Command =
   | {
       of: 'claims'
@@ -64,7 +86,7 @@ type Command =
   | { of: 'request'; number: number; owner: string; item: number }
   | { of: 'change'; number: number; media: number }
   | { of: 'elapse'; ms: number }
-  | { of: 'archives'; how: 'latchSick' | 'clearSick' | 'pauseRelease' | 'resumeRelease' }
+  | { of: 'archives'; how: (typeof switches)[number] }
   | { of: 'markReapproved' | 'closeUnapproved' }
 
 const owner = fc.constantFrom('a', 'b')
@@ -105,7 +127,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   },
   fc.record({
     of: fc.constant('archives' as const),
-    how: fc.constantFrom('latchSick', 'clearSick', 'pauseRelease', 'resumeRelease'),
+    how: fc.constantFrom(...switches),
   }),
   fc.record({ of: fc.constantFrom('markReapproved', 'closeUnapproved') }),
 )

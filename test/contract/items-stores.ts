@@ -33,6 +33,7 @@ export interface Seen {
     archived: boolean
     releaseDue: boolean
     released: boolean
+    damage: string | null
   }[]
   media: { id: number; status: string; archivePath: string | null; checksum: string | null }[]
   audit: { mediaId: number; action: string; details: Record<string, unknown> }[]
@@ -138,6 +139,7 @@ export async function simulatedStore(): Promise<Store> {
           archived: row.archivedAt !== null,
           releaseDue: row.releaseDue !== null && row.releaseDue <= nowMs,
           released: row.releasedAt !== null,
+          damage: row.damage,
         })),
         media: tables.media.map(({ id, status, archivePath, checksum }) => {
           return { id, status, archivePath, checksum }
@@ -150,6 +152,7 @@ export async function simulatedStore(): Promise<Store> {
       Object.assign(tables, emptyTables(), { archive })
       await archives.clearSick()
       await archives.resumeRelease()
+      await archives.resumeHealing()
     },
   }
 }
@@ -194,6 +197,7 @@ export async function postgresStore(t: Scope): Promise<PostgresStore> {
       await sql`truncate strongroom.items, media, audit_logs restart identity`
       await archives.clearSick()
       await archives.resumeRelease()
+      await archives.resumeHealing()
     },
   }
 }
@@ -223,7 +227,7 @@ async function seenIn(sql: TestSql): Promise<Seen> {
       coalesce(lease_until >= clock_timestamp(), false) as leased,
       next_attempt_at <= clock_timestamp() as due, archive_path as "archivePath", error_code as error,
       archived_at is not null as archived, coalesce(release_due <= clock_timestamp(), false) as "releaseDue",
-      released_at is not null as released
+      released_at is not null as released, damage
     from strongroom.items order by id`
   const media = sql<Seen['media']>`
     select id, status, archive_path as "archivePath", checksum_sha256 as checksum from media order by id`

@@ -444,7 +444,13 @@ for (const { name, open } of implementations) {
       const { archives, archiveId, ...store } = await open(t)
       await archives.insert(crypto.randomUUID())
       await archives.markInitialised(crypto.randomUUID())
-      const fresh = { id: archiveId, initialised: false, sick: null, releasePaused: null }
+      const fresh = {
+        id: archiveId,
+        initialised: false,
+        sick: null,
+        releasePaused: null,
+        healPaused: null,
+      }
       assert.deepEqual(await archives.find(), fresh)
       await archives.markInitialised(archiveId)
       assert.equal((await archives.find())?.initialised, true)

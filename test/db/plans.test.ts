@@ -4,6 +4,7 @@ import { type TestContext, test } from 'node:test'
 import {
   type ArchivedFile,
   damagedFiles,
+  damagedLately,
   noteVerified,
   takeForScrub,
 } from '../../src/db/archived.ts'
@@ -295,6 +296,24 @@ const lookups: Statement[] = [
     name: 'noteVerified reads one item',
     most: { media: 0, items: 1 },
     run: ({ database }, n) => noteVerified(database, taken[n % LIMIT] ?? assert.fail(), 'damaged'),
+  },
+  {
+    name: 'damagedLately reads what was damaged lately',
+    most: { media: 0, items: TIMES },
+    run: async ({ database }) => assert.ok((await damagedLately(database)) > 0),
+  },
+  {
+    name: 'claimFiled reads the item that it names',
+    most: oneItem,
+    run: async ({ items }, n) => assert.ok(await items.claimFiled(taken[n % LIMIT]?.item ?? 0, [])),
+  },
+  {
+    name: 'settleHeal reads the item that it names',
+    most: oneItem,
+    async run({ prepare, items }, n) {
+      const item = await prepare.claimFiled(taken[n % LIMIT]?.item ?? 0, [])
+      assert.ok(item && (await items.settleHeal(item, { outcome: 'damaged', damage: 'flipped' })))
+    },
   },
   {
     name: 'damagedFiles reads the damaged ones',

@@ -7,6 +7,7 @@ import {
   readFile,
   rename,
   rm,
+  rmdir,
   truncate,
   writeFile,
 } from 'node:fs/promises'
@@ -75,7 +76,7 @@ async function treeOf(folder: string): Promise<string[]> {
 
 async function itemsOf({ sql }: Service): Promise<unknown[]> {
   const rows = await sql`
-    select to_jsonb(i) - 'verified_at' - 'damage' as item from strongroom.items i order by id`
+    select to_jsonb(i) - 'verified_at' - 'damage' - 'damaged_at' as item from strongroom.items i order by id`
   return [...rows]
 }
 
@@ -132,6 +133,19 @@ describe('verify', { concurrency: 2 }, () => {
     assert.match(told.stdout, /^missing: media \d+, .*: there is no such file$/m)
     assert.match(told.stdout, /2 missing, 13 damaged, 12 without a good sidecar/)
     assert.match(told.stdout, /restore the others from a backup/)
+    const unconfirmed = await service.run(['verify', '--repair', '--json'])
+    assert.equal(unconfirmed.code, 74, story(unconfirmed))
+    assert.match(unconfirmed.stderr, /too many archived files are damaged at once/)
+    assert.deepEqual(await treeOf(service.archiveDir), before, 'so much is not healed by itself')
+    const repaired = await service.run(['verify', '--repair', '--confirm'])
+    assert.match(repaired.stdout, /26 healed, 0 lost/, story(repaired))
+    await rmdir(at(paths[25] ?? ''))
+    const rest = await service.run(['verify', '--repair'])
+    assert.equal(rest.code, 0, story(rest))
+    assert.match(
+      (await service.run(['verify'])).stdout,
+      /^40 files checked .*, all as they were archived$/m,
+    )
   })
 
   test('an archive that is not mounted is no archive of missing files', async (t) => {

@@ -10,11 +10,15 @@ export interface Evidence {
   tables: SimTables
   bucket: BucketState
   foreign: Map<string, Buffer>
-  /** Files that the disk itself has spoiled: their archived paths and inodes. */
+  /** Files that the disk itself has spoiled, or somebody has removed: their archived paths and inodes. */
   damaged: Map<string, number>
+  linksRefused: boolean
   /** A worker went on without its lease: it may have filed something under a name that its own intent committed. */
   late: boolean
 }
+
+/** Stands for the inode of what somebody has removed. */
+export const REMOVED = 0
 
 const RECORDED = ['archived', 'releasing', 'released', 'source_differs']
 const RELEASED_OR_NOT = [...RECORDED, 'lost']
@@ -27,6 +31,8 @@ export function violations(evidence: Evidence): string[] {
     ...deletionsTooEarly(evidence),
     ...neverDeleted(evidence),
     ...lostAside(evidence),
+    ...lostButServed(evidence),
+    ...damagedThrownAway(evidence),
     ...badFinalNames(evidence),
     ...auditMistakes(evidence),
     ...falselyRejected(evidence),
@@ -49,7 +55,9 @@ function* falselyArchived(evidence: Evidence): Iterable<string> {
   for (const item of tables.items.filter(({ state }) => RECORDED.includes(state))) {
     const path = item.archivePath ?? '(none)'
     const file = tree.get(path)
-    if (isExcused(evidence, path) || (damaged.has(path) && item.state === 'releasing')) continue
+    // While it is healed there is nothing for a moment, and everybody is told.
+    const isHealing = item.state === 'releasing' || item.damage !== null
+    if (isExcused(evidence, path) || (damaged.has(path) && isHealing)) continue
     const version = bucket.uploaded.find(({ etag }) => etag === item.intent?.source.etag)
     const who = `item ${item.id} is ${item.state}`
     if (file === undefined) yield `I2: ${who}, but ${path} is not there`
@@ -72,9 +80,9 @@ function* falselyArchived(evidence: Evidence): Iterable<string> {
 
 /** What somebody else has spoiled is not our fault, until a source is deleted in the belief that it is sound. */
 function isExcused({ damaged, tree, tables }: Evidence, path: string): boolean {
-  const inode = tree.get(path)?.inode
+  const inode = tree.get(path)?.inode ?? REMOVED
   const owner = tables.items.find(({ archivePath }) => archivePath === path.replace(/\.json$/, ''))
-  return inode !== undefined && damaged.get(path) === inode && owner?.state !== 'released'
+  return damaged.get(path) === inode && owner?.state !== 'released'
 }
 
 function sidecarFault(file: SimEntry | undefined, item: ItemRecord): string | null {
@@ -155,6 +163,23 @@ function* lostAside({ tables, tree, bucket }: Evidence): Iterable<string> {
     if (!version || !tree.get(path)?.content.equals(version.bytes))
       yield `I7: item ${id} is withdrawn, but its copy is not in ${path}`
   }
+}
+
+function* lostButServed({ tables, tree, foreign }: Evidence): Iterable<string> {
+  for (const { id, archivePath } of tables.items.filter(({ state }) => state === 'lost')) {
+    const path = archivePath ?? '(none)'
+    if (tree.has(path) && !foreign.has(path)) yield `I4: item ${id} is lost, but ${path} is served`
+  }
+}
+
+/** Wrong bytes are set aside, never deleted: perhaps only the reading was wrong. */
+function* damagedThrownAway({ damaged, tree, linksRefused }: Evidence): Iterable<string> {
+  // Without links a power cut may take both names of a rename.
+  if (linksRefused) return
+  const inodes = new Set([...tree.values()].map(({ inode }) => inode))
+  for (const [path, inode] of damaged)
+    if (inode !== REMOVED && !path.endsWith('.json') && !inodes.has(inode))
+      yield `I7: what lay at ${path} is gone`
 }
 
 function* badFinalNames(evidence: Evidence): Iterable<string> {

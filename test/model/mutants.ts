@@ -26,6 +26,8 @@ const UNAPPROVED = 'a row that is un-approved before it is recorded'
 const NEW_KEY = 'a row whose key changes before it is recorded'
 const FOREIGN = 'a foreign file that comes just before the link'
 const SPOILED = 'bytes that the disk spoils during the grace'
+const SCRUBBED = 'bytes that the disk spoils, and a scrub finds'
+const SCRUBBED_IN_VAIN = 'bytes that the disk spoils, and a scrub finds, of a source that is gone'
 const NO_MEDIA = 'an upload that is no media'
 const SYNC_FAILS = 'a sync fails, later ones seem to succeed'
 
@@ -491,6 +493,41 @@ export const mutants: readonly Mutant[] = [
     change: [['    if (sha256 !== intent.sha256)\n', "    if (sha256 === '')\n"]],
     caught: fault('a download is corrupted', SPOILED),
     promise: 'I2',
+  },
+  {
+    name: 'heal that leaves lost bytes where they are served',
+    file: 'src/sync/heal.ts',
+    change: [
+      ['    await setAside(parts, item, { archivePath: intent.archivePath, damage })\n', ''],
+    ],
+    caught: kill(SCRUBBED_IN_VAIN),
+    promise: 'I4',
+  },
+  {
+    name: 'heal that puts lost bytes back when it is late',
+    file: 'src/sync/heal.ts',
+    change: [["'always' : 'replaced'", "'always' : 'always'"]],
+    caught: stall(SCRUBBED_IN_VAIN),
+    promise: 'I4',
+  },
+  {
+    name: 'heal that takes whatever lies in quarantine',
+    file: 'src/sync/heal.ts',
+    change: [
+      [
+        '(await disk.hash(path, signal)).sha256 === sha256',
+        '(await disk.hash(path, signal)).sha256 !== `un${sha256}`',
+      ],
+    ],
+    caught: kill(SCRUBBED),
+    promise: 'I2',
+  },
+  {
+    name: 'heal from quarantine without the fsync of what lay there',
+    file: 'src/sync/heal.ts',
+    change: [['    await disk.syncFile(path)\n', '']],
+    caught: powerCut('a file that a scrub misses and that lies in quarantine'),
+    promise: 'I4',
   },
   // download
   {

@@ -1,5 +1,6 @@
 import type { Scenario } from './explore.ts'
 import type { Operation } from './gate.ts'
+import { REMOVED } from './invariants.ts'
 import { upload } from './sim-bucket.ts'
 import { addMedia, LEASE_MS, NOT_MEDIA, newWorld, startWorker, type World } from './world.ts'
 
@@ -29,6 +30,22 @@ export async function spoil(world: World, path: string): Promise<void> {
   await file.seal(0o644)
   await disk.syncFolder(path.slice(0, path.lastIndexOf('/')))
   world.damaged.set(path, disk.tree().get(path)?.inode ?? 0)
+}
+
+/** Somebody removes a file of the archive, or copies it elsewhere before, and syncs nothing of the copy. */
+async function moveAway(world: World, path: string, to: string | null): Promise<void> {
+  const { disk } = world
+  const folders = [path, ...(to === null ? [] : [to])].map((name) =>
+    name.slice(0, name.lastIndexOf('/')),
+  )
+  if (to !== null) {
+    await disk.makeFolder(folders[1] ?? '')
+    await disk.syncFolder('.strongroom/quarantine')
+    disk.putUnsynced(to, disk.tree().get(path)?.content ?? Buffer.alloc(0), 0o644)
+  }
+  await disk.unlink(path)
+  await disk.syncFolder(folders[0] ?? '')
+  world.damaged.set(path, REMOVED)
 }
 
 /** A person copies a file of the archive back from a backup, whole, and syncs nothing. */
@@ -87,6 +104,9 @@ async function interrupt(
 
 const interruptDownload = (world: World) =>
   interrupt(world, ({ name, path }) => name === 'write' && path.endsWith('.part'), 2)
+
+/** Until then a scrub looks at nothing again, and no grace is over. */
+const SCRUB_MS = 2 * 3_600_000
 
 function isReplaced({ bucket }: Pick<World, 'bucket'>): boolean {
   return bucket.uploaded.filter(({ key }) => key === 'uploads/1.mp4').length > 1
@@ -244,6 +264,92 @@ export const scenarios: readonly Scenario[] = [
     async prepare(world) {
       await archiveFirst(world)
       await spoil(world, path)
+    },
+    ends: released,
+  },
+  {
+    name: 'bytes that the disk spoils during the grace, of a source that is gone',
+    begin: () => withOne(),
+    async prepare(world) {
+      await archiveFirst(world)
+      world.bucket.live.clear()
+      await spoil(world, path)
+    },
+    ends: () => ['lost'],
+  },
+  {
+    name: 'bytes that the disk spoils, and a scrub finds',
+    begin: () => withOne({ scrubs: true }),
+    async prepare(world) {
+      await archiveFirst(world)
+      await spoil(world, path)
+      world.clock.ms += SCRUB_MS
+    },
+    ends: released,
+  },
+  {
+    name: 'bytes that the disk spoils, and a scrub finds where links are refused',
+    begin: () => withOne({ scrubs: true, linksRefused: true }),
+    async prepare(world) {
+      await archiveFirst(world)
+      await spoil(world, path.replace('.mp4', '~1.1.mp4'))
+      world.clock.ms += SCRUB_MS
+    },
+    ends: released,
+  },
+  {
+    name: 'bytes that the disk spoils, and a scrub finds, of a source that is gone',
+    begin: () => withOne({ scrubs: true }),
+    async prepare(world) {
+      await archiveFirst(world)
+      world.bucket.live.clear()
+      await spoil(world, path)
+      world.clock.ms += SCRUB_MS
+    },
+    ends: () => ['lost'],
+  },
+  {
+    name: 'a sidecar that the disk spoils, and a scrub finds',
+    begin: () => withOne({ scrubs: true }),
+    async prepare(world) {
+      await archiveFirst(world)
+      await spoil(world, `${path}.json`)
+      world.clock.ms += SCRUB_MS
+    },
+    ends: released,
+  },
+  {
+    name: 'a file that somebody removes, and a scrub misses',
+    begin: () => withOne({ scrubs: true }),
+    async prepare(world) {
+      await archiveFirst(world)
+      await moveAway(world, path, null)
+      world.clock.ms += SCRUB_MS
+    },
+    ends: released,
+  },
+  {
+    name: 'a file that a scrub misses and that lies in quarantine',
+    begin: () => withOne({ scrubs: true }),
+    async prepare(world) {
+      await archiveFirst(world)
+      world.bucket.live.clear()
+      await moveAway(world, path, '.strongroom/quarantine/1.1/clip-1.mp4')
+      world.clock.ms += SCRUB_MS
+    },
+    ends: released,
+  },
+  {
+    name: 'a file that was lost and that a person restores',
+    begin: () => withOne({ scrubs: true }),
+    async prepare(world) {
+      await archiveFirst(world)
+      world.bucket.live.clear()
+      await moveAway(world, path, null)
+      world.clock.ms += SCRUB_MS
+      await archiveFirst(world)
+      await plant(world, path, 'bytes of clip 1')
+      world.clock.ms += SCRUB_MS
     },
     ends: released,
   },

@@ -84,6 +84,9 @@ function claimOne(worker: SimWorker, media: MediaRecord): ItemRecord {
     archivedAt: null,
     releaseDue: null,
     releasedAt: null,
+    damage: null,
+    damagedAt: null,
+    verifiedAt: null,
   }
   tables.items.push(item)
   return item
@@ -112,6 +115,7 @@ export function claimDue(worker: SimWorker, limit: number, held: readonly Held[]
     .slice(0, Math.min(limit, room.leftOver))
   const due = inOrder
     .filter(({ state, releaseDue }) => state === 'archived' && Number(releaseDue) <= now())
+    .filter((item) => isFree(worker, item, held))
     .slice(0, Math.min(limit - leftOver.length, room.due))
   return [...leftOver, ...due].map((item) =>
     Object.assign(takeOver(worker, item), { state: 'releasing' as const }),
@@ -200,18 +204,22 @@ export function isSameVersion(item: ItemRecord, media: MediaRecord): boolean {
   )
 }
 
-function isFree({ now, owner }: SimWorker, item: ItemRecord, held: readonly Held[]): boolean {
+export function isFree(
+  { now, owner }: SimWorker,
+  item: ItemRecord,
+  held: readonly Held[],
+): boolean {
   if (item.leaseUntil === null || item.leaseUntil < now()) return true
   return item.leaseOwner === owner && !held.some(({ id }) => id === item.id)
 }
 
-function takeOver({ owner, leaseMs, now }: SimWorker, item: ItemRecord): ItemRecord {
+export function takeOver({ owner, leaseMs, now }: SimWorker, item: ItemRecord): ItemRecord {
   item.epoch += 1
   item.leaseOwner = owner
   item.leaseUntil = now() + leaseMs
   return item
 }
 
-function archiveIsSound({ tables, archiveId }: SimWorker): boolean {
+export function archiveIsSound({ tables, archiveId }: SimWorker): boolean {
   return tables.archive?.id === archiveId && tables.archive.sick === null
 }

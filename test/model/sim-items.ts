@@ -13,6 +13,7 @@ import {
   newestSource,
   type SimWorker,
 } from './sim-claims.ts'
+import { claimFiled, noteDamage, settleHeal } from './sim-heals.ts'
 import { recordArchived, recordRejected, recordReleased } from './sim-records.ts'
 import {
   type ItemRecord,
@@ -74,8 +75,16 @@ export function createSimItems(worker: SimWorker, run: RunStatement): Items {
         if (!isIn(row, 'releasing', to.state)) return false
         endLease(row)
         Object.assign(row, { state: to.state, releaseDue: now() + to.delayMs })
+        if (to.damage !== undefined) noteDamage(row, to.damage, now())
         return explain(row, to.error)
       }),
+    claimFiled: (id, held) =>
+      run('claimFiled', () => {
+        const row = claimFiled(worker, id, held)
+        return row && toItem(row)
+      }),
+    settleHeal: (item, verdict) =>
+      change('settleHeal', item, (row) => settleHeal(row, verdict, now())),
     current: (ids) =>
       run('current', () => {
         const rows = tables.items.filter(({ id }) => ids.includes(id))
@@ -216,18 +225,25 @@ export function createSimArchives(
     find: () =>
       run('archives.find', () => {
         if (tables.archive === null) return null
-        const { id, initialised, sick, releasePaused } = tables.archive
+        const { id, initialised, sick, releasePaused, healPaused } = tables.archive
         const at = new Date(now())
         return {
           id,
           initialised,
           sick: sick === null ? null : { at, reason: sick },
           releasePaused: releasePaused === null ? null : { at, ...releasePaused },
+          healPaused: healPaused === null ? null : { at, ...healPaused },
         }
       }),
     insert: (id) =>
       run('archives.insert', () => {
-        tables.archive ??= { id, initialised: false, sick: null, releasePaused: null }
+        tables.archive ??= {
+          id,
+          initialised: false,
+          sick: null,
+          releasePaused: null,
+          healPaused: null,
+        }
       }),
     markInitialised: (id) =>
       run('archives.markInitialised', () => {
@@ -235,7 +251,13 @@ export function createSimArchives(
       }),
     accept: (id) =>
       run('archives.accept', () => {
-        tables.archive ??= { id, initialised: true, sick: null, releasePaused: null }
+        tables.archive ??= {
+          id,
+          initialised: true,
+          sick: null,
+          releasePaused: null,
+          healPaused: null,
+        }
         Object.assign(tables.archive, { id, initialised: true })
       }),
     latchSick: (reason) =>
@@ -256,6 +278,16 @@ export function createSimArchives(
     resumeRelease: () =>
       run('archives.resumeRelease', () => {
         if (tables.archive !== null) tables.archive.releasePaused = null
+      }),
+    pauseHealing: (reason) =>
+      run('archives.pauseHealing', () => {
+        if (tables.archive === null || tables.archive.healPaused !== null) return false
+        tables.archive.healPaused = { reason }
+        return true
+      }),
+    resumeHealing: () =>
+      run('archives.resumeHealing', () => {
+        if (tables.archive !== null) tables.archive.healPaused = null
       }),
     conditionalDelete: (bucketId) =>
       run('archives.conditionalDelete', () => tables.buckets[bucketId] ?? null),

@@ -47,6 +47,9 @@ export interface ItemRecord {
   archivedAt: number | null
   releaseDue: number | null
   releasedAt: number | null
+  damage: string | null
+  damagedAt: number | null
+  verifiedAt: number | null
 }
 
 export interface AuditRecord {
@@ -60,6 +63,7 @@ export interface ArchiveRecord {
   initialised: boolean
   sick: string | null
   releasePaused: { reason: string | null } | null
+  healPaused: { reason: string } | null
 }
 
 /** All that the database holds; plain data, so that a copy of it is what a crash leaves: everything committed. */

@@ -9,6 +9,7 @@ import { createLeases } from '../../src/sync/leases.ts'
 import type { Policy } from '../../src/sync/parts.ts'
 import { reconcile } from '../../src/sync/reconcile.ts'
 import { releaseDue } from '../../src/sync/release.ts'
+import { type ScrubParts, scrub } from '../../src/sync/scrub.ts'
 import { createSpace } from '../../src/sync/space.ts'
 import { runSync } from '../../src/sync/sync.ts'
 import { openVolume } from '../../src/sync/volume.ts'
@@ -16,6 +17,7 @@ import { unwatched } from '../../src/sync/watch.ts'
 import { createSimDisk, type SimDisk } from '../support/sim-disk.ts'
 import { type Gate, gatedDisk, open, pointOf } from './gate.ts'
 import { type BucketState, copyBucket, createSimBucket, emptyBucket, upload } from './sim-bucket.ts'
+import { archivedFile, noteReading, takeForScrub } from './sim-heals.ts'
 import { createSimArchives, createSimItems } from './sim-items.ts'
 import { emptyTables, gatedStatements, type MediaRecord, type SimTables } from './sim-tables.ts'
 
@@ -30,6 +32,7 @@ export interface World {
   pausedMs: number
   disk: SimDisk
   errorDisk: SimDisk
+  linksRefused: boolean
   tables: SimTables
   bucket: BucketState
   layout: string
@@ -39,6 +42,8 @@ export interface World {
   damaged: Map<string, number>
   /** Final names lie on another file system than the marker. */
   onAnotherDevice: boolean
+  /** Every cycle reads the archive again, and heals it. */
+  scrubs: boolean
   /** A worker went on after its lease was over. */
   late: boolean
   /** Errors that no one foresaw: each is a bug. */
@@ -46,15 +51,22 @@ export interface World {
 }
 
 export function newWorld(
-  options: { honoursIfMatch?: boolean; opaqueEtags?: boolean; linksRefused?: boolean } = {},
+  options: {
+    honoursIfMatch?: boolean
+    opaqueEtags?: boolean
+    linksRefused?: boolean
+    scrubs?: boolean
+  } = {},
 ): World {
   const disk = createSimDisk()
-  disk.linksRefused = options.linksRefused ?? false
+  const linksRefused = options.linksRefused ?? false
+  disk.linksRefused = linksRefused
   return {
     clock: { ms: START_MS },
     pausedMs: 0,
     disk,
     errorDisk: createSimDisk(),
+    linksRefused,
     tables: emptyTables(),
     bucket: emptyBucket({
       honoursIfMatch: options.honoursIfMatch ?? true,
@@ -64,6 +76,7 @@ export function newWorld(
     foreign: new Map(),
     damaged: new Map(),
     onAnotherDevice: false,
+    scrubs: options.scrubs ?? false,
     late: false,
     bugs: [],
   }
@@ -72,7 +85,7 @@ export function newWorld(
 /** The same world on what a crash left of its disks. */
 export function crashedWorld(world: World, left: { disk: SimDisk; errorDisk: SimDisk }): World {
   const { disk } = left
-  disk.linksRefused = world.disk.linksRefused
+  disk.linksRefused = world.linksRefused
   return {
     ...world,
     disk,
@@ -189,12 +202,38 @@ export async function startWorker(
     now: monotonic,
   }
   const never = new AbortController().signal
+  const scrubParts = (): ScrubParts => {
+    const database = { tables, now }
+    const own = createSimItems({ ...database, ...binding, owner: `${owner}/scrub` }, run)
+    const seen = new Set<number>()
+    return {
+      ...parts,
+      items: own,
+      leases: createLeases({ items: own, log, leaseMs: LEASE_MS, beatMs: 0, now: monotonic }),
+      next: () =>
+        run('takeForScrub', () => {
+          const fresh = takeForScrub(database).filter(({ item }) => !seen.has(item))
+          for (const { item } of fresh) seen.add(item)
+          return fresh
+        }),
+      again: (item) => run('archivedFile', () => archivedFile(database, item)),
+      note: ({ item, epoch }, damage) =>
+        run('noteVerified', () => {
+          const row = tables.items.find(({ id }) => id === item)
+          if (row?.epoch === epoch) noteReading(row, damage, now())
+        }),
+      pace: async () => {},
+      damagedLately: () =>
+        run('damagedLately', () => tables.items.filter((row) => row.damagedAt !== null).length),
+    }
+  }
   return {
     async cycle() {
       try {
         await reconcile(parts, never)
         const { stoppedBy } = await runSync(parts, { drain: never, abort: never })
         if (stoppedBy !== null) throw stoppedBy
+        if (world.scrubs) await scrub(scrubParts(), never)
         await releaseDue(parts, never)
       } catch (error) {
         noteBug(world, error)

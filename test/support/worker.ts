@@ -1,6 +1,7 @@
 /** The syncer's parts in this process, on a real database, a real disk and a bucket whose faults a test chooses. */
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { archivedFile, damagedLately, noteVerified, takeForScrub } from '../../src/db/archived.ts'
 import { type Archives, openArchives } from '../../src/db/archives.ts'
 import { openBackend } from '../../src/db/backend.ts'
 import { type Database, openDatabase } from '../../src/db/connect.ts'
@@ -17,6 +18,7 @@ import type { Parts, Policy, Reached } from '../../src/sync/parts.ts'
 import { type Reconciled, reconcile } from '../../src/sync/reconcile.ts'
 import { releaseDue } from '../../src/sync/release.ts'
 import type { ItemReport, ReleaseOutcome } from '../../src/sync/report.ts'
+import { type Scrubbed, type ScrubParts, scrub } from '../../src/sync/scrub.ts'
 import { createSpace, type Space } from '../../src/sync/space.ts'
 import { runSync, type SyncRun } from '../../src/sync/sync.ts'
 import { validate } from '../../src/sync/validate.ts'
@@ -67,6 +69,8 @@ export interface Worker {
   sync(signals?: { drain?: AbortSignal; abort?: AbortSignal }): Promise<SyncRun>
   release(signal?: AbortSignal): Promise<Record<ReleaseOutcome, number>>
   reconcile(signal?: AbortSignal): Promise<Reconciled>
+  /** Reads every archived file that was not read within an hour, and heals what it finds. */
+  scrub(more?: Partial<ScrubParts>): Promise<Scrubbed>
 }
 
 export const never: AbortSignal = new AbortController().signal
@@ -108,16 +112,20 @@ export async function openWorker(
   const folders = createDurableFolders(disk)
   const volume = await openVolume({ disk, folders, archives, fileSystem: 'disk' })
   const bucket = (options.bucket ?? same)(openedS3(t, site.demo.config))
-  const items = openItems({
-    database,
-    backend: await openBackend(database, parse().backend),
-    archiveId: volume.id,
-    owner: crypto.randomUUID(),
-    leaseMs: LEASE_MS,
-    releaseGraceMs: options.releaseGraceMs ?? 0,
-    releaseDailyMax: null,
-    bucket: bucket.name,
-  })
+  const backend = await openBackend(database, parse().backend)
+  const openLeased = () => {
+    const items = openItems({
+      database,
+      backend,
+      archiveId: volume.id,
+      owner: crypto.randomUUID(),
+      leaseMs: LEASE_MS,
+      releaseGraceMs: options.releaseGraceMs ?? 0,
+      releaseDailyMax: null,
+      bucket: bucket.name,
+    })
+    return { items, leases: createLeases({ items, log, leaseMs: LEASE_MS, beatMs: 0 }) }
+  }
   const probe = createProbe({ path: 'ffprobe' })
   const reports: ItemReport[] = []
   const parts = {
@@ -125,10 +133,9 @@ export async function openWorker(
     folders,
     errorDisk: await openDisk(site.errorDir),
     bucket,
-    items,
+    ...openLeased(),
     archives,
     volume,
-    leases: createLeases({ items, log, leaseMs: LEASE_MS, beatMs: 0 }),
     validate: options.validate ?? ((file) => validate({ ...file, probe })),
     policy: { ...policy, ...options.policy },
     reached: options.reached ?? (() => {}),
@@ -147,6 +154,20 @@ export async function openWorker(
       ),
     release: (signal = never) => releaseDue(parts, signal),
     reconcile: (signal = never) => reconcile(parts, signal),
+    scrub: (more = {}) =>
+      scrub({ ...parts, ...openLeased(), ...readings(database), ...more }, never),
+  }
+}
+
+function readings(
+  database: Database,
+): Pick<ScrubParts, 'next' | 'again' | 'note' | 'damagedLately' | 'pace'> {
+  return {
+    next: () => takeForScrub(database, { limit: 5, periodMs: 3_600_000 }),
+    again: (item) => archivedFile(database, item),
+    note: (file, damage) => noteVerified(database, file, damage),
+    damagedLately: () => damagedLately(database),
+    pace: async () => {},
   }
 }
 
@@ -179,6 +200,14 @@ export async function expireLeases({ sql }: Pick<Site, 'sql'>): Promise<void> {
     update strongroom.items
     set lease_until = lease_until - interval '1 hour', next_attempt_at = next_attempt_at - interval '1 hour',
       release_due = release_due - interval '2 hours'`
+}
+
+/** A day and an hour pass since all that was archived, read or found damaged. */
+export async function letReadingsAge({ sql }: Pick<Site, 'sql'>): Promise<void> {
+  await sql`
+    update strongroom.items
+    set archived_at = archived_at - interval '25 hours', verified_at = verified_at - interval '25 hours',
+      damaged_at = damaged_at - interval '25 hours', scrub_until = scrub_until - interval '25 hours'`
 }
 
 function same<T>(value: T): T {

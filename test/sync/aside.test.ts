@@ -14,7 +14,7 @@ const isLate = (error: unknown) => isAppError(error, 'LEASE_LOST')
 describe('a worker whose lease is over when its rename has happened', () => {
   test('puts back what it took for damaged: the next holder may have found it good', async (t) => {
     const { parts, look } = await withLateWorker(t, 'the only copy')
-    await assert.rejects(quarantine(parts, item, ['a/f.mp4']), isLate)
+    await assert.rejects(quarantine(parts, item, { paths: ['a/f.mp4'] }), isLate)
     assert.deepEqual(await look(), { 'a/f.mp4': 'there', aside: [] })
   })
 

@@ -1,0 +1,87 @@
+import type { ArchivedFile } from '../db/archived.ts'
+import type { HealVerdict } from '../db/items.ts'
+import { AppError, toAppError } from '../errors.ts'
+import type { Item } from '../media.ts'
+import { findDamage } from './damage.ts'
+import { makeDurable } from './filed.ts'
+import { type HealParts, heal, lostError, setAside } from './heal.ts'
+
+/** `busy`: a worker has the item in hand, it is no longer in the archive, or healing is paused. */
+export type HealOutcome = HealVerdict['outcome'] | 'busy'
+
+/**
+ * Puts right what a scrub or an inspection found wrong with one archived file, under its item's lease: file and sidecar are
+ * looked at again, a sidecar that does not describe the file is written anew, and a file that is not what was archived is
+ * healed as {@link heal} tells. What cannot be put right now stays as it is, and stays noted.
+ *
+ * @throws CANCELLED, DB_*, VOLUME_* and other outages; the item is given back, or its lease runs out
+ */
+export async function healArchived(
+  parts: HealParts,
+  file: ArchivedFile,
+  signal: AbortSignal,
+): Promise<HealOutcome> {
+  const { items, leases, log } = parts
+  const since = leases.now()
+  const item = await items.claimFiled(file.item, leases.held())
+  if (item === null) return 'busy'
+  const lost = leases.hold(item, since)
+  try {
+    const verdict = await attempt(parts, { item, file }, AbortSignal.any([signal, lost]))
+    const mine = await items.settleHeal(item, verdict)
+    return mine ? verdict.outcome : 'busy'
+  } catch (error) {
+    const reason = toAppError(lost.aborted ? lost.reason : error)
+    if (reason.code === 'LEASE_LOST') return 'busy'
+    const damage = `it may be damaged: ${reason.message}`
+    if (!reason.code.startsWith('DB_')) await items.settleHeal(item, { outcome: 'damaged', damage })
+    if (reason.retry === 'outage' || reason.code === 'CANCELLED') throw reason
+    log.warn({ item: item.id, error: reason }, 'an archived file could not be healed yet')
+    return 'damaged'
+  } finally {
+    leases.drop(item)
+  }
+}
+
+async function attempt(
+  parts: HealParts,
+  { item, file }: { item: Item; file: ArchivedFile },
+  signal: AbortSignal,
+): Promise<HealVerdict> {
+  const { bucket, log } = parts
+  const damage = await findDamage(parts, file, signal)
+  const { intent } = item
+  if (intent === null) return attemptLegacy(parts, { item, file, damage })
+  if (damage === null) {
+    await makeDurable(parts, item, intent)
+    return { outcome: 'whole' }
+  }
+  if (intent.source.bucket !== bucket.name) {
+    const told = { item: item.id, error: damage }
+    log.error(told, `the source of an archived file is in bucket "${intent.source.bucket}"`)
+    return { outcome: 'damaged', damage: damage.message }
+  }
+  const healed = await heal(parts, { item, intent, damage }, signal)
+  if (healed === 'healed') return { outcome: 'whole' }
+  if (healed === 'unreadable') return { outcome: 'damaged', damage: damage.message }
+  const error = lostError(damage)
+  log.error({ item: item.id, error }, 'an archived file is lost')
+  return { outcome: 'lost', damage: error.message, error }
+}
+
+/** A file that an older service archived: what its source is nobody knows, and its sidecar is for "adopt" to write. */
+async function attemptLegacy(
+  parts: HealParts,
+  { item, file, damage }: { item: Item; file: ArchivedFile; damage: AppError | null },
+): Promise<HealVerdict> {
+  if (damage === null) return { outcome: 'damaged', damage: 'its sidecar is not its own' }
+  if (damage.code === 'DISK_SICK') return { outcome: 'damaged', damage: damage.message }
+  await setAside(parts, item, { archivePath: file.archivePath, damage })
+  const error = new AppError(
+    'FILE_MISSING',
+    `${damage.message}; an older service archived it, and its source is not known`,
+    { hint: 'restore the file from a backup of the archive, or from the bucket' },
+  )
+  parts.log.error({ item: item.id, error }, 'an archived file is lost')
+  return { outcome: 'lost', damage: error.message, error }
+}
