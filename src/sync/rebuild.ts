@@ -68,49 +68,74 @@ const HEADS = 16
  *   DISK_SICK, CANCELLED
  */
 export async function* rebuild(parts: RebuildParts, signal: AbortSignal): AsyncGenerator<Rebuilt> {
-  const { disk, volume } = parts
-  const settle = createSettler(parts, signal)
-  let batch: string[] = []
+  const { volume } = parts
+  const prepare = createPreparer(parts, signal)
+  // While the database takes one batch in, the next one is read.
+  let inserting: Promise<Rebuilt[]> = Promise.resolve([])
+  for await (const { paths, done } of batches(parts, signal)) {
+    const prepared = await prepare(paths)
+    yield* await inserting
+    await volume.verify()
+    inserting = insertPrepared(parts, prepared)
+    // Whoever awaits it hears of it.
+    inserting.catch(() => {})
+    parts.settled(paths.length, done)
+  }
+  yield* await inserting
+}
+
+/** Files beside which there is a sidecar, many at a time. */
+async function* batches(
+  { disk }: Pick<RebuildParts, 'disk'>,
+  signal: AbortSignal,
+): AsyncGenerator<{ paths: string[]; done: number }> {
+  let paths: string[] = []
   for await (const folder of walkTree(disk.root, { start: '', skip: [PRIVATE_FOLDER], signal })) {
     const here = new Set(folder.files)
     const described = folder.files.filter((name) => here.has(sidecarPathOf(name)))
-    batch.push(...described.map((name) => (folder.path === '' ? name : `${folder.path}/${name}`)))
-    while (batch.length >= BATCH) {
-      await volume.verify()
-      yield* await settle(batch.slice(0, BATCH))
-      parts.settled(BATCH, folder.done)
-      batch = batch.slice(BATCH)
+    paths.push(...described.map((name) => (folder.path === '' ? name : `${folder.path}/${name}`)))
+    while (paths.length >= BATCH) {
+      yield { paths: paths.slice(0, BATCH), done: folder.done }
+      paths = paths.slice(BATCH)
     }
   }
-  await volume.verify()
-  yield* await settle(batch)
-  parts.settled(batch.length, 1)
+  yield { paths, done: 1 }
 }
 
-/** @returns what settles a batch of files beside which there is a sidecar */
-function createSettler(parts: RebuildParts, signal: AbortSignal) {
-  const { owners, released, insert } = parts
+interface Prepared {
+  items: RebuiltItem[]
+  /** What needs no item. */
+  told: Rebuilt[]
+}
+
+/** @returns what reads a batch and judges its sources */
+function createPreparer({ owners, released, ...parts }: RebuildParts, signal: AbortSignal) {
   const judge = createSourceJudge(parts, signal)
   const listed = openListed(parts.disk.root)
-  return async (paths: readonly string[]): Promise<Rebuilt[]> => {
+  return async (paths: readonly string[]): Promise<Prepared> => {
     const known = await owners(paths)
     const fresh = paths.filter((path) => !known.has(path))
     const read = await inLanes(fresh, READS, (path) => readOne(listed, path))
     const sidecars = read.flatMap((one) => ('sidecar' in one ? [one.sidecar] : []))
     const gone = await released(sidecars.map((sidecar) => sidecar.media_id))
     const items = await judge(sidecars.map(itemOf), gone)
-    const inserted = items.length === 0 ? [] : await insert(items)
-    const states = new Map(items.map(({ file, state }) => [file.archivePath, state]))
-    return [
-      ...[...known.keys()].map((path) => told(path, 'known')),
-      ...read.flatMap((one) => ('sidecar' in one ? [] : [one])),
-      ...inserted.map(({ archivePath, outcome, marked }) => {
-        if (outcome === 'raced') return told(archivePath, 'refused', 'another run made it just now')
-        const state = outcome === 'made' ? states.get(archivePath) : undefined
-        return { ...told(archivePath, state ?? 'known'), marked }
-      }),
-    ]
+    const others = read.flatMap((one) => ('sidecar' in one ? [] : [one]))
+    return { items, told: [...[...known.keys()].map((path) => told(path, 'known')), ...others] }
   }
+}
+
+async function insertPrepared(
+  { insert }: Pick<RebuildParts, 'insert'>,
+  { items, told: settled }: Prepared,
+): Promise<Rebuilt[]> {
+  const inserted = items.length === 0 ? [] : await insert(items)
+  const states = new Map(items.map(({ file, state }) => [file.archivePath, state]))
+  const made = inserted.map(({ archivePath, outcome, marked }) => {
+    if (outcome === 'raced') return told(archivePath, 'refused', 'another run made it just now')
+    const state = outcome === 'made' ? states.get(archivePath) : undefined
+    return { ...told(archivePath, state ?? 'known'), marked }
+  })
+  return [...settled, ...made]
 }
 
 /** Reads one sidecar and looks at its file. */
@@ -150,7 +175,10 @@ function itemOf(sidecar: Sidecar): RebuiltItem {
 }
 
 /** Makes the judge of what became of the sources: by our own audit rows, then by the bucket. */
-function createSourceJudge({ bucket, confirmed }: RebuildParts, signal: AbortSignal) {
+function createSourceJudge(
+  { bucket, confirmed }: Pick<RebuildParts, 'bucket' | 'confirmed'>,
+  signal: AbortSignal,
+) {
   const seen = { gone: 0, there: 0 }
   const judgeOne = async (item: RebuiltItem, released: Set<string>): Promise<RebuiltItem> => {
     const { source, media } = item
