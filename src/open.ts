@@ -1,14 +1,20 @@
 import { mkdir } from 'node:fs/promises'
 import { availableParallelism, hostname } from 'node:os'
 import type { BucketConfig, Config, DatabaseConfig } from './config.ts'
-import { archivedFile, damagedLately, noteVerified, takeForScrub } from './db/archived.ts'
+import {
+  archivedFile,
+  archivedTotal,
+  damagedLately,
+  noteVerified,
+  takeForScrub,
+} from './db/archived.ts'
 import { type Archives, openArchives } from './db/archives.ts'
 import { type Backend, openBackend } from './db/backend.ts'
 import { describeIncomplete } from './db/checks.ts'
 import { type Database, openDatabase } from './db/connect.ts'
 import { openItems } from './db/items.ts'
 import { assertMigrated, migrate } from './db/migrate.ts'
-import { AppError, isAppError } from './errors.ts'
+import { AppError, isAppError, toAppError } from './errors.ts'
 import type { StopStack } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import type { Bucket } from './storage/bucket.ts'
@@ -22,6 +28,7 @@ import type { HealFoundParts } from './sync/heal-found.ts'
 import { createLeases } from './sync/leases.ts'
 import type { Parts, Policy, Reached } from './sync/parts.ts'
 import type { ScrubParts } from './sync/scrub.ts'
+import { planScrub, slowScrubText } from './sync/scrub-plan.ts'
 import { createSpace, type Space } from './sync/space.ts'
 import { validate } from './sync/validate.ts'
 import { createPace } from './sync/verify.ts'
@@ -140,19 +147,45 @@ export function openHealing(
 export function openScrub(
   service: SyncService,
   config: Config,
-  { program, signal }: { program: Program; signal: AbortSignal },
+  run: { program: Program; signal: AbortSignal; isBusy: () => boolean },
 ): ScrubParts {
   const { database, disk, volume } = service
-  const { periodMs, bytesPerSecond } = config.scrub
+  const { program, signal, isBusy } = run
+  const dueAfterMs = createDueTime(service, config)
   return {
     ...openHealing(service, config, program),
     disk,
     volume,
-    next: () => takeForScrub(database, { limit: SCRUB_BATCH, periodMs }),
+    next: async () => takeForScrub(database, { limit: SCRUB_BATCH, periodMs: await dueAfterMs() }),
     again: (item) => archivedFile(database, item),
     note: (file, damage) => noteVerified(database, file, damage),
     now: () => performance.now(),
-    pace: createPace(bytesPerSecond, signal),
+    pace: createPace(config.scrub.bytesPerSecond, signal, isBusy),
+  }
+}
+
+const DAY_MS = 24 * 3_600_000
+
+/** When files are due to be read again; looked at anew each day, because the archive grows. */
+function createDueTime(
+  { database, log }: Pick<SyncService, 'database' | 'log'>,
+  { scrub }: Config,
+): () => Promise<number> {
+  let plannedAt = Number.NEGATIVE_INFINITY
+  let dueAfterMs = scrub.periodMs
+  return async () => {
+    if (performance.now() - plannedAt < DAY_MS) return dueAfterMs
+    plannedAt = performance.now()
+    const total = await archivedTotal(database, null).catch((error: unknown) => {
+      // A table that takes too long to count is scrubbed all the same, if perhaps late.
+      log.debug({ error: toAppError(error) }, 'the archive could not be summed up')
+      return null
+    })
+    if (total === null) return dueAfterMs
+    const plan = planScrub({ ...scrub, bytes: total.bytes })
+    if (!plan.keepsPeriod) log.warn({}, slowScrubText(plan, scrub.periodMs))
+    dueAfterMs = plan.dueAfterMs
+    return dueAfterMs
   }
 }
 

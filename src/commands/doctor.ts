@@ -24,6 +24,7 @@ import { bucketClock, databaseClock, judgeClocks } from './clock.ts'
 import { composeFor } from './compose.ts'
 import { createReport, type Report } from './doctor-report.ts'
 import { jurisdictionHint } from './jurisdiction.ts'
+import { checkScrub } from './scrub-check.ts'
 import { bytesText } from './units.ts'
 
 /** An ffprobe that starts slower than this makes start-up, not probing, the cost of small files. */
@@ -67,7 +68,10 @@ export async function doctor(
     answered = true
     await checkDatabase(examined, database)
   })
-  await report.section('archive', () => checkArchive(examined, openArchives(database), answered))
+  await report.section('archive', async () => {
+    const isKnown = await checkArchive(examined, openArchives(database), answered)
+    if (isKnown) await checkScrub(config, database, report)
+  })
   await report.section('ports', () => checkPorts(examined))
   if (compose) host.out(await composeFor(host, config))
   out(ending(report, config))
@@ -204,11 +208,12 @@ function tell(
 }
 
 /** @param answered the database did: what an archive that was not asked for says is no finding */
+/** @returns true when it is the one that the database knows */
 async function checkArchive(
   { config, report }: Examined,
   archives: Archives,
   answered: boolean,
-): Promise<void> {
+): Promise<boolean> {
   const { disk, fileSystem } = await openArchiveFolder(config, archives)
   await checkErrorFolder(config)
   const free = await disk.freeBytes()
@@ -223,13 +228,13 @@ async function checkArchive(
       `the database does not say which archive it expects; here is ${found ?? 'none'}`,
       [],
     )
-    return
+    return false
   }
   if (known?.initialised !== true && found === null) {
     const remedy =
       fileSystem === 'memory' ? ['run "strongroom init-volume" if it is meant to be in memory'] : []
     report.advise(`no archive yet; the first sync makes one`, remedy)
-    return
+    return false
   }
   if (known === null)
     throw new AppError(
@@ -247,6 +252,7 @@ async function checkArchive(
   if (known.sick !== null)
     throw new AppError('DISK_SICK', `the archive disk failed: ${known.sick.reason}`)
   report.ok(`archive ${known.id}`)
+  return true
 }
 
 async function knownTo(archives: Archives): Promise<ArchiveRow | null | 'no answer'> {

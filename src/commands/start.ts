@@ -1,6 +1,6 @@
 import { Cron } from 'croner'
 import type { Config, Schedule } from '../config.ts'
-import { damagedFiles } from '../db/archived.ts'
+import { damagedFiles, oldestReading } from '../db/archived.ts'
 import type { Database } from '../db/connect.ts'
 import { AppError, toAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
@@ -14,8 +14,8 @@ import {
   type Program,
   type SyncService,
 } from '../open.ts'
-import { createAdminServer, createFileServer } from '../serve/app.ts'
-import { createHealth, type HealthChecks } from '../serve/health.ts'
+import { createAdminServer, createFileServer, type Traffic } from '../serve/app.ts'
+import { createHealth, type Gauges, type HealthChecks } from '../serve/health.ts'
 import type { HttpServer } from '../serve/listen.ts'
 import { requireArchive } from '../serve/locate.ts'
 import { nothingRevoked, type RevokedTokens } from '../serve/revocations.ts'
@@ -47,11 +47,13 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
   const writes = run.roles.has('sync') && config.mode === 'live'
   if (writes || run.roles.has('serve')) await checkFolders(config, writes ? 'writing' : 'reading')
   const links = run.roles.has('sync') ? openLinks(config, run.program) : null
-  const syncer: Syncer = { service: null, problem: null }
+  const syncer: Syncer = { service: null, problem: null, gauges: { oldestUnverifiedSeconds: null } }
   const checks = checksOf(config, links, syncer)
   const database = databaseForServer(config, run, links)
   const revoked = database === null ? nothingRevoked : await watchRevocations(database, run.program)
-  await startServers(config, { ...run, checks, revoked })
+  const traffic: Traffic = { answers: 0 }
+  const { gauges } = syncer
+  await startServers(config, { ...run, checks, revoked, traffic, gauges: () => gauges })
   if (links === null) {
     await waitForStop(run.drain)
     return 0
@@ -64,7 +66,8 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
   if (opened === null) return 0
   syncer.service = opened
   const { program, drain: signal } = run
-  const scrub = openScrub(opened, config, { program, signal })
+  const isBusy = () => traffic.answers > 0
+  const scrub = openScrub(opened, config, { program, signal, isBusy })
   const scrubbing = config.scrub.periodMs > 0 ? scrubForever(scrub, signal) : null
   await repeat(config, run, async () => {
     const { log } = run.program
@@ -90,6 +93,8 @@ interface Syncer {
   service: SyncService | null
   /** Why it does not run, or did not when it was last tried. */
   problem: AppError | null
+  /** `oldestUnverifiedSeconds`: how long ago the archived file was read that was read longest ago. */
+  gauges: { oldestUnverifiedSeconds: number | null }
 }
 
 async function dryRunOnce(
@@ -121,7 +126,10 @@ function checksOf(config: Config, links: Links | null, syncer: Syncer): HealthCh
     database: async () => void (await database.run((sql) => sql`select 1`)),
     bucket: (signal) => bucket.check(signal),
     files: async () => {
-      if (syncer.service !== null) await assertUndamaged(database)
+      if (syncer.service === null) return
+      const oldest = await oldestReading(database)
+      syncer.gauges.oldestUnverifiedSeconds = oldest?.ageSeconds ?? null
+      await assertUndamaged(database)
     },
     syncer: async () => {
       if (syncer.problem !== null) throw syncer.problem
@@ -148,11 +156,14 @@ export async function startServers(
   config: Config,
   run: Pick<Run, 'program' | 'roles' | 'drain'> & {
     checks?: HealthChecks
+    gauges?: () => Gauges
     revoked?: RevokedTokens
+    traffic?: Traffic
   },
 ): Promise<Map<Role, number>> {
   const { log, stops } = run.program
-  const health = createHealth({ checks: run.checks ?? {} })
+  const { checks = {}, gauges = () => ({}), traffic = { answers: 0 } } = run
+  const health = createHealth({ checks, gauges })
   const { serve, archive } = config
   const ports = new Map<Role, number>()
   const servers: [Role, HttpServer, number][] = []
@@ -168,6 +179,7 @@ export async function startServers(
         pathPrefix: serve.pathPrefix,
         corsOrigins: serve.corsOrigins,
         offload: serve.offload,
+        traffic,
         health,
         log,
       }),

@@ -35,6 +35,11 @@ export interface ServeLimits extends StreamLimits {
   maxConnections: number
 }
 
+/** How many answers of files are under way; who has less urgent work for the disk looks at it. */
+export interface Traffic {
+  answers: number
+}
+
 interface AppEnv {
   Bindings: HttpBindings & { visit: Visit }
 }
@@ -54,6 +59,8 @@ export function createFileServer(options: {
   health: Health
   log: Log
   limits: ServeLimits
+  /** Kept up to date for whoever wants to know. */
+  traffic?: Traffic
   /** Bytes that may be on their way from disk to visitors at one time. */
   bufferBytes?: number
   now?: () => Date
@@ -62,12 +69,12 @@ export function createFileServer(options: {
 }): HttpServer & Pick<FileRoute, 'openFiles'> & { watchdog: Watchdog } {
   const { health, log, corsOrigins } = options
   const { bufferBytes = 64 * MIB, now = () => new Date(), revoked = nothingRevoked } = options
-  const { offload = null } = options
+  const { offload = null, traffic = { answers: 0 } } = options
   const clock = options.clock ?? (() => performance.now())
   const route = createFileRoute({ ...options, offload, revoked, bufferBytes, now, clock })
   const { maxConnections } = options.limits
   const watchdog = createWatchdog({ clock })
-  const common = { health, log, corsOrigins, maxConnections, watchdog }
+  const common = { health, log, corsOrigins, maxConnections, watchdog, traffic }
   const server = createAppServer({ ...common, details: false, files: route })
   return { ...server, openFiles: route.openFiles, watchdog }
 }
@@ -80,6 +87,7 @@ export function createAdminServer(options: { health: Health; log: Log }): HttpSe
     maxConnections: 1024,
     details: true,
     watchdog: createWatchdog(),
+    traffic: { answers: 0 },
     files: null,
   })
 }
@@ -93,9 +101,10 @@ function createAppServer(options: {
   maxConnections: number
   /** Of refusals too: whoever asks for thousands and reads none would hold his connection for ever. */
   watchdog: Watchdog
+  traffic: Traffic
   files: FileRoute | null
 }): HttpServer {
-  const { health, log, details, corsOrigins, maxConnections, watchdog, files } = options
+  const { health, log, details, corsOrigins, maxConnections, watchdog, traffic, files } = options
   let draining = false
   const app = new Hono<AppEnv>()
   app.use(async ({ env: { visit } }, next) => {
@@ -142,7 +151,7 @@ function createAppServer(options: {
       routed.set(incoming, visit)
       return void route(incoming, outgoing)
     }
-    if (fault === null && isFile) return void attend(visit, { files, log })
+    if (fault === null && isFile) return void attend(visit, { files, log, traffic })
     if (fault === null) answerOptions(incoming, outgoing, corsOrigins)
     else answerFailure(visit, fault, log)
     logVisit(visit, { log, started: performance.now() })
@@ -163,7 +172,11 @@ function hasBody({ headers }: IncomingMessage): boolean {
 }
 
 /** Files do not pass through Hono: making a web request of each cost more than sending a small file. */
-async function attend(visit: Visit, { files, log }: { files: FileRoute; log: Log }): Promise<void> {
+async function attend(
+  visit: Visit,
+  { files, log, traffic }: { files: FileRoute; log: Log; traffic: Traffic },
+): Promise<void> {
+  traffic.answers += 1
   const started = performance.now()
   const late = setTimeout(() => {
     if (visit.outgoing.headersSent || visit.outgoing.destroyed) return
@@ -177,6 +190,7 @@ async function attend(visit: Visit, { files, log }: { files: FileRoute; log: Log
     answerFailure(visit, toAppError(error), log)
   } finally {
     clearTimeout(late)
+    traffic.answers -= 1
   }
   logVisit(visit, { log, started })
 }

@@ -23,7 +23,8 @@ export function addHealthRoutes<Env extends { Bindings: HttpBindings }>(
     const verdict = await options.health.deep()
     const draining = options.isDraining()
     const status = draining ? 'draining' : verdict.ok ? 'ok' : 'failing'
-    const body = options.details ? { status, checks: verdict.checks } : { status }
+    const { checks, gauges } = verdict
+    const body = options.details ? { status, checks, gauges } : { status }
     answerJson(context.env.outgoing, { status: status === 'ok' ? 200 : 503 }, body)
     return RESPONSE_ALREADY_SENT
   })

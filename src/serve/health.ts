@@ -15,7 +15,11 @@ export interface CheckResult {
 export interface HealthVerdict {
   ok: boolean
   checks: Record<string, CheckResult>
+  gauges: Gauges
 }
+
+/** What the last checks have measured, in the unit that the name ends with; null for what is not known. */
+export type Gauges = Record<string, number | null>
 
 export interface Health {
   /** Never throws and never takes longer than the bound, whatever hangs. */
@@ -30,11 +34,12 @@ export interface Health {
  */
 export function createHealth(options: {
   checks: HealthChecks
+  gauges?: () => Gauges
   boundMs?: number
   cacheMs?: number
   now?: () => number
 }): Health {
-  const { checks, boundMs = 2000, cacheMs = 5000, now = Date.now } = options
+  const { checks, gauges = () => ({}), boundMs = 2000, cacheMs = 5000, now = Date.now } = options
   const ask = createAsker({ boundMs, now })
   let flight: Promise<HealthVerdict> | null = null
   let latest: { verdict: HealthVerdict; at: number } | null = null
@@ -44,7 +49,11 @@ export function createHealth(options: {
       async ([name, check]) => [name, await ask(name, check)] as const,
     )
     const results = await Promise.all(asked)
-    return { ok: results.every(([, result]) => result.ok), checks: Object.fromEntries(results) }
+    return {
+      ok: results.every(([, result]) => result.ok),
+      checks: Object.fromEntries(results),
+      gauges: gauges(),
+    }
   }
 
   async function fly(): Promise<HealthVerdict> {

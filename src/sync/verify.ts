@@ -53,16 +53,25 @@ export async function* verify(parts: VerifyParts, signal: AbortSignal): AsyncGen
   }
 }
 
+/** What is left of a rate while somebody else needs the disk. */
+const YIELDING_SHARE = 0.1
+
 /**
  * Makes the pace of a reader that takes no more than `rate` bytes a second; what it did not take in the last second is lost.
  *
  * @param rate null for as fast as it goes
+ * @param isBusy true while the disk is needed for something more urgent
  */
-export function createPace(rate: number | null, signal: AbortSignal): VerifyParts['pace'] {
+export function createPace(
+  rate: number | null,
+  signal: AbortSignal,
+  isBusy: () => boolean = () => false,
+): VerifyParts['pace'] {
   let freeAt = performance.now()
   return async (bytes) => {
     if (rate === null) return
-    freeAt = Math.max(freeAt, performance.now() - 1_000) + (bytes * 1_000) / rate
+    const now = isBusy() ? rate * YIELDING_SHARE : rate
+    freeAt = Math.max(freeAt, performance.now() - 1_000) + (bytes * 1_000) / now
     const waitMs = freeAt - performance.now()
     // A stop is noticed by the reading that goes on.
     if (waitMs > 0) await pause(waitMs, signal).catch(() => {})

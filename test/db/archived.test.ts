@@ -7,6 +7,7 @@ import {
   archivedTotal,
   damagedFiles,
   noteVerified,
+  oldestReading,
   takeForScrub,
 } from '../../src/db/archived.ts'
 import type { Item } from '../../src/media.ts'
@@ -51,7 +52,7 @@ describe('what the scrub takes', { concurrency: 2 }, () => {
     assert.deepEqual(mediaIds(await take(2.5, 9)), [3, 4, 5], 'whoever took them read none')
   })
 
-  test('is due again a period after it was read, or a day after it was found damaged', async (t) => {
+  test('is due again a period after it was read, or an hour after it was found damaged', async (t) => {
     const store = await withArchived(t, 3)
     const { database } = store
     const take = () => takeForScrub(database, { limit: 9, periodMs: MONTH_MS })
@@ -64,7 +65,7 @@ describe('what the scrub takes', { concurrency: 2 }, () => {
     assert.deepEqual(await damagedFiles(database, 9), [
       { mediaId: 2, archivePath: 'folder/2.mp4', damage: 'damaged' },
     ])
-    await hoursPass(store, 25)
+    await hoursPass(store, 2)
     const [again] = await take()
     assert.equal(again?.mediaId, 2)
     await noteVerified(database, again as ArchivedFile, null)
@@ -80,6 +81,17 @@ describe('what the scrub takes', { concurrency: 2 }, () => {
     assert.deepEqual(mediaIds(taken), [2])
     assert.equal(await archivedFile(store.database, 1), null)
   })
+})
+
+test('how long ago the oldest reading was is told, from the archiving on', async (t) => {
+  const store = await withArchived(t, 3)
+  const { database } = store
+  assert.equal((await oldestReading(database))?.ageSeconds, 3 * 86_400)
+  for (const file of await takeForScrub(database, { limit: 1, periodMs: 0 }))
+    await noteVerified(database, file, 'damaged')
+  assert.equal((await oldestReading(database))?.ageSeconds, 2 * 86_400)
+  await store.sql`truncate strongroom.items`
+  assert.equal(await oldestReading(database), null)
 })
 
 test('what was read is not noted of a version that took its place meanwhile', async (t) => {

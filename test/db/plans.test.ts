@@ -6,6 +6,7 @@ import {
   damagedFiles,
   damagedLately,
   noteVerified,
+  oldestReading,
   takeForScrub,
 } from '../../src/db/archived.ts'
 import { openArchives } from '../../src/db/archives.ts'
@@ -296,6 +297,11 @@ const lookups: Statement[] = [
     name: 'noteVerified reads one item',
     most: { media: 0, items: 1 },
     run: ({ database }, n) => noteVerified(database, taken[n % LIMIT] ?? assert.fail(), 'damaged'),
+  },
+  {
+    name: 'oldestReading reads one item',
+    most: oneItem,
+    run: async ({ database }) => assert.ok(await oldestReading(database)),
   },
   {
     name: 'damagedLately reads what was damaged lately',

@@ -49,7 +49,11 @@ test('a running service heals what rots while its source lives, and serves nothi
   const admin = await program.port('admin')
   const health = async () => {
     const answer = await fetch(`http://127.0.0.1:${admin}/health/deep`)
-    const { checks } = (await answer.json()) as { checks: { files: { error: string | null } } }
+    const { checks, gauges } = (await answer.json()) as {
+      checks: { files: { error: string | null } }
+      gauges: { oldestUnverifiedSeconds: number }
+    }
+    assert.ok(gauges.oldestUnverifiedSeconds >= 0)
     return { status: answer.status, error: checks.files.error }
   }
   await program.said(/"damage":"damaged: its bytes are not those that were archived/)

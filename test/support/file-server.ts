@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path'
 import { MARKER_PATH } from '../../src/archive-path.ts'
 import type { TokenConfig } from '../../src/config.ts'
 import type { Log } from '../../src/log.ts'
-import { createFileServer, type ServeLimits } from '../../src/serve/app.ts'
+import { createFileServer, type ServeLimits, type Traffic } from '../../src/serve/app.ts'
 import type { CorsOrigins } from '../../src/serve/cors.ts'
 import type { GateRules } from '../../src/serve/gate.ts'
 import { createHealth, type Health } from '../../src/serve/health.ts'
@@ -153,6 +153,7 @@ export async function withFileServer(
     limits?: Partial<ServeLimits>
     revoked?: RevokedTokens
     health?: Health
+    traffic?: Traffic
     now?: () => Date
     clock?: () => number
   },
@@ -174,6 +175,7 @@ export async function withFileServer(
     corsOrigins: options.corsOrigins ?? [],
     offload: options.offload ?? null,
     health: options.health ?? createHealth({ checks: {} }),
+    ...(options.traffic && { traffic: options.traffic }),
     log,
     ...(options.now ? { now: options.now } : {}),
     ...(options.clock ? { clock: options.clock } : {}),
