@@ -1,7 +1,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup check test demo demo-clean bench-memory bench-serve image-test ci
+.PHONY: help setup check test torture demo demo-clean bench-memory bench-serve image-test ci
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -16,6 +16,10 @@ check: ## types, lint and format
 
 test: setup ## the whole suite, or a part: make test ONLY=test/sync
 	@node test/run.ts $(ONLY)
+
+torture: setup ## kill it TORTURE_POINTS times and spoil TORTURE_TRANSFERS transfers: make torture TORTURE_POINTS=1000 SEED=1
+	@TORTURE_POINTS="$(or $(TORTURE_POINTS),1000)" TORTURE_TRANSFERS="$(or $(TORTURE_TRANSFERS),0)" \
+	  SEED="$(SEED)" WORLD="$(WORLD)" node test/torture/torture.ts
 
 demo: ## show the whole life of an item; DEMO_SERVE=0 stops after the table
 	@scripts/setup demo

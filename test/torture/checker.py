@@ -9,6 +9,8 @@ Evidence lies in one folder per world:
                     {"what": "removed", "key"}                                    the backend took its object away
                     {"what": "foreign", "path", "sha256"}                         somebody put a file into the archive
                     {"what": "damaged", "path"}                                   a byte was flipped in an archived file
+                    {"what": "astray",  "path"}                                   a file was found below the mount point,
+                                                                                  where the archive had been taken away
                     {"what": "request", "method", "key", "if_match", "status"}    the program asked the store; status null:
                                                                                   nobody knows whether it was done
     listing.json    {key: md5} of the bucket, taken when no process of the program was alive (or all stood still)
@@ -318,12 +320,18 @@ def judge_audit(world):
             continue
         if row["action"] == "source_deleted":
             key, etag = item["object_key"], (row["details"] or {}).get("etag")
-            if world.listing.get(key) == etag and world.live.get(key) == etag and not stored_again(world, key, etag):
+            there = world.listing.get(key) == etag and world.live.get(key) == etag
+            if there and not stored_again(world, key, etag) and not denied(world, key):
                 yield "deleted-but-there", f"{key} is said to be deleted, and is there"
 
 
 def stored_again(world, key, md5):
     return sum(one["key"] == key and one["md5"] == md5 for one in world.uploads) > 1
+
+
+def denied(world, key):
+    """The store itself said that there is no such object."""
+    return any(one["key"] == key and one["status"] == 404 for one in world.of("request"))
 
 
 def judge_items(world):
@@ -343,7 +351,10 @@ def judge_items(world):
 
 
 def judge_identity(world):
-    """I10: the archive still carries the id that the database knows."""
+    """I10: the archive still carries the id that the database knows, and nothing was filed where it was not mounted."""
+    for event in world.of("astray"):
+        if "/.strongroom/tmp/" not in event["path"]:
+            yield "filed-astray", f"{event['path']} was written while the archive was away"
     if len(world.archives) > 1:
         yield "archives-doubled", "the database knows two archives"
     try:

@@ -32,6 +32,7 @@ export type Event =
   | { what: 'removed'; key: string }
   | { what: 'foreign'; path: string; sha256: string }
   | { what: 'damaged'; path: string }
+  | { what: 'astray'; path: string }
 
 export interface Evidence {
   readonly folder: string

@@ -74,7 +74,8 @@ export function planText({ root, at, what, log }: Plan): string {
 export async function openNursery(shim: string, env: Env): Promise<Nursery> {
   const child = spawn(NODE, [...FLAGS, join(HERE, 'nursery.ts')], {
     env: { ...env, LD_PRELOAD: shim, UV_USE_IO_URING: '0' },
-    stdio: ['ignore', 'inherit', 'inherit', 'pipe', 'pipe'],
+    // It talks at its warm-up only.
+    stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'],
   })
   const [, , , commands, statuses] = child.stdio
   if (!commands || !statuses || !('write' in commands)) throw new Error('no pipes')

@@ -241,6 +241,11 @@ export const seeded: Seeded[] = [
     spoil: (w) => truncateSync(join(w.archive, '.strongroom/archive.json'), 9),
   },
   {
+    name: 'filed-astray',
+    what: 'a file was written below the mount point of an archive that was away',
+    spoil: (w) => w.events.push({ what: 'astray', path: join(w.archive, '2026/11/5/5.png') }),
+  },
+  {
     name: 'not-converged',
     what: 'an item is still being published',
     spoil: item('publishing'),

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { withFolder } from '../support/scopes.ts'
+import {
+  type Campaign,
+  emptyTally,
+  openLane,
+  spoiltOf,
+  stormWorld,
+  summary,
+  tortureWorld,
+} from './campaign.ts'
+import { buildShim } from './processes.ts'
+
+/** `make torture` does it with any other seed, and any number. */
+const KILLS = 300
+const LANES = 3
+const SEED = Number(process.env.SEED ?? 1)
+
+async function withCampaign(t: TestContext): Promise<Campaign> {
+  const tell = (text: string) => t.diagnostic(text)
+  const folder = join(await withFolder(t), 'evidence')
+  const storm = { items: 40, runs: 6 }
+  return { seed: SEED, shim: await buildShim(), folder, tally: emptyTally(), storm, tell }
+}
+
+test(`${KILLS} kills at file system calls and between steps, in any weather, lose, double and spoil nothing`, async (t) => {
+  const campaign = await withCampaign(t)
+  let next = 0
+  const lane = async () => {
+    const mine = openLane(t)
+    while (campaign.tally.crashes < KILLS)
+      assert.deepEqual(await tortureWorld(campaign, mine, 2 * next++), [])
+  }
+  await Promise.all(Array.from({ length: LANES }, lane))
+  t.diagnostic(summary(campaign.tally))
+})
+
+test('a store that spoils nearly every download costs time, and no file', async (t) => {
+  const campaign = await withCampaign(t)
+  assert.deepEqual(await stormWorld(campaign, openLane(t), 1), [])
+  assert.ok(spoiltOf(campaign.tally) > 100)
+  t.diagnostic(summary(campaign.tally))
+})
