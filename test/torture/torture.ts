@@ -29,6 +29,12 @@ const steps: (() => unknown)[] = []
 const scope: Scope = { after: (step) => void steps.push(step as () => unknown) }
 const tally = emptyTally()
 const startedAt = performance.now()
+let isStopped = false
+// The worlds in hand are brought to their end.
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => {
+    isStopped = true
+  })
 
 function numberIn(setting: string | undefined): number | null {
   return setting === undefined || setting === '' ? null : Number(setting)
@@ -67,7 +73,7 @@ async function main(): Promise<number> {
   const lane = async () => {
     const mine = openLane(scope)
     if (WORLD !== null) return void (await runNumber(campaign, mine, WORLD))
-    while (tally.crashes < POINTS || spoiltOf(tally) < TRANSFERS) {
+    while (!isStopped && (tally.crashes < POINTS || spoiltOf(tally) < TRANSFERS)) {
       const isStorm = spoiltOf(tally) / (TRANSFERS || 1) < tally.crashes / POINTS
       await runNumber(campaign, mine, 2 * next++ + (isStorm && TRANSFERS > 0 ? 1 : 0))
     }
