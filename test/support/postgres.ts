@@ -85,7 +85,7 @@ async function newestPrograms(): Promise<string> {
 }
 
 /** PostgreSQL refuses to run as root. */
-async function unprivileged(): Promise<Identity> {
+export async function unprivileged(): Promise<Identity> {
   const users = (await readFile('/etc/passwd', 'utf8')).split('\n').map((line) => line.split(':'))
   const user =
     users.find(([name]) => name === 'postgres') ?? users.find(([name]) => name === 'nobody')
