@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 
-const main = `const facts: object = { args: process.argv.slice(2), cwd: process.cwd(), node: process.execPath, flags: process.execArgv }
+const main = `const facts: object = { args: process.argv.slice(2), cwd: process.cwd(), node: process.execPath, flags: process.execArgv, env: process.env }
 console.log(JSON.stringify(facts))
 process.exitCode = 3
 `
@@ -86,6 +86,16 @@ describe('the launcher', () => {
       }
       assert.deepEqual(await roomOf(['sync', '--once']), ['--max-semi-space-size=4'])
       assert.deepEqual(await roomOf(['--env-file', 'f', 'start']), ['--max-semi-space-size=16'])
+    })
+  })
+
+  test('lets a server give back the memory of visitors who stood still', async () => {
+    await withCheckout(async ({ root, launcher }) => {
+      await ownNode(root)
+      const thresholdOf = async (command: string) =>
+        JSON.parse((await run(launcher, { args: [command] })).stdout).env.MALLOC_MMAP_THRESHOLD_
+      assert.equal(await thresholdOf('start'), '65536')
+      assert.equal(await thresholdOf('sync'), undefined)
     })
   })
 

@@ -23,6 +23,7 @@ export interface BenchServer {
   /** A link to a file; `serial` asks for a token that was never used before, where there are tokens. */
   target(file: BenchFile, serial?: number): string
   hasHealth: boolean
+  pid: number
   /** Of all its processes together. */
   usage(): { cpuSeconds: number; rssMib: number }
   stop(): Promise<void>
@@ -134,7 +135,8 @@ async function running(
     if (child.exitCode !== null) throw new Error(`${server.name} ended with ${child.exitCode}`)
     await pause(50)
   }
-  return { ...server, usage: () => usageOf(child.pid ?? 0), stop }
+  const { pid = 0 } = child
+  return { ...server, pid, usage: () => usageOf(pid), stop }
 }
 
 function answers(port: number): Promise<boolean> {

@@ -1,6 +1,7 @@
 import type { RequestListener, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { giveBackMemory, watchRushes } from './rush.ts'
 
 const refusal = [
   'HTTP/1.1 503 Service Unavailable',
@@ -38,6 +39,7 @@ export function holdConnections(
   { max, listener }: { max: number; listener: RequestListener },
 ): Connections {
   const connections = new Map<Duplex, Connection>()
+  const rushes = watchRushes(connections, giveBackMemory)
   let events = 0
   let draining = false
   const endIdle = () => server.closeIdleConnections()
@@ -68,7 +70,11 @@ export function holdConnections(
       idle.destroy()
     }
     connections.set(socket, open(socket))
-    socket.once('close', () => connections.delete(socket))
+    rushes.came()
+    socket.once('close', () => {
+      connections.delete(socket)
+      rushes.went()
+    })
   })
 
   const attend: RequestListener = (incoming, outgoing) => {
