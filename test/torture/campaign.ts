@@ -158,7 +158,7 @@ async function recoverAndJudge({ tally }: Campaign, lane: Lane, rig: Rig): Promi
 async function keepBusy(world: World): Promise<void> {
   const [waiting] = await world.sql<{ count: number }[]>`
     select count(*) from media where status = 'approved' and deleted_at is null`
-  if ((waiting?.count ?? 0) < 3) await world.approve(3)
+  if ((waiting?.count ?? 0) < 2) await world.approve(2)
 }
 
 function note(tally: Tally, { kind, fates }: PointReport): void {

@@ -44,19 +44,45 @@ select json_build_object(
 """
 
 
+class Psql:
+    """One psql for as long as the same database is asked: starting it takes longer than all the rest."""
+
+    def __init__(self):
+        self.settings = self.process = None
+
+    def ask(self, settings):
+        if settings != self.settings or self.process.poll() is not None:
+            self.open(settings)
+        self.process.stdin.write(" ".join(QUERY.split()) + ";\n\\echo\n")
+        self.process.stdin.flush()
+        answer = ""
+        while (line := self.process.stdout.readline()) not in ("\n", ""):
+            answer += line
+        return answer
+
+    def open(self, settings):
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+        self.settings = settings
+        self.process = subprocess.Popen(
+            ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align"],
+            env={**os.environ, **settings},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+
+PSQL = Psql()
+
+
 def read_database(settings):
-    asked = subprocess.run(
-        ["psql", "--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--set=ON_ERROR_STOP=1", "--command", QUERY],
-        env={**os.environ, **settings},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if asked.returncode != 0:
-        if "strongroom.items" in asked.stderr and "does not exist" in asked.stderr:
-            return {"media": [], "audit": [], "items": [], "archives": []}  # killed before it made its schema
-        raise RuntimeError(asked.stderr)
-    return json.loads(asked.stdout)
+    answer = PSQL.ask(settings)
+    if answer.startswith("ERROR") and "does not exist" in answer and "strongroom." in answer:
+        return {"media": [], "audit": [], "items": [], "archives": []}  # killed before it made its schema
+    return json.loads(answer)
 
 
 def digest(path):

@@ -37,8 +37,8 @@ export type Event =
 export interface Evidence {
   readonly folder: string
   note(event: Event): void
-  /** Writes down what the bucket holds now. */
-  list(): Promise<void>
+  /** Writes down what the bucket holds now, if anything was noted since that may have changed it. */
+  list(again?: 'again'): Promise<void>
 }
 
 /** Begins a world's evidence in `folder`, which is made. */
@@ -62,11 +62,17 @@ export async function openEvidence(
   await writeFile(join(folder, 'world.json'), JSON.stringify({ archive: archiveDir, psql }))
   const events = join(folder, 'events.jsonl')
   await writeFile(events, '')
+  let isListed = false
   return {
     folder,
-    // At once and in order: a note that is lost would be a false verdict.
-    note: (event) => appendFileSync(events, `${JSON.stringify(event)}\n`),
-    async list() {
+    note(event) {
+      isListed = false
+      // At once and in order: a note that is lost would be a false verdict.
+      appendFileSync(events, `${JSON.stringify(event)}\n`)
+    },
+    async list(again) {
+      if (isListed && again === undefined) return
+      isListed = true
       const objects = await listObjects({ client: admin.client, name: admin.bucket })
       await writeFile(
         join(folder, 'listing.json'),

@@ -25,8 +25,8 @@ const KINDS: Readonly<Record<PointKind, number>> = {
   'left alone': 4,
 }
 const DISK_HARMS: readonly Harm[] = ['eio', 'enospc', 'short', 'full']
-/** Of an item: those that few runs reach are as likely as the others. */
-const CALLS = 60
+/** About as many as two items take from their claim to their release. */
+const CALLS = 50
 
 export interface Rig {
   nursery: Nursery

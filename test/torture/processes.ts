@@ -46,7 +46,7 @@ export interface Nursery {
 
 const HERE = import.meta.dirname
 const NODE = join(HERE, '../../node_modules/node/bin/node')
-/** As in bin/strongroom; V8's own threads would not be forked. */
+/** As in bin/strongroom; V8's own threads would not be forked, and no run is long enough for its compilers to pay. */
 const FLAGS = [
   '--disable-warning=ExperimentalWarning',
   '--expose-gc',
@@ -54,6 +54,8 @@ const FLAGS = [
   '--initial-old-space-size=32',
   '--max-old-space-size=256',
   '--single-threaded',
+  '--no-opt',
+  '--no-maglev',
 ]
 
 /** Compiles shim.c. @returns its path */

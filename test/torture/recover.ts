@@ -63,6 +63,6 @@ export async function judged(
   await evidence.list()
   const found = await checker.judge(moment, evidence.folder)
   if (found.length === 0) return found
-  await evidence.list()
+  await evidence.list('again')
   return checker.judge(moment, evidence.folder)
 }
