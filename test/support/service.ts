@@ -53,6 +53,8 @@ export interface Running {
   said(text: string): Promise<void>
   /** Resolves once the process stands still at the point where STRONGROOM_HALT stops it. */
   stoppedAt(point: Point): Promise<void>
+  /** Resolves with the item at which STRONGROOM_HALT halted the process; null when it ends without that. */
+  halted(): Promise<number | null>
   /** The same as `said` for standard output. */
   printed(text: string): Promise<void>
   kill(signal: NodeJS.Signals): void
@@ -181,10 +183,12 @@ function startProgram(
     assertNoLeak(text, env)
     return { code, signal, ...text }
   })
-  const holds = (name: keyof typeof text, wanted: string): Promise<void> =>
+  const holds = (name: keyof typeof text, wanted: string | RegExp): Promise<void> =>
     new Promise((resolve, reject) => {
       const look = () => {
-        if (!text[name].includes(wanted)) return
+        const found =
+          typeof wanted === 'string' ? text[name].includes(wanted) : wanted.test(text[name])
+        if (!found) return
         heard.delete(look)
         resolve()
       }
@@ -201,6 +205,15 @@ function startProgram(
       await holds('stderr', `halted at ${point}`)
       // It says so a moment before it stops; a SIGCONT that came earlier would be lost.
       while (stateOf(child.pid ?? 0) !== 'T') await setImmediate()
+    },
+    async halted() {
+      const line = /halted at [\w-]+, item (\d+)\n/
+      try {
+        await holds('stderr', line)
+      } catch {
+        return null // it came to its end
+      }
+      return Number(line.exec(text.stderr)?.[1])
     },
     printed: (wanted) => holds('stdout', wanted),
   }
