@@ -36,6 +36,10 @@ interface Run {
   abort: AbortSignal
 }
 
+const MIB = 2 ** 20
+/** For downloads, beside a syncer; a server that has the process for itself holds 64 whole chunks. */
+const sharedBufferBytes = 64 * MIB
+const ownBufferBytes = 128 * MIB
 const FIRST_RETRY_MS = 1_000
 const RETRY_MS = 15_000
 
@@ -180,6 +184,7 @@ export async function startServers(
         corsOrigins: serve.corsOrigins,
         offload: serve.offload,
         traffic,
+        bufferBytes: run.roles.has('sync') ? sharedBufferBytes : ownBufferBytes,
         health,
         log,
       }),

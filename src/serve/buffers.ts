@@ -9,7 +9,7 @@ const worthCollecting = 16 * 1024 * KIB
 
 /** The memory that all downloads share. */
 export interface Buffers {
-  /** A buffer of at least `wanted` bytes where the budget allows it, never of fewer than `smallest`. */
+  /** A buffer of some `wanted` bytes where the budget allows it, never of fewer than `smallest`. */
   take(wanted: number): Buffer
   /** Only for a buffer that nobody will read or write any more. */
   give(buffer: Buffer): void
@@ -41,6 +41,17 @@ export function createBuffers(budgetBytes: number): Buffers {
     spare.clear()
   }
 
+  /** The fair share swings by a factor of two while downloads come and go: each swing made all memory anew. */
+  function takeSpare(size: number): Buffer | null {
+    for (const one of [size, size / 2, size * 2]) {
+      const known = spare.get(one)?.pop()
+      if (known === undefined) continue
+      spareBytes -= one
+      return known
+    }
+    return null
+  }
+
   /** Bytes outside the heap do not make V8 collect: they would stay until the next busy time. */
   function tidy(): void {
     tidying = false
@@ -70,15 +81,12 @@ export function createBuffers(budgetBytes: number): Buffers {
     },
     take(wanted) {
       const size = Math.min(fairBytes(), Math.max(smallest, powerAbove(wanted)))
-      inUse += size
-      const known = spare.get(size)?.pop()
-      if (known === undefined) {
-        // Those of other sizes make room.
-        if (inUse + spareBytes > budgetBytes) dropSpare()
-        return Buffer.allocUnsafeSlow(size)
-      }
-      spareBytes -= size
-      return known
+      const known = takeSpare(size)
+      inUse += known?.length ?? size
+      if (known !== null) return known
+      // Those of other sizes make room.
+      if (inUse + spareBytes > budgetBytes) dropSpare()
+      return Buffer.allocUnsafeSlow(size)
     },
     give(buffer) {
       inUse -= buffer.length

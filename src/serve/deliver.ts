@@ -31,10 +31,13 @@ export function createDelivery(options: {
   const streams = createStreams(options.limits)
 
   const takePlace = async ({ incoming, outgoing }: Visit, claims: TokenClaims): Promise<Leave> => {
-    const gone = new AbortController()
-    outgoing.once('close', () => gone.abort())
+    const whenGone = () => {
+      const gone = new AbortController()
+      outgoing.once('close', () => gone.abort())
+      return gone.signal
+    }
     try {
-      return await streams.enter({ claims, client: networkOf(clientOf(incoming)) }, gone.signal)
+      return await streams.enter({ claims, client: networkOf(clientOf(incoming)) }, whenGone)
     } catch (error) {
       if (isAppError(error, 'TOO_MANY_STREAMS') && !outgoing.headersSent)
         outgoing.setHeader('Retry-After', retryAfterSeconds)

@@ -26,10 +26,10 @@ export interface Streams {
   /**
    * Counts one answer in, waiting for its turn.
    *
-   * @param gone aborts when the visitor left
+   * @param whenGone asked only where he has to wait, for what aborts when the visitor left
    * @throws TOO_MANY_STREAMS when no place came free in time, or the visitor left
    */
-  enter(order: Order, gone: AbortSignal): Leave | Promise<Leave>
+  enter(order: Order, whenGone: () => AbortSignal): Leave | Promise<Leave>
 }
 
 /**
@@ -80,7 +80,7 @@ export function createStreams(limits: StreamLimits): Streams {
       gone.addEventListener('abort', giveUp, { once: true })
     })
 
-  return { enter: (order, gone) => (fits(order) ? take(order) : wait(order, gone)) }
+  return { enter: (order, whenGone) => (fits(order) ? take(order) : wait(order, whenGone())) }
 }
 
 /** How many answers each token of each key has under way. */

@@ -36,3 +36,14 @@ test('a buffer that was given back is used again, one that was forgotten never',
   buffers.forget(second)
   assert.notEqual(buffers.take(MIB), second)
 })
+
+test('when downloads come and go, the memory that is there is used before more is taken', () => {
+  const buffers = createBuffers(64 * MIB)
+  buffers.moving = 32
+  const first = Array.from({ length: 32 }, () => buffers.take(MIB))
+  for (const buffer of first) buffers.give(buffer)
+  buffers.moving = 33
+  const second = Array.from({ length: 33 }, () => buffers.take(MIB))
+  assert.equal(second.filter((buffer) => first.includes(buffer)).length, 32)
+  assert.equal(second.at(-1)?.length, 512 * KIB)
+})

@@ -9,7 +9,7 @@ import { type ServerScope, withFileServer } from '../support/file-server.ts'
 import { hasCode } from '../support/scopes.ts'
 
 const megabyte = 2 ** 20
-const stays = new AbortController().signal
+const stays = () => new AbortController().signal
 
 /** What each call returns is another token of that user. */
 function tokenOf(userId: number): TokenClaims {
@@ -58,7 +58,7 @@ test('who leaves while he waits takes no place', async () => {
   const streams = createStreams({ streamsPerUser: 1, streamsPerClient: 0 })
   const visitor = new AbortController()
   const leave = await streams.enter({ claims: tokenOf(1), client: 'a' }, stays)
-  const waiting = streams.enter({ claims: tokenOf(1), client: 'a' }, visitor.signal)
+  const waiting = streams.enter({ claims: tokenOf(1), client: 'a' }, () => visitor.signal)
   const next = streams.enter({ claims: tokenOf(1), client: 'a' }, stays)
   visitor.abort()
   await isRefused(waiting)
