@@ -5,6 +5,7 @@ import fc from 'fast-check'
 import { SignJWT } from 'jose'
 import { isAppError } from '../../src/errors.ts'
 import { createTokenVerifier, mintToken } from '../../src/serve/token.ts'
+import { readForm } from '../../src/serve/token-form.ts'
 import {
   claims,
   forge,
@@ -191,4 +192,24 @@ test('jose and the hand-made tokens of this file agree on what a good token is',
     .setProtectedHeader({ alg: 'HS256' })
     .sign(createSecretKey(Buffer.from(secret)))
   assert.equal(token, good)
+})
+
+test('of all texts that mean the same bytes, one alone is the spelling of a signature', () => {
+  const [header, payload] = good.split('.')
+  const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+  const isRead = (text: string): boolean => {
+    try {
+      readForm(`${header}.${payload}.${text}`)
+      return true
+    } catch {
+      return false
+    }
+  }
+  for (let length = 1; length <= 12; length++) {
+    for (const last of letters) {
+      const text = `${'x'.repeat(length - 1)}${last}`
+      const isCanonical = Buffer.from(text, 'base64url').toString('base64url') === text
+      assert.equal(isRead(text), isCanonical, text)
+    }
+  }
 })
