@@ -14,7 +14,7 @@ import {
   knowsOptions,
 } from './cors.ts'
 import { commonHeaders, neverStored } from './file-headers.ts'
-import { createFileRoute, type FileRoute, splitTarget } from './file-route.ts'
+import { createFileRoute, type FileRoute } from './file-route.ts'
 import type { GateRules } from './gate.ts'
 import type { Health } from './health.ts'
 import { addHealthRoutes } from './health-routes.ts'
@@ -24,6 +24,7 @@ import { isUnframed, prepareRequest } from './request-rules.ts'
 import { nothingRevoked, type RevokedTokens } from './revocations.ts'
 import { createWatchdog, type Watchdog } from './stall.ts'
 import type { StreamLimits } from './streams.ts'
+import { splitTarget } from './target.ts'
 import type { Visit } from './visit.ts'
 
 const MIB = 1024 * 1024

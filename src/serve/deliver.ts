@@ -45,20 +45,27 @@ export function createDelivery(options: {
     }
   }
 
-  return async (visit, { file, body, claims, writeHead }) => {
-    const { outgoing } = visit
-    // What is sent in one piece is no stream: a page may have a hundred small pictures. But what waits behind another
-    // answer of its connection is held in memory, and one packet can ask for hundreds.
-    const isStream = body.length > smallBytes || outgoing.socket === null
-    const leave = isStream ? await takePlace(visit, claims) : null
+  const sendTo = async (visit: Visit, { file, body, writeHead }: Parcel): Promise<void> => {
     const onBytes = (bytes: number) => {
       visit.bytes = bytes
       visit.watched.moved()
     }
+    visit.complete = await send({ file, body, response: visit.outgoing }, { writeHead, onBytes })
+  }
+
+  const stream = async (visit: Visit, parcel: Parcel): Promise<void> => {
+    const leave = await takePlace(visit, parcel.claims)
     try {
-      visit.complete = await send({ file, body, response: outgoing }, { writeHead, onBytes })
+      await sendTo(visit, parcel)
     } finally {
-      leave?.()
+      leave()
     }
   }
+
+  // What is sent in one piece is no stream: a page may have a hundred small pictures. But what waits behind another answer
+  // of its connection is held in memory, and one packet can ask for hundreds.
+  return (visit, parcel) =>
+    parcel.body.length > smallBytes || visit.outgoing.socket === null
+      ? stream(visit, parcel)
+      : sendTo(visit, parcel)
 }

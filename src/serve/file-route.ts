@@ -18,17 +18,10 @@ import { judgeRequest, type Verdict } from './range.ts'
 import type { RevokedTokens } from './revocations.ts'
 import { createSender } from './send.ts'
 import type { StreamLimits } from './streams.ts'
+import { type Query, splitTarget } from './target.ts'
 import { createTokenVerifier, type TokenClaims } from './token.ts'
 import { createTokenCache } from './token-cache.ts'
 import type { Visit } from './visit.ts'
-
-/** Splits a request target at its first question mark; what a proxy puts before the path is dropped. */
-export function splitTarget(url: string): { path: string; query: URLSearchParams } {
-  const target = url.replace(/^https?:\/\/[^/?#]*/i, '')
-  const mark = target.indexOf('?')
-  if (mark < 0) return { path: target, query: new URLSearchParams() }
-  return { path: target.slice(0, mark), query: new URLSearchParams(target.slice(mark + 1)) }
-}
 
 export interface FileRoute {
   serve(visit: Visit): Promise<void>
@@ -172,7 +165,7 @@ function bodyFor(
     : { body, ofBody: [...ofBody, 'Content-Range', contentRange(first, sidecar.bytes)] }
 }
 
-function wantsInline(query: URLSearchParams): boolean {
+function wantsInline(query: Query): boolean {
   const wishes = query.getAll('disposition')
   return wishes.length === 1 && wishes[0] === 'inline'
 }

@@ -7,6 +7,7 @@ import type { ClientAddress } from './client-address.ts'
 import { createDownloads } from './downloads.ts'
 import { createFailedTokens } from './failed-tokens.ts'
 import type { RevokedTokens } from './revocations.ts'
+import type { Query } from './target.ts'
 import type { TokenClaims } from './token.ts'
 import { invalidToken } from './token-form.ts'
 
@@ -52,7 +53,7 @@ export function createGate(options: {
   /** Milliseconds, never going back. */
   clock: () => number
   log: Log
-}): (caller: Caller, query: URLSearchParams) => Pass {
+}): (caller: Caller, query: Query) => Pass {
   const { verify, clientOf, revoked, now, clock, log } = options
   const failed = createFailedTokens({ perMinute: options.tokenFailuresPerMinute, nowMs: clock })
   const downloads = createDownloads({
@@ -69,7 +70,7 @@ export function createGate(options: {
     caller.client = client
     throw new AppError('TOKEN_ENDED', 'the token allows no more downloads', { reason: 'used_up' })
   }
-  const admit = (caller: Caller, query: URLSearchParams): Pass => {
+  const admit = (caller: Caller, query: Query): Pass => {
     const { incoming } = caller
     const token = onlyToken(query, incoming.headers.authorization)
     const claims = verify(token, now())
@@ -110,7 +111,7 @@ function isFrom(claim: string, client: string): boolean {
  *
  * @throws REQUEST_INVALID for more than one, TOKEN_INVALID for none
  */
-function onlyToken(query: URLSearchParams, authorization: string | undefined): string {
+function onlyToken(query: Query, authorization: string | undefined): string {
   const bearer = authorization && /^Bearer +([^ ]+)$/i.exec(authorization.trim())?.[1]
   const [token, second] = [...query.getAll('token'), ...(bearer ? [bearer] : [])]
   if (second !== undefined) throw new AppError('REQUEST_INVALID', 'there is more than one token')

@@ -43,14 +43,24 @@ export function createSender(buffers: Buffers): Sender {
 }
 
 /** One read, or none for a file that was read before, and one write together with the head. */
-async function sendSmall({ file, body, response }: Delivery, hooks: Hooks): Promise<boolean> {
-  const bytes = keptPart(file, body) ?? (await readWhole(file, body))
-  // Somebody else may have answered while the disk was slow.
-  if (response.destroyed || response.headersSent) return false
-  hooks.writeHead()
-  const taken = await endWith(response, bytes)
-  if (taken) hooks.onBytes(bytes.length)
-  return taken
+function sendSmall({ file, body, response }: Delivery, hooks: Hooks): Promise<boolean> {
+  const kept = keptPart(file, body)
+  if (kept !== null) return sendWhole(kept, response, hooks)
+  return readWhole(file, body).then((bytes) => sendWhole(bytes, response, hooks))
+}
+
+/** The least that an answer needs; see {@link createWriter}. */
+function sendWhole(bytes: Buffer, response: ServerResponse, hooks: Hooks): Promise<boolean> {
+  return new Promise((resolve) => {
+    // Somebody else may have answered while the disk was slow.
+    if (response.destroyed || response.headersSent) return resolve(false)
+    hooks.writeHead()
+    response.on('close', () => resolve(false))
+    response.end(bytes, (error?: Error | null) => {
+      if (!error) hooks.onBytes(bytes.length)
+      resolve(!error)
+    })
+  })
 }
 
 function keptPart({ bytes }: OpenFile, { pieces }: Body): Buffer | null {
@@ -195,14 +205,6 @@ function readSome({ file }: OpenFile, target: Buffer, position: number): Promise
       else if (bytesRead > 0) resolve(bytesRead)
       else reject(new AppError('ARCHIVE_DAMAGED', 'a file became shorter while it was read'))
     })
-  })
-}
-
-/** The least that a whole answer needs; see {@link createWriter}. */
-function endWith(response: ServerResponse, bytes: Buffer): Promise<boolean> {
-  return new Promise((resolve) => {
-    response.on('close', () => resolve(false))
-    response.end(bytes, (error?: Error | null) => resolve(!error))
   })
 }
 
