@@ -94,7 +94,7 @@ describe('the launcher', () => {
       await ownNode(root)
       const thresholdOf = async (command: string) =>
         JSON.parse((await run(launcher, { args: [command] })).stdout).env.MALLOC_MMAP_THRESHOLD_
-      assert.equal(await thresholdOf('start'), '65536')
+      assert.equal(await thresholdOf('start'), '66560')
       assert.equal(await thresholdOf('sync'), undefined)
     })
   })

@@ -4,6 +4,9 @@ const largest = 1024 * KIB
 /** With more downloads than this on the move, the processor always has another one to turn to. */
 const readingAhead = 8
 
+/** By so much each is larger than those that sockets are read into: bin/strongroom has the larger ones given back at once. */
+const apart = KIB
+
 const tidyMs = 5_000
 const worthCollecting = 16 * 1024 * KIB
 
@@ -86,7 +89,7 @@ export function createBuffers(budgetBytes: number): Buffers {
       if (known !== null) return known
       // Those of other sizes make room.
       if (inUse + spareBytes > budgetBytes) dropSpare()
-      return Buffer.allocUnsafeSlow(size)
+      return Buffer.allocUnsafeSlow(size + apart).subarray(0, size)
     },
     give(buffer) {
       inUse -= buffer.length
