@@ -1,7 +1,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup check test torture demo demo-clean bench-memory bench-serve image-test ci
+.PHONY: help setup check test torture demo demo-clean bench-memory bench-serve bench-stalled image-test ci
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -32,9 +32,13 @@ bench-memory: ## measure how much memory a sync takes
 	@scripts/setup
 	@node bench/memory.ts
 
-bench-serve: ## compare the file server with nginx and Caddy
+bench-serve: ## compare the file server with nginx, Caddy and Hono
 	@scripts/setup bench
 	@node bench/serve.ts $(BENCH)
+
+bench-stalled: ## measure what an attack costs that holds connections
+	@scripts/setup npm
+	@node bench/stalled.ts
 
 image-test: ## build the container image without an engine and test it (root, Debian)
 	@scripts/setup image

@@ -1,8 +1,9 @@
 /**
- * Compares the file server with nginx and Caddy on the same files, run by run in turn, and prints medians and ratios.
+ * Compares the file server with others on the same files, run by run in turn, and prints medians and ratios: nginx, Caddy,
+ * Hono's serveStatic with jose, and nginx that sends what Strongroom has judged.
  *
- * `node bench/serve.ts [--rounds N] [--seconds S] [--only a,b] [--large MIB] [--log] [--against bin/strongroom]`; needs
- * nginx, caddy and wrk (`scripts/setup bench`) and some 2 GiB in the temporary folder. bench/README.md says what it shows.
+ * `node bench/serve.ts [--rounds N] [--seconds S] [--only a,b] [--large MIB] [--log] [--without caddy,hono,sending]
+ * [--against bin/strongroom]`; needs nginx, caddy and wrk (`scripts/setup bench`) and some 2 GiB in the temporary folder. bench/README.md says what it shows.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -12,7 +13,14 @@ import { parseArgs } from 'node:util'
 import { type BenchFiles, makeArchive } from './serve/archive.ts'
 import { type Counted, load, type Order, probeHealth, readSlowly } from './serve/load.ts'
 import { quantile } from './serve/quantile.ts'
-import { type BenchServer, startCaddy, startNginx, startStrongroom } from './serve/servers.ts'
+import {
+  type BenchServer,
+  startCaddy,
+  startHono,
+  startNginx,
+  startSending,
+  startStrongroom,
+} from './serve/servers.ts'
 
 const MIB = 2 ** 20
 const GIB = 2 ** 30
@@ -99,6 +107,9 @@ const cases: Record<string, Case> = {
   },
 }
 
+/** In the order of their runs; nginx, the first, is what the others are compared with. */
+const peers = { nginx: startNginx, caddy: startCaddy, hono: startHono, sending: startSending }
+
 let serial = 0
 function freshTargets(server: BenchServer, files: BenchFiles['small']): string[] {
   return Array.from({ length: FRESH_TOKENS }, (_, index) => {
@@ -115,6 +126,7 @@ async function main(): Promise<number> {
       seconds: { type: 'string', default: '3' },
       large: { type: 'string', default: '1024' },
       only: { type: 'string', default: Object.keys(cases).join(',') },
+      without: { type: 'string', default: '' },
       log: { type: 'boolean', default: false },
       against: { type: 'string' },
     },
@@ -125,8 +137,9 @@ async function main(): Promise<number> {
     const archiveDir = join(folder, 'archive')
     const files = await makeArchive(archiveDir, Number(values.large))
     const place = { archiveDir, folder, logged: values.log }
-    servers.push(await startNginx(place))
-    servers.push(await startCaddy(place))
+    const without = new Set(values.without.split(','))
+    for (const [name, start] of Object.entries(peers))
+      if (!without.has(name)) servers.push(await start(place))
     if (values.against !== undefined)
       servers.push(await startStrongroom(place, { name: 'before', program: values.against }))
     servers.push(await startStrongroom(place))

@@ -98,7 +98,7 @@ async function attackOnce(
     const socket = connect(server.port, '127.0.0.1').on('error', () => {})
     socket.pause().write(text)
     sockets.push(socket)
-    if (sockets.length % 20 === 0) await pause(2)
+    if (sockets.length % 20 === 0) await pause(10)
   }
   for (let count = 0; count < stalled; count++)
     await open(`GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`)

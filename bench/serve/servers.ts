@@ -29,7 +29,7 @@ export interface BenchServer {
   stop(): Promise<void>
 }
 
-interface Place {
+export interface Place {
   archiveDir: string
   folder: string
   /** Whether servers write a line for each request into a file, as they do by default. */
@@ -39,8 +39,9 @@ interface Place {
 /** `program`: bin/strongroom of this checkout, or of another one to compare with. */
 export async function startStrongroom(
   { archiveDir, logged, folder }: Place,
-  { name = 'strongroom', program = PROGRAM } = {},
+  how: { name?: string; program?: string; env?: Record<string, string> } = {},
 ): Promise<BenchServer> {
+  const { name = 'strongroom', program = PROGRAM, env: more = {} } = how
   const port = await freePort()
   const env = {
     PATH: process.env.PATH ?? '',
@@ -51,15 +52,69 @@ export async function startStrongroom(
     MAX_STREAMS_PER_USER: '10000',
     MAX_STREAMS_PER_CLIENT: '10000',
     MAX_CONNECTIONS: '4096',
+    ...more,
   }
   const child = startProcess({ program, args: ['start', '--role', 'serve'], env, folder, name })
   return running(child, { name, port, hasHealth: true, target: strongroomTarget })
 }
 
 /** One worker, as the figures to reach have it; secure_link is what its users would take for tokens. */
-export async function startNginx({ archiveDir, folder, logged }: Place): Promise<BenchServer> {
+export async function startNginx(place: Place): Promise<BenchServer> {
   const port = await freePort()
-  const own = join(folder, 'nginx')
+  const child = await startNginxWith(place, 'nginx', [
+    `server {
+        listen 127.0.0.1:${port} backlog=1024;
+        root ${place.archiveDir};
+        location = /health { return 200 "ok"; }
+        location / {
+          secure_link $arg_md5,$arg_expires;
+          secure_link_md5 "$secure_link_expires$uri ${SECRET}";
+          if ($secure_link = "") { return 403; }
+          if ($secure_link = "0") { return 410; }
+        }
+      }`,
+  ])
+  return running(child, { name: 'nginx', port, hasHealth: true, target: secureLinkTarget })
+}
+
+/** deploy/nginx.conf: nginx, one worker, sends the files that a Strongroom behind it has judged. Both are counted. */
+export async function startSending(place: Place): Promise<BenchServer> {
+  const behind = await startStrongroom(place, {
+    name: 'strongroom behind nginx',
+    env: {
+      SENDFILE_HEADER: 'X-Accel-Redirect',
+      SENDFILE_PREFIX: '/strongroom-archive/',
+      TRUSTED_PROXIES: '127.0.0.1',
+    },
+  })
+  const port = await freePort()
+  const ours = readFileSync(join(import.meta.dirname, '..', '..', 'deploy', 'nginx.conf'), 'utf8')
+    .replace('127.0.0.1:8080', `127.0.0.1:${behind.port}`)
+    .replace('listen 8082', `listen 127.0.0.1:${port} backlog=1024`)
+    .replace('/var/log/nginx/error.log', join(place.folder, 'sending.log'))
+    .replaceAll('/media/archive/', `${place.archiveDir}/`)
+  const name = 'nginx before strongroom'
+  const child = await startNginxWith(place, name, [ours])
+  const front = await running(child, { name, port, hasHealth: true, target: strongroomTarget })
+  return {
+    ...front,
+    usage() {
+      const [a, b] = [front.usage(), behind.usage()]
+      return { cpuSeconds: a.cpuSeconds + b.cpuSeconds, rssMib: a.rssMib + b.rssMib }
+    },
+    async stop() {
+      await front.stop()
+      await behind.stop()
+    },
+  }
+}
+
+async function startNginxWith(
+  { folder, logged }: Place,
+  name: string,
+  http: readonly string[],
+): Promise<ChildProcess> {
+  const own = join(folder, name.replaceAll(' ', '-'))
   await mkdir(own)
   const config = join(own, 'nginx.conf')
   await writeFile(
@@ -72,22 +127,26 @@ export async function startNginx({ archiveDir, folder, logged }: Place): Promise
       sendfile on; tcp_nopush on; keepalive_requests 1000000000;
       client_body_temp_path ${own}/body; proxy_temp_path ${own}/proxy;
       fastcgi_temp_path ${own}/fastcgi; uwsgi_temp_path ${own}/uwsgi; scgi_temp_path ${own}/scgi;
-      server {
-        listen 127.0.0.1:${port} backlog=1024;
-        root ${archiveDir};
-        location = /health { return 200 "ok"; }
-        location / {
-          secure_link $arg_md5,$arg_expires;
-          secure_link_md5 "$secure_link_expires$uri ${SECRET}";
-          if ($secure_link = "") { return 403; }
-          if ($secure_link = "0") { return 410; }
-        }
-      }
+      ${http.join('\n')}
     }\n`,
   )
   const args = ['-c', config, '-e', `${own}/error.log`]
-  const child = startProcess({ program: 'nginx', args, env: {}, folder, name: 'nginx' })
-  return running(child, { name: 'nginx', port, hasHealth: true, target: secureLinkTarget })
+  return startProcess({ program: 'nginx', args, env: {}, folder, name })
+}
+
+/** Hono's serveStatic and jose, as one would write it first. */
+export async function startHono({ archiveDir, folder }: Place): Promise<BenchServer> {
+  const port = await freePort()
+  const env = {
+    PORT: String(port),
+    ARCHIVE_DIR: archiveDir,
+    SECRET,
+    NODE_ENV: 'production',
+  }
+  const args = [join(import.meta.dirname, 'hono-peer.ts')]
+  const name = 'hono'
+  const child = startProcess({ program: process.execPath, args, env, folder, name })
+  return running(child, { name, port, hasHealth: true, target: strongroomTarget })
 }
 
 /** Knows no tokens; on both cores, as it comes. */
