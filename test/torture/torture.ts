@@ -36,6 +36,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
     isStopped = true
   })
 
+/** Also with TORTURE_STOP=found and something found: the torture of mutants asks for no more. */
+function isOver(): boolean {
+  return isStopped || (env.TORTURE_STOP === 'found' && tally.found.size > 0)
+}
+
 function numberIn(setting: string | undefined): number | null {
   return setting === undefined || setting === '' ? null : Number(setting)
 }
@@ -73,7 +78,7 @@ async function main(): Promise<number> {
   const lane = async () => {
     const mine = openLane(scope)
     if (WORLD !== null) return void (await runNumber(campaign, mine, WORLD))
-    while (!isStopped && (tally.crashes < POINTS || spoiltOf(tally) < TRANSFERS)) {
+    while (!isOver() && (tally.crashes < POINTS || spoiltOf(tally) < TRANSFERS)) {
       const isStorm = spoiltOf(tally) / (TRANSFERS || 1) < tally.crashes / POINTS
       await runNumber(campaign, mine, 2 * next++ + (isStorm && TRANSFERS > 0 ? 1 : 0))
     }

@@ -220,10 +220,16 @@ export const seeded: Seeded[] = [
       from strongroom.items where media_id = 5`,
   },
   {
+    name: 'path-shared',
+    what: 'two items name one file',
+    spoil: (w) => w.sql`
+      update strongroom.items set archive_path = (
+        select archive_path from strongroom.items where media_id = 5) where media_id = 6`,
+  },
+  {
     name: 'archives-doubled',
     what: 'the database knows two archives',
-    spoil: (w) => w.sql`
-      with dropped as (select 1) insert into strongroom.archives (id) select gen_random_uuid() from dropped`,
+    spoil: (w) => w.sql`insert into strongroom.archives (id) values (gen_random_uuid())`,
   },
   {
     name: 'marker-differs',
