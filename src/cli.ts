@@ -5,11 +5,10 @@ import { showConfig } from './commands/config.ts'
 import { demo } from './commands/demo.ts'
 import { doctor } from './commands/doctor.ts'
 import { doctorOfEdge } from './commands/edge.ts'
-import { fsckCommand } from './commands/fsck.ts'
+import { type FsckOptions, needsOfFsck, runFsck } from './commands/fsck-options.ts'
 import { healthCommand } from './commands/health.ts'
 import { migrateCommand } from './commands/migrate.ts'
 import { percentage, positiveInteger, ttlSeconds, webAddress } from './commands/options.ts'
-import { rebuildCommand } from './commands/rebuild.ts'
 import { reconcileCommand } from './commands/reconcile.ts'
 import { releaseCommand } from './commands/release.ts'
 import { revokeCommand } from './commands/revocations.ts'
@@ -266,16 +265,16 @@ function addInspection(host: Host, command: AddCommand, done: (code: number) => 
     'fsck',
     'hold items and archive against each other: whatever is missing, foreign or left half done',
   )
+    .option('--repair', 'put right what is safe to put right, each under its item’s lease')
+    .option('--relocate', 'only bring files that were moved by hand back to their paths')
     .option('--from-sidecars', 'make the items of a lost database anew; reads no media')
-    .option('--confirm', 'go on although the sources of all of them are gone')
+    .option('--confirm', 'also where so much is wrong that it stops')
     .option('--json', 'a line of JSON for each finding, and one at the end')
-    .action(async (options: FsckOptions) => {
-      const { fromSidecars = false, confirm: confirmed = false, json = false } = options
-      await session(host, { needs: ['database'] }, async (run) => {
-        const command = fromSidecars ? rebuildCommand : fsckCommand
-        done(await command(host, run.config, { ...run, confirmed, json }))
-      })
-    })
+    .action((options: FsckOptions) =>
+      session(host, { needs: needsOfFsck(options) }, async (run) =>
+        done(await runFsck(host, { ...run, options })),
+      ),
+    )
   command('config', 'print the effective settings, secrets masked').action(() => {
     showConfig(host)
     parseConfig(host.env, { needs: new Set(), readFile: host.readFile })
@@ -337,12 +336,6 @@ function addToken(host: Host, command: AddCommand): void {
         return revokeCommand(host, config, { program, named, keepMs })
       })
     })
-}
-
-interface FsckOptions {
-  fromSidecars?: boolean
-  confirm?: boolean
-  json?: boolean
 }
 
 interface VerifyOptions {

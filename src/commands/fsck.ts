@@ -13,41 +13,82 @@ import { openDatabaseOnly, openFoldersToRead } from '../open.ts'
 import { fsck } from '../sync/fsck.ts'
 import { FINDINGS, type Finding, type FindingKind, findingKinds } from '../sync/fsck-findings.ts'
 import type { FsckParts } from '../sync/fsck-parts.ts'
+import type { Repaired } from '../sync/repair.ts'
 import { openVolumeToRead } from '../sync/volume.ts'
+import { openRepair } from './fsck-repair.ts'
 import { things } from './summary.ts'
 import { EXIT_UNFINISHED } from './sync.ts'
 import { createPages, EXIT_DAMAGED, EXIT_STOPPED } from './verify.ts'
 
 type Tally = Partial<Record<FindingKind, number>>
 
-interface Looked {
-  items: number
-  files: number
+/** What is put right, and not only told: everything, or only what was moved by hand. */
+export interface Repairing {
+  healing: boolean
+  /** However much it is. */
+  confirmed: boolean
 }
 
-/** `strongroom fsck`: tells whatever of items and archive is not at rest; writes nothing. @returns the exit code */
+/**
+ * `strongroom fsck`: tells whatever of items and archive is not at rest, and writes nothing unless it is told to repair it.
+ *
+ * @returns the exit code; after a repair by what is found then
+ */
 export async function fsckCommand(
   host: Host,
   config: Config,
-  run: Pick<Session, 'program' | 'drain'> & { json: boolean },
+  run: Pick<Session, 'program' | 'drain'> & { json: boolean; repairing: Repairing | null },
 ): Promise<number> {
-  const { program, drain, json } = run
-  const database = openDatabaseOnly(config, program)
-  const looked = createLooked(program.log)
-  const parts = await openFsck(config, database, looked.add)
-  const tally: Tally = {}
+  const { program, drain, json, repairing } = run
+  const repairer = repairing === null ? null : await openRepair(config, program, drain)
+  const database = repairer?.database ?? openDatabaseOnly(config, program)
+  let sum = emptySum()
   try {
-    for await (const finding of fsck(parts, drain)) {
-      tally[finding.kind] = (tally[finding.kind] ?? 0) + 1
+    await inspect(config, { ...run, database, sum }, async (finding) => {
+      await repairer?.triage.note(finding)
       host.out(`${json ? record(finding) : line(finding)}\n`)
+    })
+    if (repairer !== null && repairing !== null) {
+      const repaired = await repairer.repair({ ...repairing, checked: sum.items })
+      host.out(`${json ? JSON.stringify({ repaired }) : repairedText(repaired)}\n`)
+      sum = emptySum()
+      await inspect(config, { ...run, database, sum }, async () => {})
     }
   } catch (error) {
     if (!drain.aborted) throw error
   }
-  const stopped = drain.aborted
-  const sum = { ...looked.sum, stopped }
-  host.out(`${json ? JSON.stringify({ ...tally, ...sum }) : summaryText(tally, sum)}\n`)
-  return exitCode(tally, stopped)
+  const told = { ...sum, stopped: drain.aborted }
+  const { tally, ...rest } = told
+  host.out(`${json ? JSON.stringify({ ...tally, ...rest }) : summaryText(told)}\n`)
+  return exitCode(told)
+}
+
+interface Sum {
+  tally: Tally
+  items: number
+  files: number
+}
+
+function emptySum(): Sum {
+  return { tally: {}, items: 0, files: 0 }
+}
+
+/** Goes over all of it once, and adds up in `sum` what it sees. */
+async function inspect(
+  config: Config,
+  {
+    program,
+    drain,
+    database,
+    sum,
+  }: Pick<Session, 'program' | 'drain'> & { database: Database; sum: Sum },
+  told: (finding: Finding) => Promise<void>,
+): Promise<void> {
+  const parts = await openFsck(config, database, createLooked(program.log, sum))
+  for await (const finding of fsck(parts, drain)) {
+    sum.tally[finding.kind] = (sum.tally[finding.kind] ?? 0) + 1
+    await told(finding)
+  }
 }
 
 /** Opens what can be looked at without any right to write. */
@@ -79,17 +120,13 @@ async function openFsck(
 const TELL_EVERY_MS = 10_000
 
 /** Adds up what was looked at, and says so now and then: many files take long. */
-function createLooked(log: Log): { sum: Looked; add: FsckParts['looked'] } {
-  const sum: Looked = { items: 0, files: 0 }
+function createLooked(log: Log, sum: Sum): FsckParts['looked'] {
   let toldAt = performance.now()
-  return {
-    sum,
-    add(what, count) {
-      sum[what] += count
-      if (performance.now() - toldAt < TELL_EVERY_MS) return
-      toldAt = performance.now()
-      log.info({ ...sum }, 'looking')
-    },
+  return (what, count) => {
+    sum[what] += count
+    if (performance.now() - toldAt < TELL_EVERY_MS) return
+    toldAt = performance.now()
+    log.info({ items: sum.items, files: sum.files }, 'looking')
   }
 }
 
@@ -104,10 +141,20 @@ function line({ kind, path, item, mediaId, reason }: Finding): string {
     .trimEnd()
 }
 
-function summaryText(
-  tally: Tally,
-  { items, files, stopped }: Looked & { stopped: boolean },
-): string {
+function repairedText({ back, healed, lost, removed, left, stopped }: Repaired): string {
+  if (stopped)
+    return `nothing was repaired: ${left} files at once are rather another disk, a bad cable or an empty mount; if not, add --confirm`
+  const parts = [
+    `${back} brought back`,
+    `${healed} healed`,
+    ...(lost > 0 ? [`${lost} lost`] : []),
+    ...(left > 0 ? [`${left} left as they are (the log says why)`] : []),
+    ...(removed > 0 ? [`${things(removed, 'left-over')} removed`] : []),
+  ]
+  return `repaired: ${parts.join(', ')}`
+}
+
+function summaryText({ tally, items, files, stopped }: Sum & { stopped: boolean }): string {
   const kinds = findingKinds.filter((kind) => (tally[kind] ?? 0) > 0)
   const looked = `${things(items, 'item')} and ${things(files, 'file')} looked at`
   const told = kinds.map((kind) => `${tally[kind]} ${FINDINGS[kind].says}`)
@@ -122,7 +169,7 @@ function needsWork(kind: FindingKind): boolean {
   return FINDINGS[kind].weight !== 'note'
 }
 
-function exitCode(tally: Tally, stopped: boolean): number {
+function exitCode({ tally, stopped }: Sum & { stopped: boolean }): number {
   const kinds = findingKinds.filter((kind) => (tally[kind] ?? 0) > 0)
   if (kinds.some((kind) => FINDINGS[kind].weight === 'broken')) return EXIT_DAMAGED
   if (stopped) return EXIT_STOPPED

@@ -12,7 +12,7 @@ interface Meaning {
 }
 
 const restore =
-  'one whose source is not released yet is fetched again; restore the others from a backup, then run "strongroom verify"'
+  '"strongroom fsck --repair" fetches again what the bucket still has; restore the others from a backup, then run "strongroom verify"'
 
 export const FINDINGS = {
   missing: { weight: 'broken', says: 'missing', next: restore },
@@ -21,12 +21,12 @@ export const FINDINGS = {
   sidecar: {
     weight: 'broken',
     says: 'without a good sidecar',
-    next: 'restore the sidecars (the .json beside each file) from a backup',
+    next: '"strongroom fsck --repair" reads the files and writes their sidecars anew',
   },
   moved: {
     weight: 'broken',
     says: 'moved by hand',
-    next: 'move file and sidecar back to the path that the sidecar names: every link goes by it',
+    next: '"strongroom fsck --relocate" brings them back: every link goes by the path that the sidecar names',
   },
   sick: {
     weight: 'undone',
@@ -41,7 +41,7 @@ export const FINDINGS = {
   temporary: {
     weight: 'undone',
     says: 'left-over temporary',
-    next: 'the next sync removes those in .strongroom/tmp; a .copy-… in ERROR_DIR may be deleted',
+    next: 'the next sync removes those of items; "strongroom fsck --repair" removes all',
   },
   reapproved: {
     weight: 'undone',

@@ -38,12 +38,7 @@ export async function heal(
   const { bucket, log } = parts
   const told = { item: item.id, path: intent.archivePath }
   log.error({ ...told, error: damage }, 'an archived file is damaged')
-  const aside = await findAside(parts, { item, intent }, signal)
-  if (aside !== null) {
-    await replace(parts, { item, intent, damage, from: aside })
-    log.warn({ ...told, from: aside }, 'the archived file was set aside, and is back')
-    return 'healed'
-  }
+  if ((await bringBack(parts, { item, intent, damage }, signal)) !== null) return 'healed'
   const facts = await bucket.head(intent.source.key, signal)
   if (facts === null || facts.etag !== intent.source.etag) {
     // What cannot be read today may be read once the disk is well; only what was read and is wrong is known to be lost.
@@ -65,6 +60,25 @@ export async function heal(
   } finally {
     await discardPart(parts, part)
   }
+}
+
+/**
+ * Puts the archived bytes back in their place, if they lie in quarantine, or in one of `places` in the archive.
+ *
+ * @returns where they lay; null when they lie nowhere, and then nothing was changed
+ * @throws LEASE_LOST, DISK_*, VOLUME_*
+ */
+export async function bringBack(
+  parts: Omit<HealParts, 'bucket'>,
+  { places = [], ...patient }: Patient & { places?: readonly string[] },
+  signal: AbortSignal,
+): Promise<string | null> {
+  const { item, intent } = patient
+  const from = await findBytes(parts, { item, intent, places }, signal)
+  if (from === null) return null
+  await replace(parts, { ...patient, from })
+  parts.log.warn({ item: item.id, path: intent.archivePath, from }, 'the archived file is back')
+  return from
 }
 
 /** What an item is called lost for, and what the log says of it. */
@@ -89,9 +103,9 @@ export async function setAside(
 }
 
 /** A disk or a cable that gave wrong bytes once may give the right ones now. @returns where they lie, durable */
-async function findAside(
+async function findBytes(
   { disk }: Pick<Parts, 'disk'>,
-  { item, intent }: Pick<Patient, 'item' | 'intent'>,
+  { item, intent, places }: Pick<Patient, 'item' | 'intent'> & { places: readonly string[] },
   signal: AbortSignal,
 ): Promise<string | null> {
   const own = (await disk.list(QUARANTINE_FOLDER)).filter((name) => name.startsWith(`${item.id}.`))
@@ -99,8 +113,8 @@ async function findAside(
     ...own.map((name) => `${QUARANTINE_FOLDER}/${name}`),
     `${WITHDRAWN_FOLDER}/${item.id}`,
   ]
-  for (const folder of folders) {
-    const path = `${folder}/${basename(intent.archivePath)}`
+  const aside = folders.map((folder) => `${folder}/${basename(intent.archivePath)}`)
+  for (const path of [...aside, ...places]) {
     if (!(await hasBytes(disk, { path, sha256: intent.sha256 }, signal))) continue
     await disk.syncFile(path)
     return path
@@ -122,7 +136,7 @@ async function hasBytes(
 }
 
 async function replace(
-  parts: HealParts,
+  parts: Omit<HealParts, 'bucket'>,
   { item, intent, damage, from }: Patient & { from: string },
 ): Promise<void> {
   const { disk, folders, leases } = parts

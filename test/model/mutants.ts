@@ -529,6 +529,38 @@ export const mutants: readonly Mutant[] = [
     caught: powerCut('a file that a scrub misses and that lies in quarantine'),
     promise: 'I4',
   },
+  // relocate
+  {
+    name: 'relocate that takes a copy for the moved file',
+    file: 'src/sync/relocate.ts',
+    change: [['  if (here !== null && here.inode !== there?.inode) return\n', '']],
+    caught: kill('a file that a person copied to another folder'),
+    promise: 'I4',
+  },
+  {
+    name: 'relocate that leaves the moved name, where a run before has come so far',
+    file: 'src/sync/relocate.ts',
+    change: [
+      [
+        '  for (const place of places) await forget(parts, moved, place)\n',
+        '  if (damage !== null) for (const place of places) await forget(parts, moved, place)\n',
+      ],
+    ],
+    caught: kill('a file that a person moved to another folder, of a source that is gone'),
+    promise: 'I9',
+  },
+  {
+    name: 'relocate that takes the sidecar away before its file',
+    file: 'src/sync/relocate.ts',
+    change: [
+      [
+        '  if (here !== null) await disk.unlink(place)\n  if (hasSidecar) await disk.unlink(sidecarPathOf(place))\n',
+        '  if (hasSidecar) await disk.unlink(sidecarPathOf(place))\n  if (here !== null) await disk.unlink(place)\n',
+      ],
+    ],
+    caught: kill('a file that a person moved to another folder, of a source that is gone'),
+    promise: 'I2',
+  },
   // download
   {
     name: 'download without a comparison with the digest of the store',

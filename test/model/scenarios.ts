@@ -48,6 +48,20 @@ async function moveAway(world: World, path: string, to: string | null): Promise<
   world.damaged.set(path, REMOVED)
 }
 
+/** A person moves an archived file and its sidecar to another folder, durably. */
+async function moveByHand(world: World, path: string, to: string): Promise<void> {
+  const { disk, damaged } = world
+  const folder = to.slice(0, to.lastIndexOf('/'))
+  await disk.makeFolder(folder)
+  for (const end of ['.json', '']) {
+    await disk.rename(`${path}${end}`, `${to}${end}`)
+    damaged.set(`${path}${end}`, REMOVED)
+  }
+  for (const changed of ['', folder, path.slice(0, path.lastIndexOf('/'))])
+    await disk.syncFolder(changed)
+  world.movedTo = to
+}
+
 /** A person copies a file of the archive back from a backup, whole, and syncs nothing. */
 function restore({ disk, damaged }: World, path: string): void {
   const content = disk.tree().get(path)?.content ?? Buffer.alloc(0)
@@ -350,6 +364,26 @@ export const scenarios: readonly Scenario[] = [
       await archiveFirst(world)
       await plant(world, path, 'bytes of clip 1')
       world.clock.ms += SCRUB_MS
+    },
+    ends: released,
+  },
+  {
+    name: 'a file that a person moved to another folder, of a source that is gone',
+    begin: () => withOne(),
+    async prepare(world) {
+      await archiveFirst(world)
+      world.bucket.live.clear()
+      await moveByHand(world, path, 'sorted/film.mp4')
+    },
+    ends: released,
+  },
+  {
+    name: 'a file that a person copied to another folder',
+    begin: () => withOne(),
+    async prepare(world) {
+      await archiveFirst(world)
+      await plant(world, 'sorted/film.mp4', 'bytes of clip 1')
+      world.movedTo = 'sorted/film.mp4'
     },
     ends: released,
   },

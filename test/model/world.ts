@@ -9,6 +9,7 @@ import { createLeases } from '../../src/sync/leases.ts'
 import type { Policy } from '../../src/sync/parts.ts'
 import { reconcile } from '../../src/sync/reconcile.ts'
 import { releaseDue } from '../../src/sync/release.ts'
+import { relocate } from '../../src/sync/relocate.ts'
 import { type ScrubParts, scrub } from '../../src/sync/scrub.ts'
 import { createSpace } from '../../src/sync/space.ts'
 import { runSync } from '../../src/sync/sync.ts'
@@ -44,6 +45,8 @@ export interface World {
   onAnotherDevice: boolean
   /** Every cycle reads the archive again, and heals it. */
   scrubs: boolean
+  /** Where a person has put an archived file; every cycle looks there for it. Null for nowhere. */
+  movedTo: string | null
   /** A worker went on after its lease was over. */
   late: boolean
   /** Errors that no one foresaw: each is a bug. */
@@ -77,6 +80,7 @@ export function newWorld(
     damaged: new Map(),
     onAnotherDevice: false,
     scrubs: options.scrubs ?? false,
+    movedTo: null,
     late: false,
     bugs: [],
   }
@@ -227,12 +231,20 @@ export async function startWorker(
         run('damagedLately', () => tables.items.filter((row) => row.damagedAt !== null).length),
     }
   }
+  const bringBack = async (place: string) => {
+    const own = scrubParts()
+    for (const { id } of tables.items) {
+      const file = await own.again(id)
+      if (file !== null) await relocate(own, { file, places: [place] }, never)
+    }
+  }
   return {
     async cycle() {
       try {
         await reconcile(parts, never)
         const { stoppedBy } = await runSync(parts, { drain: never, abort: never })
         if (stoppedBy !== null) throw stoppedBy
+        if (world.movedTo !== null) await bringBack(world.movedTo)
         if (world.scrubs) await scrub(scrubParts(), never)
         await releaseDue(parts, never)
       } catch (error) {

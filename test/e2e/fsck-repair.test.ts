@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict'
+import { mkdir, readFile, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { describe, test } from 'node:test'
+import { violations } from '../support/checker.ts'
+import { withDemoBucket } from '../support/demo-bucket.ts'
+import { uniqueMedia } from '../support/media-files.ts'
+import { sha256Of } from '../support/media-rows.ts'
+import type { Scope } from '../support/scopes.ts'
+import { type Ended, type Service, story, withService } from '../support/service.ts'
+
+interface Site {
+  service: Service
+  /** By media id, from 1 on. */
+  paths: string[]
+  at: (path: string) => string
+  shaAt: (path: string) => Promise<string>
+}
+
+async function withArchive(
+  t: Scope,
+  count: number,
+  env: Record<string, string> = {},
+): Promise<Site> {
+  const service = await withService(t, { bucket: await withDemoBucket(t), env })
+  await service.approve(count)
+  const synced = await service.run(['sync', '--once'])
+  assert.equal(synced.code, 0, story(synced))
+  const rows = await service.sql<{ archive_path: string }[]>`
+    select archive_path from strongroom.items order by media_id`
+  const at = (path: string) => join(service.archiveDir, path)
+  return {
+    service,
+    at,
+    paths: ['', ...rows.map((row) => row.archive_path)],
+    shaAt: async (path) => sha256Of(await readFile(at(path))),
+  }
+}
+
+function linesOf({ stdout }: Ended): Record<string, unknown>[] {
+  const lines = stdout.trimEnd().split('\n')
+  return lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+}
+
+function repairedBy(ended: Ended): unknown {
+  return linesOf(ended).find((line) => 'repaired' in line)?.repaired
+}
+
+/** Two days ago. */
+async function makeOld(path: string): Promise<void> {
+  await writeFile(path, 'anything')
+  const then = new Date(Date.now() - 2 * 86_400_000)
+  await utimes(path, then, then)
+}
+
+describe('fsck --repair', { concurrency: 2 }, () => {
+  test('heals what has another copy, brings back what was moved, removes what is of no use, and touches nothing else', async (t) => {
+    const { service, paths, at, shaAt } = await withArchive(t, 8)
+    const path = (id: number) => paths[id] ?? assert.fail()
+    await rm(at(path(1)))
+    await truncate(at(path(2)), 10)
+    await rm(at(`${path(3)}.json`))
+    await truncate(at(`${path(4)}.json`), 100)
+    await mkdir(at('sorted'))
+    await rename(at(path(5)), at('sorted/five.mp4'))
+    await rename(at(`${path(5)}.json`), at('sorted/five.mp4.json'))
+    await rename(at(path(6)), at('sorted/without its sidecar'))
+    await rm(at(path(7)))
+    await service.admin.delete(service.uploads[6]?.key ?? '')
+    await writeFile(at('sorted/foreign.mp4'), 'nobody knows it')
+    const leftovers = [
+      at('.strongroom/tmp/1.0.json'),
+      at('.strongroom/tmp/adopt-0123456789abcdef.part'),
+      join(service.errorDir, '.copy-0123456789abcdef'),
+    ]
+    for (const leftover of leftovers) await makeOld(leftover)
+    const inodes = await Promise.all(
+      ['sorted/five.mp4', 'sorted/without its sidecar'].map(async (p) => (await stat(at(p))).ino),
+    )
+
+    const ended = await service.run(['fsck', '--repair', '--json'])
+    assert.equal(ended.code, 74, `the seventh is lost: ${story(ended)}`)
+    assert.deepEqual(repairedBy(ended), {
+      back: 2,
+      healed: 4,
+      lost: 1,
+      removed: 2,
+      left: 0,
+      stopped: false,
+    })
+    for (const { mediaId, sha256 } of service.uploads.filter((upload) => upload.mediaId !== 7))
+      assert.equal(await shaAt(path(mediaId)), sha256, `media ${mediaId}`)
+    const now = await Promise.all([5, 6].map(async (id) => (await stat(at(path(id)))).ino))
+    assert.deepEqual(now, inodes, 'they were moved, not fetched')
+    assert.equal(await readFile(at('sorted/foreign.mp4'), 'utf8'), 'nobody knows it')
+    for (const leftover of leftovers) await assert.rejects(stat(leftover))
+    const after = await service.run(['fsck', '--json'])
+    const kinds = linesOf(after).map((line) => line.found)
+    assert.deepEqual(
+      kinds.filter((kind) => kind !== 'aside'),
+      ['missing', 'foreign', undefined],
+      story(after),
+    )
+    const [lost] = await service.sql`select state from strongroom.items where media_id = 7`
+    assert.equal(lost?.state, 'lost')
+
+    // A person finds the lost one elsewhere, and puts it anywhere.
+    await writeFile(at('sorted/found again'), bytesOf(7))
+    const found = await service.run(['fsck', '--relocate', '--json'])
+    assert.equal(found.code, 0, story(found))
+    const [back] = await service.sql`select state from strongroom.items where media_id = 7`
+    assert.equal(back?.state, 'archived')
+    assert.equal(await shaAt(path(7)), service.uploads[6]?.sha256)
+  })
+
+  test('files that are moved in masses come back once a person has said so, the very same files', async (t) => {
+    const { service, paths, at } = await withArchive(t, 25, { RELEASE_GRACE: '0' })
+    await adoptLegacy(service, { mediaId: 99, path: 'legacy/old.png' })
+    const folder = dirname(dirname(paths[1] ?? ''))
+    await rename(at(folder), at('put somewhere else'))
+    await rename(at('legacy'), at('legacy too'))
+    const inodeOf = async (path: string) => (await stat(at(path))).ino
+    const first = paths[1] ?? ''
+    const moved = await inodeOf(`put somewhere else/${first.slice(folder.length + 1)}`)
+
+    const refused = await service.run(['fsck', '--relocate'])
+    assert.equal(refused.code, 74, story(refused))
+    assert.match(refused.stdout, /^nothing was repaired: 26 files at once .* add --confirm$/m)
+    await assert.rejects(stat(at(first)))
+    const again = await service.run(['fsck', '--repair'])
+    assert.equal(again.code, 74, 'it stays so')
+    await assert.rejects(stat(at(first)))
+
+    const ended = await service.run(['fsck', '--relocate', '--confirm', '--json'])
+    assert.equal(ended.code, 0, story(ended))
+    assert.match(JSON.stringify(repairedBy(ended)), /"back":26,"healed":0,"lost":0/)
+    assert.equal(await inodeOf(first), moved)
+    const clean = await service.run(['fsck', '--json'])
+    assert.equal(clean.code, 0, story(clean))
+    assert.equal(linesOf(clean).length, 1, 'no name is left where they were')
+    const synced = await service.run(['sync', '--once'])
+    assert.equal(synced.code, 0, story(synced))
+    await rm(at('legacy'), { recursive: true })
+    assert.deepEqual(await violations(service, { converged: true }), [])
+  })
+
+  test('wrong words change nothing', async (t) => {
+    const service = await withService(t, { bucket: await withDemoBucket(t) })
+    for (const { args, env, code, says } of [
+      { args: ['--confirm'], env: {}, code: 64, says: /--confirm goes with/ },
+      { args: ['--from-sidecars', '--repair'], env: {}, code: 64, says: /goes alone/ },
+      { args: ['--repair'], env: { MODE: 'dry-run' }, code: 78, says: /MODE is not live/ },
+    ]) {
+      const ended = await service.run(['fsck', ...args], env)
+      assert.equal(ended.code, code, story(ended))
+      assert.match(ended.stderr, says)
+    }
+  })
+})
+
+/** The seventh upload of {@link Service.approve}. */
+function bytesOf(mediaId: number): Buffer {
+  return uniqueMedia((['video', 'image', 'audio'] as const)[mediaId % 3] ?? 'image', mediaId)
+}
+
+/** A file that an older service archived. */
+async function adoptLegacy(
+  { sql, run, archiveDir }: Service,
+  { mediaId, path }: { mediaId: number; path: string },
+): Promise<void> {
+  await mkdir(dirname(join(archiveDir, path)), { recursive: true })
+  await writeFile(join(archiveDir, path), uniqueMedia('image', mediaId))
+  await sql`
+    insert into media (id, user_id, filename, content_type, object_key, status, archive_path, approved_at)
+    values (${mediaId}, 7, 'old.png', 'image', 'uploads/old', 'archived', ${path}, now())`
+  const ended = await run(['adopt', '--from-database'])
+  assert.equal(ended.code, 0, story(ended))
+}
