@@ -1,18 +1,31 @@
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { type AddressRange, canonicalAddress, createRangeCheck } from '../ip-address.ts'
 
 /** Gives the canonical address of whoever sent a request. */
 export type ClientAddress = (request: IncomingMessage) => string
 
-/** Gives the canonical address at the other end of a request's socket, and whether that is a trusted proxy. */
-export type FindPeer = (request: IncomingMessage) => { peer: string; trusted: boolean }
+interface Peer {
+  /** Its canonical address. */
+  peer: string
+  trusted: boolean
+}
+
+/** Finds who is at the other end of a request's socket. */
+export type FindPeer = (request: IncomingMessage) => Peer
 
 /** @param trustedProxies whom to believe what they say of a request */
 export function createFindPeer(trustedProxies: readonly AddressRange[]): FindPeer {
   const isTrusted = createRangeCheck(trustedProxies)
+  // A proxy asks thousands of times over one connection.
+  const known = new WeakMap<Socket, Peer>()
   return ({ socket }) => {
+    const before = known.get(socket)
+    if (before !== undefined) return before
     const peer = canonicalAddress(socket.remoteAddress ?? '') ?? 'unknown'
-    return { peer, trusted: isTrusted(peer) }
+    const found = { peer, trusted: isTrusted(peer) }
+    known.set(socket, found)
+    return found
   }
 }
 

@@ -49,7 +49,7 @@ export function createOffload(options: {
   const { offload, peerOf, log } = options
   if (offload === null) return () => null
   const { header, prefix } = offload
-  const encodedPrefix = encodePath(prefix.replace(/\/+$/, ''))
+  const handovers = createHandovers(header, prefix)
   const told = new Set<string>()
   const tellOnce = (peer: string, what: string) => {
     if (!told.has(what)) log.warn({ peer, header }, what)
@@ -69,9 +69,20 @@ export function createOffload(options: {
     return asks && trusted
   }
   return (incoming, wish) =>
-    isPlain(incoming, wish) && isForFront(incoming)
-      ? [header, `${encodedPrefix}/${encodePath(wish.sidecar.archive_path)}`]
-      : null
+    isPlain(incoming, wish) && isForFront(incoming) ? handovers(wish.sidecar) : null
+}
+
+/** Put together once for as long as a sidecar is in memory. */
+function createHandovers(header: string, prefix: string): (sidecar: Sidecar) => HeaderList {
+  const encodedPrefix = encodePath(prefix.replace(/\/+$/, ''))
+  const known = new WeakMap<Sidecar, HeaderList>()
+  return (sidecar) => {
+    const before = known.get(sidecar)
+    if (before !== undefined) return before
+    const made = [header, `${encodedPrefix}/${encodePath(sidecar.archive_path)}`]
+    known.set(sidecar, made)
+    return made
+  }
 }
 
 /**
