@@ -351,7 +351,11 @@ export const scenarios: readonly Scenario[] = [
       await moveAway(world, path, '.strongroom/quarantine/1.1/clip-1.mp4')
       world.clock.ms += SCRUB_MS
     },
-    ends: released,
+    // Nobody synced that copy: a power cut that comes before the scrub may take the last one.
+    ends: ({ disk }) =>
+      [...disk.tree().values()].some(({ content }) => content.toString() === 'bytes of clip 1')
+        ? ['released']
+        : ['lost'],
   },
   {
     name: 'a file that was lost and that a person restores',
