@@ -92,7 +92,6 @@ async function attackOnce(
   { stalled, slow, target }: Attack & { target: string },
 ): Promise<Result> {
   const before = await socketsOf(server)
-  const started = performance.now()
   const sockets: Socket[] = []
   const open = async (text: string) => {
     const socket = connect(server.port, '127.0.0.1').on('error', () => {})
@@ -103,6 +102,7 @@ async function attackOnce(
   for (let count = 0; count < stalled; count++)
     await open(`GET ${target} HTTP/1.1\r\nHost: x\r\n\r\n`)
   for (let count = 0; count < slow; count++) await open('GET /health HTTP/1.1\r\nX-')
+  const started = performance.now()
   const dripping = setInterval(() => {
     for (const socket of sockets.slice(stalled)) socket.write('a')
   }, 3_000)
