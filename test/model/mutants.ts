@@ -414,17 +414,17 @@ export const mutants: readonly Mutant[] = [
   // release
   {
     name: 'release without reading the file again',
-    file: 'src/sync/release.ts',
+    file: 'src/sync/damage.ts',
     change: [
-      ['    if (sha256 === intent.sha256) return null\n', "    if (sha256 !== '') return null\n"],
+      ['    if (sha256 === archived) return null\n', "    if (sha256 !== '') return null\n"],
     ],
     caught: kill(SPOILED),
     promise: 'I1',
   },
   {
     name: 'release without a look at the marker and the device',
-    file: 'src/sync/release.ts',
-    change: [['    await assertOnVolume(parts, intent.archivePath)\n', '']],
+    file: 'src/sync/damage.ts',
+    change: [['    await assertOnVolume(parts, archivePath)\n', '']],
     caught: fault('another archive is mounted', ONE),
     promise: 'I10',
   },
