@@ -12,6 +12,8 @@ import { type World, withWorld } from './world.ts'
 
 export interface Tally {
   worlds: number
+  /** Worlds that came to no judgement because the test itself failed. */
+  abandoned: number
   /** Processes that were ended by SIGKILL. */
   crashes: number
   /** Runs of the program with a fault, those that came to their end included. */
@@ -45,7 +47,7 @@ const POINTS_PER_WORLD = 30
 const SIGKILL = 9
 
 export function emptyTally(): Tally {
-  const counts = { worlds: 0, crashes: 0, runs: 0, recoveries: 0 }
+  const counts = { worlds: 0, abandoned: 0, crashes: 0, runs: 0, recoveries: 0 }
   const more = { judgements: 0, cpuMs: 0, items: 0, released: 0 }
   return { ...counts, ...more, spoilt: new Map(), points: new Map(), found: new Map() }
 }
@@ -183,7 +185,7 @@ export function summary(tally: Tally): string {
     [...map].map(([name, times]) => `${name} ${times}`).join(', ') || 'nothing'
   return [
     `${tally.crashes} processes killed in ${tally.runs} runs of ${Math.round(tally.cpuMs / tally.runs)} ms of processor time`,
-    `${tally.worlds} worlds, ${tally.items} items, ${tally.released} sources released, ${tally.judgements} judgements`,
+    `${tally.worlds} worlds (and ${tally.abandoned} abandoned), ${tally.items} items, ${tally.released} sources released, ${tally.judgements} judgements`,
     `${spoiltOf(tally)} transfers spoilt: ${list(tally.spoilt)}`,
     `points: ${list(tally.points)}`,
     `found: ${list(tally.found)}`,

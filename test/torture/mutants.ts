@@ -42,7 +42,7 @@ async function torture({ file, change }: Mutant): Promise<string> {
     const last = ran.stdout.slice(ran.stdout.lastIndexOf('seed 1,'))
     const kills = /: (\d+) processes killed/.exec(last)?.[1]
     const found = /found: (.*)/.exec(last)?.[1]
-    return `${found ?? ran.stderr.slice(-500)} | ${kills}`
+    return `${found ?? ran.stderr.slice(-500)} | ${kills}, exit code ${ran.status}`
   } finally {
     await rm(folder, { recursive: true })
   }

@@ -79,7 +79,8 @@ async function warmUp(): Promise<void> {
     stderr: 2,
   } as const
   const code = await runCli(host, ['sync', '--once', '--json'])
-  if (code !== 0) throw new Error(`the warm-up ended with ${code}`)
+  // 75: on a busy machine the store may be too slow to be trusted with a DELETE.
+  if (code !== 0 && code !== 75) throw new Error(`the warm-up ended with ${code}`)
 }
 
 await warmUp()

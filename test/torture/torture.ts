@@ -50,9 +50,16 @@ function progressText(): string {
   return `seed ${SEED}, ${minutes} minutes: ${summary(tally)}`
 }
 
-/** Odd worlds are storms. */
-function runNumber(campaign: Campaign, lane: Lane, number: number) {
-  return (number % 2 === 1 ? stormWorld : tortureWorld)(campaign, lane, number)
+/** Odd worlds are storms. A lane whose own machinery fails begins anew, and the failure is counted. */
+async function runNumber(campaign: Campaign, lane: Lane, number: number): Promise<void> {
+  try {
+    await (number % 2 === 1 ? stormWorld : tortureWorld)(campaign, lane, number)
+  } catch (error) {
+    tally.abandoned += 1
+    console.log(`abandoned world ${number}:`, error)
+    await lane.nursery?.close()
+    lane.nursery = null
+  }
 }
 
 async function main(): Promise<number> {
@@ -77,7 +84,7 @@ async function main(): Promise<number> {
   let next = 0
   const lane = async () => {
     const mine = openLane(scope)
-    if (WORLD !== null) return void (await runNumber(campaign, mine, WORLD))
+    if (WORLD !== null) return runNumber(campaign, mine, WORLD)
     while (!isOver() && (tally.crashes < POINTS || spoiltOf(tally) < TRANSFERS)) {
       const isStorm = spoiltOf(tally) / (TRANSFERS || 1) < tally.crashes / POINTS
       await runNumber(campaign, mine, 2 * next++ + (isStorm && TRANSFERS > 0 ? 1 : 0))
@@ -86,7 +93,7 @@ async function main(): Promise<number> {
   await Promise.all(Array.from({ length: WORLD === null ? LANES : 1 }, lane))
   clearInterval(progress)
   console.log(progressText())
-  if (tally.found.size > 0) return 1
+  if (tally.found.size > 0 || tally.abandoned > 0) return 1
   await rm(campaign.folder, { recursive: true })
   return 0
 }
