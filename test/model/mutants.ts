@@ -520,7 +520,7 @@ export const mutants: readonly Mutant[] = [
       ],
     ],
     caught: kill(SCRUBBED),
-    promise: 'I2',
+    promise: 'I9',
   },
   {
     name: 'heal from quarantine without the fsync of what lay there',
