@@ -2,9 +2,16 @@ import type { ArchivedFile } from '../db/archived.ts'
 import type { HealVerdict } from '../db/items.ts'
 import { AppError, toAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
+import { sidecarPathOf } from '../sidecar.ts'
+import { adoptInPlace } from './adopt.ts'
+import { quarantine } from './aside.ts'
 import { findDamage } from './damage.ts'
 import { makeDurable } from './filed.ts'
 import { type HealParts, heal, lostError, setAside } from './heal.ts'
+import type { Parts } from './parts.ts'
+import { readSidecar } from './sidecar-file.ts'
+
+export type HealArchivedParts = HealParts & Pick<Parts, 'validate'>
 
 /** `busy`: a worker has the item in hand, it is no longer in the archive, or healing is paused. */
 export type HealOutcome = HealVerdict['outcome'] | 'busy'
@@ -17,7 +24,7 @@ export type HealOutcome = HealVerdict['outcome'] | 'busy'
  * @throws CANCELLED, DB_*, VOLUME_* and other outages; the item is given back, or its lease runs out
  */
 export async function healArchived(
-  parts: HealParts,
+  parts: HealArchivedParts,
   file: ArchivedFile,
   signal: AbortSignal,
 ): Promise<HealOutcome> {
@@ -44,7 +51,7 @@ export async function healArchived(
 }
 
 async function attempt(
-  parts: HealParts,
+  parts: HealArchivedParts,
   { item, file }: { item: Item; file: ArchivedFile },
   signal: AbortSignal,
 ): Promise<HealVerdict> {
@@ -69,12 +76,15 @@ async function attempt(
   return { outcome: 'lost', damage: error.message, error }
 }
 
-/** A file that an older service archived: what its source is nobody knows, and its sidecar is for "adopt" to write. */
+/** A file that an older service archived: what its source is nobody knows, and its sidecar is written as "adopt" does. */
 async function attemptLegacy(
-  parts: HealParts,
+  parts: HealArchivedParts,
   { item, file, damage }: { item: Item; file: ArchivedFile; damage: AppError | null },
 ): Promise<HealVerdict> {
-  if (damage === null) return { outcome: 'damaged', damage: 'its sidecar is not its own' }
+  if (damage === null) {
+    await describeAgain(parts, item, file)
+    return { outcome: 'whole' }
+  }
   if (damage.code === 'DISK_SICK') return { outcome: 'damaged', damage: damage.message }
   await setAside(parts, item, { archivePath: file.archivePath, damage })
   const error = new AppError(
@@ -84,4 +94,22 @@ async function attemptLegacy(
   )
   parts.log.error({ item: item.id, error }, 'an archived file is lost')
   return { outcome: 'lost', damage: error.message, error }
+}
+
+async function describeAgain(
+  parts: HealArchivedParts,
+  { media, ...item }: Item,
+  { archivePath, sha256, sizeBytes }: ArchivedFile,
+): Promise<void> {
+  const sidecar = sidecarPathOf(archivePath)
+  const isTorn = (await readSidecar(parts, archivePath)) === null
+  if (isTorn) await quarantine(parts, item, { paths: [sidecar] })
+  // None was ever known for what was adopted by hand.
+  const objectKey = media.objectKey === '' ? null : media.objectKey
+  await adoptInPlace(parts, {
+    media: { ...media, objectKey },
+    archivePath,
+    strict: false,
+    expected: { sha256, sizeBytes },
+  })
 }

@@ -1,11 +1,10 @@
 import type { ArchivedFile } from '../db/archived.ts'
 import type { Archives } from '../db/archives.ts'
 import { toAppError } from '../errors.ts'
-import type { HealParts } from './heal.ts'
-import { type HealOutcome, healArchived } from './heal-archived.ts'
+import { type HealArchivedParts, type HealOutcome, healArchived } from './heal-archived.ts'
 import { mayHeal } from './mass-change.ts'
 
-export type HealFoundParts = HealParts & {
+export type HealFoundParts = HealArchivedParts & {
   archives: Pick<Archives, 'find' | 'pauseHealing'>
   /** How many files were found damaged in the last 24 hours. */
   damagedLately: () => Promise<number>
@@ -44,7 +43,7 @@ export async function healFound(
 
 /** A bucket that is away must not end the reading: the file is looked at again in an hour. */
 async function healOne(
-  parts: HealParts,
+  parts: HealArchivedParts,
   file: ArchivedFile,
   signal: AbortSignal,
 ): Promise<HealOutcome> {

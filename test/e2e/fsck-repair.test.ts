@@ -68,6 +68,13 @@ describe('fsck --repair', { concurrency: 2 }, () => {
     await rm(at(path(7)))
     await service.admin.delete(service.uploads[6]?.key ?? '')
     await writeFile(at('sorted/foreign.mp4'), 'nobody knows it')
+    for (const [mediaId, legacy] of [
+      [98, 'legacy/bare.png'],
+      [99, 'legacy/torn.png'],
+    ] as const)
+      await adoptLegacy(service, { mediaId, path: legacy })
+    await rm(at('legacy/bare.png.json'))
+    await truncate(at('legacy/torn.png.json'), 100)
     const leftovers = [
       at('.strongroom/tmp/1.0.json'),
       at('.strongroom/tmp/adopt-0123456789abcdef.part'),
@@ -82,7 +89,7 @@ describe('fsck --repair', { concurrency: 2 }, () => {
     assert.equal(ended.code, 74, `the seventh is lost: ${story(ended)}`)
     assert.deepEqual(repairedBy(ended), {
       back: 2,
-      healed: 4,
+      healed: 6,
       lost: 1,
       removed: 2,
       left: 0,
