@@ -2,7 +2,7 @@
 import { open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MediaKind } from '../../src/media.ts'
-import type { Upload } from '../support/checker.ts'
+import { listObjects, type Upload } from '../support/checker.ts'
 import { uniqueMedia } from '../support/media-files.ts'
 import { sha256Of } from '../support/media-rows.ts'
 import type { Scope } from '../support/scopes.ts'
@@ -20,6 +20,8 @@ export interface World extends Pick<Service, 'sql' | 'archiveDir' | 'errorDir' |
   /** With a grace that is never over by itself. */
   hasGrace: boolean
   random: Random
+  /** Keys of files that were damaged: their objects are the only whole copies, and are not replaced. */
+  spared: Set<string>
   /** The backend approves new media, some of which are none. */
   approve(count: number): Promise<void>
   /** An hour passes, for leases, waiting times and graces. */
@@ -58,6 +60,7 @@ export async function withWorld(t: Scope, random: Random, folder: string): Promi
     store,
     hasGrace,
     random,
+    spared: new Set(),
     async approve(count) {
       const fresh = await service.approve(count, () => spoilt(random))
       for (const upload of fresh) evidence.note(storedVersion(upload))
@@ -94,7 +97,7 @@ export async function replaceObject(world: World): Promise<boolean> {
   const [row] = await sql<{ id: number; object_key: string; content_type: MediaKind }[]>`
     select id, object_key, content_type from media
     where content_type <> 'video' order by random() limit 1`
-  if (row === undefined) return false
+  if (row === undefined || world.spared.has(row.object_key)) return false
   const bytes = uniqueMedia(row.content_type, 1_000_000 + random.below(1 << 30))
   const { etag } = await admin.put(row.object_key, bytes)
   const event = { what: 'upload', key: row.object_key, media_id: row.id, md5: etag } as const
@@ -121,23 +124,21 @@ export async function approveAgain({ sql }: World): Promise<void> {
 }
 
 /** A byte of an archived file, whose source is still there, changes on the disk. @returns false when there is none */
-export async function flipByte({
-  sql,
-  random,
-  archiveDir,
-  evidence,
-  admin,
-}: World): Promise<boolean> {
+export async function flipByte(world: World): Promise<boolean> {
+  const { sql, random, archiveDir, evidence, admin, spared } = world
   const [item] = await sql<{ archive_path: string; object_key: string; etag: string }[]>`
     select archive_path, object_key, etag from strongroom.items
     where state = 'archived' order by random() limit 1`
-  if (item === undefined || !(await admin.list()).includes(item.object_key)) return false
+  if (item === undefined) return false
+  const objects = await listObjects({ client: admin.client, name: admin.bucket })
+  if (objects.get(item.object_key) !== item.etag) return false
   const path = join(archiveDir, item.archive_path)
   const sizeBytes = await stat(path).then(
     (facts) => facts.size,
     () => 0,
   )
   if (sizeBytes === 0) return false // damaged before, and in quarantine
+  spared.add(item.object_key)
   const file = await open(path, 'r+')
   const at = random.below(sizeBytes)
   const { buffer } = await file.read(Buffer.alloc(1), 0, 1, at)
