@@ -82,14 +82,15 @@ export async function oldestReading(database: Database): Promise<{ ageSeconds: n
   return row === undefined ? null : { ageSeconds: row.seconds }
 }
 
-/** How soon a file that was found damaged is looked at again: its source may be within reach now. */
-const DAMAGED_AGAIN_MS = HOUR_MS
-/** And one that is lost: somebody may have restored it. */
-const LOST_AGAIN_MS = 24 * HOUR_MS
+/**
+ * How soon a file that was found damaged is looked at again, because its source may be within reach now: after as long as its
+ * damage was known at the last look, within these bounds.
+ */
+const DAMAGED_AGAIN_MS = { least: HOUR_MS, most: 24 * HOUR_MS }
 
 /**
  * Takes the files that were last read longer than `periodMs` ago, longest ago first, after those that were found damaged
- * an hour ago or earlier, or lost a day ago. For an hour no other node takes them.
+ * an hour ago or earlier; what is lost is looked at once a day. For an hour no other node takes them.
  */
 export async function takeForScrub(
   database: Database,
@@ -101,8 +102,9 @@ export async function takeForScrub(
     return sql<Row[]>`
       with damaged as (
         select id from strongroom.items
-        where damage is not null and verified_at < ${ago(DAMAGED_AGAIN_MS)} and ${isFiled(sql)} and ${free}
-          and (state <> 'lost' or verified_at < ${ago(LOST_AGAIN_MS)})
+        where damage is not null and verified_at < ${ago(DAMAGED_AGAIN_MS.least)} and ${isFiled(sql)} and ${free}
+          and (verified_at < ${ago(DAMAGED_AGAIN_MS.most)}
+            or (state <> 'lost' and verified_at < now() - (verified_at - damaged_at)))
         order by verified_at limit ${limit} for no key update skip locked),
       due as (
         select id from strongroom.items

@@ -74,6 +74,27 @@ describe('what the scrub takes', { concurrency: 2 }, () => {
     assert.deepEqual(mediaIds(await take()), [1, 2, 3])
   })
 
+  test('is damaged again ever more seldom, but once a day', async (t) => {
+    const store = await withArchived(t, 1)
+    const { database } = store
+    const take = async () =>
+      mediaIds(await takeForScrub(database, { limit: 9, periodMs: MONTH_MS }))
+    await store.sql`update strongroom.items set damage = 'flipped', damaged_at = now() - interval '5 hours',
+      verified_at = now() - interval '2 hours'`
+    assert.deepEqual(await take(), [], 'it was known for three hours')
+    await hoursPass(store, 2)
+    assert.deepEqual(await take(), [1])
+    await store.sql`update strongroom.items set damaged_at = now() - interval '9 days', scrub_until = null`
+    assert.deepEqual(await take(), [])
+    await hoursPass(store, 21)
+    assert.deepEqual(await take(), [1])
+    await store.sql`update strongroom.items set state = 'lost', scrub_until = null,
+      verified_at = now() - interval '23 hours', damaged_at = verified_at`
+    assert.deepEqual(await take(), [])
+    await hoursPass(store, 2)
+    assert.deepEqual(await take(), [1])
+  })
+
   test('is nothing that is not in the archive', async (t) => {
     const store = await withArchived(t, 2)
     await store.sql`update strongroom.items set state = 'held' where media_id = 1`
