@@ -17,8 +17,11 @@ export async function* findLeftovers(
   signal: AbortSignal,
 ): AsyncGenerator<Finding> {
   const { disk, errorDisk, current, now } = parts
-  for (const { path, item } of await uselessTemporaries({ disk, items: { current } }))
+  for (const { path, item } of await uselessTemporaries({ disk, items: { current } })) {
+    // Its worker may have come to the end meanwhile, and has removed it before it said so.
+    if ((await disk.stat(path)) === null) continue
     yield { ...temporary(path, 'no worker goes on with it'), item }
+  }
   for (const path of await abandonedAdoptions({ disk }, now()))
     yield temporary(path, 'an adoption that was killed left it')
   for (const path of errorDisk === null ? [] : await leftoverCopies(errorDisk, now()))
