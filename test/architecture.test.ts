@@ -7,7 +7,7 @@ const ROOT = join(import.meta.dirname, '..')
 const ADAPTERS = ['storage', 'db', 'tools']
 const CAPABILITIES = ['sync', 'serve', 'demo']
 /** What wires the parts together and is imported by nothing below it. */
-const WIRING = ['main.ts', 'cli.ts', 'open.ts', 'host.ts', 'commands']
+const WIRING = ['main.ts', 'cli.ts', 'cli', 'open.ts', 'host.ts', 'commands']
 const MOST_LINES = 400
 
 interface Source {

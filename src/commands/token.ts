@@ -57,7 +57,7 @@ async function findMedia(database: Database, mediaId: number): Promise<Found> {
   const found = await findArchived(database, mediaId)
   if (found !== null) return { mediaId, ...found }
   throw new AppError('NOT_FOUND', `media ${mediaId} is not in the archive`, {
-    hint: 'only archived media have links; see its state in strongroom.items',
+    hint: `only archived media have links; "strongroom why ${mediaId}" says what became of it`,
   })
 }
 

@@ -1,0 +1,57 @@
+import type { Command } from 'commander'
+import type { Need } from '../config/setting.ts'
+import { type Config, parseConfig, secretsOf } from '../config.ts'
+import type { Host, Session } from '../host.ts'
+import { createStopStack, superviseSignals } from '../lifecycle.ts'
+import { createLog } from '../log.ts'
+import { openScreen } from '../screen.ts'
+
+/** Makes a command of the program. */
+export type AddCommand = (name: string, description: string) => Command
+
+/** Wrong usage of a command points to its own help. */
+export function withOwnHelp(command: Command, name: string): Command {
+  return command.showHelpAfterError(`  "strongroom ${name} --help" tells how it is used`)
+}
+
+/** Reads the configuration, then runs `work` in a session. */
+export async function session(
+  host: Host,
+  { needs, log = host.stderr }: { needs: readonly Need[]; log?: 1 | 2 },
+  work: (run: Session) => Promise<void>,
+): Promise<void> {
+  const config = parseConfig(host.env, { needs: new Set(needs), readFile: host.readFile })
+  await inSession(host, config, { work, log })
+}
+
+/** Opens log, signals and stop stack around `work`; whatever was opened is closed, however it ends. */
+export async function inSession(
+  host: Host,
+  config: Config,
+  { work, log: destination }: { work: (run: Session) => Promise<void>; log: 1 | 2 },
+): Promise<void> {
+  host.setUmask(config.archive.umask)
+  const screen = destination === host.stderr ? openScreen(host) : null
+  const log = createLog({
+    ...config.log,
+    destination: screen ?? destination,
+    secrets: secretsOf(config),
+  })
+  for (const warning of config.warnings) log.warn({}, warning)
+  const stops = createStopStack({ log })
+  const supervision = superviseSignals({
+    on: host.signals,
+    shutdownTimeoutMs: config.shutdownTimeoutMs,
+    exit: (code) => host.exit(code),
+    log,
+  })
+  try {
+    const { version, reached, env } = host
+    const program = { version, searchPath: env.PATH, log, stops, reached }
+    const signals = { drain: supervision.draining, abort: supervision.aborted }
+    await work({ config, program, screen, ...signals })
+  } finally {
+    await stops.stopAll()
+    supervision.end()
+  }
+}

@@ -1,0 +1,96 @@
+import type { MediaColumn } from '../config.ts'
+import type { ItemState } from '../item-states.ts'
+import type { Proof } from '../media.ts'
+import { type Backend, mediaColumn, notDeleted } from './backend.ts'
+import type { Database } from './connect.ts'
+
+/** What the backend says of a medium now. */
+export interface MediaStatus {
+  status: string | null
+  deleted: boolean
+  hasKey: boolean
+  hasApproval: boolean
+}
+
+/** All that is known of one version of a medium. */
+export interface ItemHistory {
+  generation: number
+  state: ItemState
+  /** The media row still says what it said when this version was claimed. */
+  current: boolean
+  errorCode: string | null
+  errorMessage: string | null
+  attempts: number
+  nextAttemptAt: Date
+  /** Who works on it now. */
+  leaseOwner: string | null
+  bucket: string | null
+  objectKey: string
+  etag: string | null
+  archivePath: string | null
+  sizeBytes: number | null
+  /** Hex. */
+  sha256: string | null
+  proof: Proof | null
+  filedAt: Date | null
+  archivedAt: Date | null
+  releaseDue: Date | null
+  releasedAt: Date | null
+  verifiedAt: Date | null
+  /** What the last reading found wrong. */
+  damage: string | null
+}
+
+/** @returns null for `row` when the backend has none of this id; the items newest first */
+export async function findHistory(
+  database: Database,
+  backend: Backend,
+  mediaId: number,
+): Promise<{ row: MediaStatus | null; items: ItemHistory[] }> {
+  const [row] = await mediaStatus(database, backend, mediaId)
+  const items = await itemsOf(database, backend, mediaId)
+  return { row: row ?? null, items }
+}
+
+function mediaStatus(
+  database: Database,
+  backend: Backend,
+  mediaId: number,
+): Promise<MediaStatus[]> {
+  const { mediaTable, mediaColumns } = backend.mapping
+  return database.run((sql) => {
+    const column = (name: MediaColumn) => mediaColumn(sql, backend, name)
+    return sql<MediaStatus[]>`
+      select ${column('status')}::text as status, not (${notDeleted(sql, backend)}) as deleted,
+        ${column('object_key')} is not null as "hasKey",
+        ${column('approved_at')} is not null as "hasApproval"
+      from ${sql(mediaTable)} m where m.${sql(mediaColumns.id)} = ${mediaId}`
+  })
+}
+
+async function itemsOf(
+  database: Database,
+  backend: Backend,
+  mediaId: number,
+): Promise<ItemHistory[]> {
+  const { mediaTable, mediaColumns } = backend.mapping
+  const rows = await database.run((sql) => {
+    const column = (name: MediaColumn, type = 'text') => mediaColumn(sql, backend, name, type)
+    return sql<(Omit<ItemHistory, 'sizeBytes'> & { sizeBytes: string | null })[]>`
+      select generation, state, error_code as "errorCode", error_message as "errorMessage", attempts,
+        next_attempt_at as "nextAttemptAt", bucket, i.object_key as "objectKey", etag,
+        case when lease_until > clock_timestamp() then lease_owner end as "leaseOwner",
+        archive_path as "archivePath", size_bytes as "sizeBytes", sha256, proof, filed_at as "filedAt",
+        i.archived_at as "archivedAt", release_due as "releaseDue", released_at as "releasedAt",
+        verified_at as "verifiedAt", damage,
+        exists (select from ${sql(mediaTable)} m where m.${sql(mediaColumns.id)} = i.media_id
+          and (i.object_key, i.declared_bytes, i.approved_at) is not distinct from
+            (${column('object_key')}::text, nullif(${column('file_size', 'bigint')}, 0)::bigint,
+              ${column('approved_at')}::timestamptz)) as current
+      from strongroom.items i where media_id = ${mediaId} order by generation desc`
+  })
+  return rows.map((row) => ({
+    ...row,
+    sizeBytes: row.sizeBytes === null ? null : Number(row.sizeBytes),
+  }))
+}
