@@ -125,13 +125,16 @@ function createPreparer({ owners, released, ...parts }: RebuildParts, signal: Ab
 }
 
 async function insertPrepared(
-  { insert }: Pick<RebuildParts, 'insert'>,
+  { insert, owners }: Pick<RebuildParts, 'insert' | 'owners'>,
   { items, told: settled }: Prepared,
 ): Promise<Rebuilt[]> {
   const inserted = items.length === 0 ? [] : await insert(items)
   const states = new Map(items.map(({ file, state }) => [file.archivePath, state]))
+  const raced = inserted.filter(({ outcome }) => outcome === 'raced')
+  const theirs = await owners(raced.map(({ archivePath }) => archivePath))
   const made = inserted.map(({ archivePath, outcome, marked }) => {
-    if (outcome === 'raced') return told(archivePath, 'refused', 'another run made it just now')
+    if (outcome === 'raced' && !theirs.has(archivePath))
+      return told(archivePath, 'refused', 'another item was made just now: run this again')
     const state = outcome === 'made' ? states.get(archivePath) : undefined
     return { ...told(archivePath, state ?? 'known'), marked }
   })

@@ -99,6 +99,23 @@ describe('fsck --from-sidecars', { concurrency: 2 }, () => {
     assert.deepEqual(await tree(join(archiveDir, '.strongroom')), before)
   })
 
+  test('two runs at once make each item once', async (t) => {
+    const count = 600
+    const { sql, run } = await withLostDatabase(t, count)
+    await run('accept-volume')
+    const both = await Promise.all([run(...REBUILD), run(...REBUILD)])
+    for (const ended of both) {
+      assert.equal(ended.code, 0, story(ended))
+      const { archived, known } = summaryOf(ended)
+      assert.equal(Number(archived) + Number(known), count, story(ended))
+    }
+    const [items] = await sql`
+      select count(*), count(distinct media_id) as media from strongroom.items where generation = 1`
+    assert.deepEqual({ ...items }, { count, media: count })
+    const [audited] = await sql`select count(*) from audit_logs`
+    assert.equal(audited?.count, count)
+  })
+
   test('says of each file what became of its source, and marks a media row only where key and ETag agree', async (t) => {
     const service = await withService(t)
     const { sql, admin } = service
