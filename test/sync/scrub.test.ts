@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { existsSync } from 'node:fs'
 import { readdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -209,6 +210,23 @@ describe('a scrub', { concurrency: 2 }, () => {
     await site.archives.resumeHealing()
     assert.equal((await worker.scrub()).healed, 21)
     for (const medium of media) await assertArchived(site, medium)
+  })
+
+  test('heals a minute after the first damage, however long it reads on', async (t) => {
+    const { site, worker, media, files } = await withArchived(t, 8)
+    const file = only(files)
+    await rm(file)
+    for (const isPast of [false, true]) {
+      const seen: boolean[] = []
+      let minutes = 0
+      const pace = async () => void seen.push(existsSync(file))
+      const now = () => (isPast ? minutes++ * 61_000 : 0)
+      assert.equal((await worker.scrub({ pace, now })).healed, 1)
+      assert.equal(seen.at(-1), isPast, 'while the last file was read')
+      await assertArchived(site, only(media))
+      await letReadingsAge(site)
+      await rm(file)
+    }
   })
 
   test('counts what it found in a whole day, healed or not', async (t) => {
