@@ -1,7 +1,7 @@
 import type { RequestListener, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { giveBackMemory, watchRushes } from './rush.ts'
+import { watchRushes } from './rush.ts'
 
 const refusal = [
   'HTTP/1.1 503 Service Unavailable',
@@ -33,13 +33,16 @@ export interface Connections {
  * Puts a listener on a server that holds no more than `max` connections. When one more comes, the one that has been silent
  * longest makes room for it: first of those that never sent a whole request, then of those between two requests. So idle
  * connections, however many, keep nobody out. Only when each has an answer under way is the new one refused, with 503.
+ *
+ * @param options.onCalm see {@link watchRushes}
  */
 export function holdConnections(
   server: Server,
-  { max, listener }: { max: number; listener: RequestListener },
+  options: { max: number; listener: RequestListener; onCalm: () => void },
 ): Connections {
+  const { max, listener } = options
   const connections = new Map<Duplex, Connection>()
-  const rushes = watchRushes(connections, giveBackMemory)
+  const rushes = watchRushes(connections, options.onCalm)
   let events = 0
   let draining = false
   const endIdle = () => server.closeIdleConnections()

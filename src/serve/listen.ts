@@ -4,6 +4,7 @@ import { AppError, systemCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { answerBrokenRequests } from './broken-request.ts'
 import { type Connections, holdConnections } from './connections.ts'
+import { giveBackMemory } from './rush.ts'
 
 /** A server that was built but listens nowhere yet. */
 export interface HttpServer {
@@ -52,7 +53,11 @@ export function createHttpServer(options: {
         // A request without Host is refused by prepareRequest, with headers that keep it out of caches.
         requireHostHeader: false,
       })
-      const connections = holdConnections(server, { max, listener: options.listener })
+      const onCalm = () => {
+        giveBackMemory()
+        log.debug({}, 'memory was given back after a rush of connections')
+      }
+      const connections = holdConnections(server, { max, listener: options.listener, onCalm })
       answerBrokenRequests(server, connections)
       // Who has ended his own side still listens (RFC 9293 3.6); Node would end ours before the answer.
       Object.assign(server, { httpAllowHalfOpen: true })
