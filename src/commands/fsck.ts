@@ -143,7 +143,7 @@ function line({ kind, path, item, mediaId, reason }: Finding): string {
 
 function repairedText({ back, healed, lost, removed, left, stopped }: Repaired): string {
   if (stopped)
-    return `nothing was repaired: ${left} files at once are rather another disk, a bad cable or an empty mount; if not, add --confirm`
+    return `nothing was repaired: so much is wrong at once (${things(left, 'file')} here) that healing has stopped; look at the disk and its mounts first, then add --confirm`
   const parts = [
     `${back} brought back`,
     `${healed} healed`,

@@ -55,13 +55,15 @@ export async function insertRebuilt(
       made as (
         insert into strongroom.items (media_id, generation, state, user_id, title, filename, content_type, mime_type,
           declared_bytes, object_key, approved_at, archive_path, sha256, size_bytes, bucket, etag, version_id,
-          last_modified, probe, proof, filed_at, archived_at, release_due)
+          last_modified, probe, proof, filed_at, archived_at, release_due, released_at)
         select f.media_id, f.place + coalesce((
             select max(generation) from strongroom.items where media_id = f.media_id), 0),
           f.state, f.user_id, f.title, f.filename, f.content_type, f.mime_type, f.declared_bytes, f.object_key,
           coalesce(${exactApproval(sql, backend)}, f.approved_at, f.filed_at), f.archive_path, f.sha256, f.size_bytes,
           f.bucket, f.etag, f.version_id, f.last_modified, f.probe, f.proof, f.filed_at, f.filed_at,
-          case when f.state = 'archived' then clock_timestamp() + ${releaseGraceMs} * interval '1 ms' end
+          case when f.state = 'archived' then clock_timestamp() + ${releaseGraceMs} * interval '1 ms' end,
+          -- when it was is not known, only that it was; now it would count towards RELEASE_DAILY_MAX
+          case when f.state = 'released' then f.filed_at end
         from fresh f
         on conflict do nothing returning *),
       marked as (

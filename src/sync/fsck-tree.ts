@@ -10,6 +10,8 @@ type TreeParts = Pick<FsckParts, 'disk' | 'volume' | 'owners' | 'looked'>
 const SIDECAR = /\.json$/
 /** Paths that are looked up with one statement. */
 const PAGE = 1_000
+/** Looks at a spinning disk that are under way at one time. */
+const LOOKS = 8
 
 /** Goes through the archive's tree and tells what belongs to no item. */
 export async function* findInTree(parts: TreeParts, signal: AbortSignal): AsyncGenerator<Finding> {
@@ -21,29 +23,40 @@ export async function* findInTree(parts: TreeParts, signal: AbortSignal): AsyncG
       yield found('closed', folder.path, { reason: folder.denied.message })
     page.push(...[...folder.files, ...folder.others].map(at))
     if (page.length < PAGE) continue
-    yield* judge(parts, page)
+    yield* judge(parts, page, signal)
     page = []
   }
-  yield* judge(parts, page)
+  yield* judge(parts, page, signal)
 }
 
 /** @param paths whole folders of them, so that a file and its sidecar come together */
-async function* judge(parts: TreeParts, paths: readonly string[]): AsyncGenerator<Finding> {
-  const { disk, owners, volume } = parts
+async function* judge(
+  parts: TreeParts,
+  paths: readonly string[],
+  signal: AbortSignal,
+): AsyncGenerator<Finding> {
+  const { owners, volume } = parts
   // After the listing: an intent is committed before any name of its file appears.
   const owned = await owners(paths.map(ownerPathOf))
   const unowned = paths.filter((path) => !owned.has(ownerPathOf(path)))
   const here = new Set(unowned)
-  for (const path of unowned) {
-    if (SIDECAR.test(path) && here.has(ownerPathOf(path))) continue
-    // What was withdrawn or moved away meanwhile belonged to an item when it was listed.
-    const facts = await disk.stat(path)
-    if (facts === null) continue
+  const strays = unowned.filter((path) => !SIDECAR.test(path) || !here.has(ownerPathOf(path)))
+  for (let from = 0; from < strays.length; from += LOOKS) {
+    signal.throwIfAborted()
+    const looks = strays.slice(from, from + LOOKS).map((path) => judgeStray(parts, path))
+    const findings = await Promise.all(looks)
     await volume.verify()
-    if (facts.kind === 'file') yield await judgeUnowned(parts, path)
-    else yield found('foreign', path, { reason: 'it is no file, and nothing follows it' })
+    for (const finding of findings) if (finding !== null) yield finding
   }
   parts.looked('files', paths.length)
+}
+
+/** @returns null for what is gone: withdrawn or moved away meanwhile, it belonged to an item when it was listed */
+async function judgeStray(parts: TreeParts, path: string): Promise<Finding | null> {
+  const facts = await parts.disk.stat(path)
+  if (facts === null) return null
+  if (facts.kind === 'file') return judgeUnowned(parts, path)
+  return found('foreign', path, { reason: 'it is no file, and nothing follows it' })
 }
 
 /** The archive path that a name stands for: its own, or the one that it would be the sidecar of. */
