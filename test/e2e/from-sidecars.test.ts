@@ -46,6 +46,35 @@ async function withLostDatabase(t: Scope, count: number): Promise<Lost> {
   return { archiveDir, sql, start, run }
 }
 
+/** Holds up every insert after the first one; `reached` resolves when that one is there. */
+async function withGate(sql: TestSql) {
+  const key = 4711
+  const holder = await sql.reserve()
+  await holder`select pg_advisory_lock(${key})`
+  await sql.unsafe(`
+    create table public.inserts (n int);
+    create function hold_up() returns trigger language plpgsql as $$
+    begin
+      if exists (select from public.inserts) then perform pg_advisory_xact_lock(${key}); end if;
+      insert into public.inserts values (1);
+      perform pg_notify('made', '');
+      return null;
+    end $$;
+    create trigger hold_up after insert on strongroom.items for each statement execute function hold_up()`)
+  const reached = Promise.withResolvers<void>()
+  const listening = await sql.listen('made', () => reached.resolve())
+  return {
+    reached: reached.promise,
+    /** What was held up may still go through; then the gate is gone. */
+    async open() {
+      await holder`select pg_advisory_unlock(${key})`
+      holder.release()
+      await listening.unlisten()
+      await sql`drop function hold_up cascade`
+    },
+  }
+}
+
 function summaryOf({ stdout }: Ended): Record<string, unknown> {
   return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '') as Record<string, unknown>
 }
@@ -60,16 +89,11 @@ describe('fsck --from-sidecars', { concurrency: 2 }, () => {
     const accepted = await run('accept-volume')
     assert.equal(accepted.code, 0, story(accepted))
 
-    await sql.unsafe(`
-      create function tell() returns trigger language plpgsql as $$
-      begin perform pg_notify('made', ''); return null; end $$;
-      create trigger tell after insert on strongroom.items for each statement execute function tell()`)
-    const begun = Promise.withResolvers<void>()
-    const listening = await sql.listen('made', () => begun.resolve())
+    const gate = await withGate(sql)
     const killed = start(...REBUILD)
-    await begun.promise
-    await listening.unlisten()
+    await gate.reached
     await killed.stop('SIGKILL')
+    await gate.open()
 
     const startedAt = performance.now()
     const ended = await run(...REBUILD)
