@@ -164,7 +164,8 @@ async function readOne(
   }
 }
 
-function itemOf(sidecar: Sidecar): RebuiltItem {
+/** The item of a sidecar, as long as nobody has looked for its source. */
+export function itemOf(sidecar: Sidecar): RebuiltItem {
   const source = sourceOf(sidecar)
   return {
     // What was archived from a source may be released after its grace, as ever: that reads it first.

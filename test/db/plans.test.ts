@@ -17,10 +17,13 @@ import { type Items, openItems } from '../../src/db/items.ts'
 import { countByState, findArchived, releasesToday, unfinishedItems } from '../../src/db/lookup.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { type PlannedRow, planApproved } from '../../src/db/plan.ts'
+import { insertRebuilt, orderGenerations } from '../../src/db/rebuild.ts'
 import { findReapproved } from '../../src/db/records.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
+import { itemOf } from '../../src/sync/rebuild.ts'
 import { intentFor } from '../contract/items-stores.ts'
+import { madeFile, sidecarOf } from '../support/archive-of.ts'
 import { parse } from '../support/config.ts'
 import { fillTables, MANY } from '../support/many-rows.ts'
 import { type Explained, withWatchedDatabase } from '../support/plans.ts'
@@ -292,6 +295,25 @@ const lookups: Statement[] = [
     name: 'findReapproved reads the approved rows with their newest items',
     most: ({ approved }) => ({ media: approved + 2, items: approved + 1 }),
     run: ({ database, backend }) => findReapproved(database, backend),
+  },
+  {
+    name: 'insertRebuilt looks for each of its paths and media rows',
+    most: { media: 3 * LIMIT, items: 6 * LIMIT },
+    async run({ database, backend }, n) {
+      const ids = Array.from({ length: LIMIT }, (_, index) => 60_000 + n * LIMIT + index)
+      const items = ids.map((id) => itemOf(sidecarOf(madeFile(id))))
+      const inserted = await insertRebuilt(database, backend, { items, releaseGraceMs: 0 })
+      assert.deepEqual(new Set(inserted.map(({ outcome }) => outcome)), new Set(['made']))
+    },
+  },
+  {
+    name: 'orderGenerations reads the generations of its media rows',
+    most: { media: 0, items: 4 * LIMIT },
+    run: ({ database }, n) =>
+      orderGenerations(
+        database,
+        Array.from({ length: LIMIT }, (_, index) => 60_000 + n * LIMIT + index),
+      ),
   },
   {
     name: 'noteVerified reads one item',

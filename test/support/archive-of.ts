@@ -41,7 +41,7 @@ async function makeOne(archiveDir: string, made: MadeFile): Promise<void> {
   await writeFile(sidecarPathOf(path), renderSidecar(sidecarOf(made)))
 }
 
-function sidecarOf({ mediaId, archivePath, etag, approvedAt }: MadeFile) {
+export function sidecarOf({ mediaId, archivePath, etag, approvedAt }: MadeFile) {
   const filename = `film ${mediaId}.mp4`
   return buildSidecar({
     version: '0.0.0-test',
