@@ -9,6 +9,25 @@ import { arrayText, type Held, type ItemRow, toItem, type WorkerContext } from '
 /** A claim is repeated so often when others took what it saw. */
 const TURNS = 20
 
+/**
+ * How far this process has come in the rows that are approved. Those that are held or rejected stay approved for ever, and
+ * each look at one costs microseconds: what was looked at is passed over for a while, or until nothing else is left.
+ */
+export interface Passed {
+  approvedAt: Date | null
+  /** When all of them were looked at. */
+  lookedAt: number
+  /** Monotonic milliseconds. */
+  clock: () => number
+}
+
+/** What became claimable behind us, a dead worker's items among it, waits no longer. */
+const LOOK_AGAIN_MS = 30_000
+
+export function nothingPassed(clock: () => number): Passed {
+  return { approvedAt: null, lookedAt: Number.NEGATIVE_INFINITY, clock }
+}
+
 /** A claim's row, or one row without an id; `seen` when there was something to claim. */
 type Answer = (ItemRow | { id: null }) & { seen: boolean }
 
@@ -22,12 +41,32 @@ type Answer = (ItemRow | { id: null }) & { seen: boolean }
  */
 export async function claimApproved(
   context: WorkerContext,
-  limit: number,
-  held: readonly Held[],
+  wish: { limit: number; held: readonly Held[]; passed: Passed },
 ): Promise<Item[]> {
+  const { passed, ...asked } = wish
+  const now = passed.clock()
+  const isFresh = now - passed.lookedAt < LOOK_AGAIN_MS
+  let items = await claimFrom(context, { ...asked, from: isFresh ? passed.approvedAt : null })
+  if (!isFresh || passed.approvedAt === null) passed.lookedAt = now
+  else if (items.length === 0) {
+    passed.lookedAt = now
+    items = await claimFrom(context, { ...asked, from: null })
+  }
+  passed.approvedAt = items.length < asked.limit ? null : (items.at(-1)?.media.approvedAt ?? null)
+  return items
+}
+
+/** What is claimed: approved rows from `from` on; null for all. */
+interface Wish {
+  limit: number
+  held: readonly Held[]
+  from: Date | null
+}
+
+async function claimFrom(context: WorkerContext, wish: Wish): Promise<Item[]> {
   for (let turn = 1; turn <= TURNS; turn++) {
     try {
-      const rows = await claimOnce(context, limit, held)
+      const rows = await claimOnce(context, wish)
       if (rows !== 'all taken') return rows.map(toItem)
     } catch (error) {
       // Two claimers made the same generation at once: one of them sees the other's row when it looks again.
@@ -40,20 +79,13 @@ export async function claimApproved(
 }
 
 /** `all taken`: every row that this statement saw was claimed by others meanwhile; there may be more behind them. */
-async function claimOnce(
-  context: WorkerContext,
-  ...[limit, held]: [number, readonly Held[]]
-): Promise<ItemRow[] | 'all taken'> {
-  const rows = await context.database.settle((sql) => statement(sql, context, { limit, held }))
+async function claimOnce(context: WorkerContext, wish: Wish): Promise<ItemRow[] | 'all taken'> {
+  const rows = await context.database.settle((sql) => statement(sql, context, wish))
   const claimed = rows.flatMap((row) => (row.id === null ? [] : [row]))
   return claimed.length === 0 && rows.some((row) => row.seen) ? 'all taken' : claimed
 }
 
-function statement(
-  sql: Sql,
-  context: WorkerContext,
-  { limit, held }: { limit: number; held: readonly Held[] },
-) {
+function statement(sql: Sql, context: WorkerContext, { limit, held, from }: Wish) {
   const { backend, archiveId, owner, leaseMs } = context
   const { mapping } = backend
   const column = (name: MediaColumn, type = 'text') => mediaColumn(sql, backend, name, type)
@@ -76,6 +108,7 @@ function statement(
         order by generation desc limit 1) i on true
       where ${column('status')} = ${mapping.status.approved} and ${notDeleted(sql, backend)}
         and ${column('approved_at')} is not null and ${column('object_key')} is not null
+        and ${from === null ? sql`true` : sql`${column('approved_at')}::timestamptz >= ${from}::timestamptz`}
         and exists (select from strongroom.archives where id = ${archiveId} and sick_at is null)
         and case
           when i.id is null then true

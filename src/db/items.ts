@@ -3,7 +3,7 @@ import type { ItemState } from '../item-states.ts'
 import type { Intent, Item } from '../media.ts'
 import { damagedAt } from './archived.ts'
 import { claimDueForRelease } from './claim-due.ts'
-import { claimAbandoned, claimApproved } from './claims.ts'
+import { claimAbandoned, claimApproved, nothingPassed } from './claims.ts'
 import type { Sql } from './connect.ts'
 import { claimFiled, type HealVerdict, settleHeal } from './heals.ts'
 import { arrayText, type Held, type Rejection, type WorkerContext } from './item-rows.ts'
@@ -26,7 +26,10 @@ import { confirmRelease, dueElsewhere, newestSource } from './release-check.ts'
  * they found, so a lost answer is asked for again until the database has spoken.
  */
 export interface Items {
-  /** Approved rows that nobody works on, oldest approval first. `held` is what this worker has in hand already. */
+  /**
+   * Approved rows that nobody works on, oldest approval first; what becomes claimable behind those that were claimed is found
+   * half a minute later. `held` is what this worker has in hand already.
+   */
   claim(limit: number, held: readonly Held[]): Promise<Item[]>
   /** Items that a dead worker left in `publishing` or `withdrawing`. */
   claimAbandoned(limit: number, held: readonly Held[]): Promise<Item[]>
@@ -91,10 +94,12 @@ export type PutBack =
   /** Given back untouched, for any worker to claim at once. */
   | { state: 'waiting'; error: null; delayMs: 0; burn: false }
 
-export function openItems(context: WorkerContext): Items {
+/** @param clock monotonic milliseconds */
+export function openItems(context: WorkerContext, clock = () => performance.now()): Items {
   const { database } = context
+  const passed = nothingPassed(clock)
   return {
-    claim: (limit, held) => claimApproved(context, limit, held),
+    claim: (limit, held) => claimApproved(context, { limit, held, passed }),
     claimAbandoned: (limit, held) => claimAbandoned(context, limit, held),
     claimDue: (limit, held) => claimDueForRelease(context, limit, held),
     dueElsewhere: () => dueElsewhere(context),

@@ -158,7 +158,17 @@ export async function simulatedStore(): Promise<Store> {
 }
 
 /** The store on PostgreSQL, with its own ways in. */
-export type PostgresStore = Store & { sql: TestSql; database: Database }
+export type PostgresStore = Omit<Store, 'worker'> & {
+  sql: TestSql
+  database: Database
+  /** @param clock monotonic milliseconds */
+  worker(
+    owner: string,
+    releaseDailyMax?: number | null,
+    bucket?: string,
+    clock?: () => number,
+  ): Items
+}
 
 export async function postgresStore(t: Scope): Promise<PostgresStore> {
   const { config, sql } = await withDatabase(t)
@@ -178,8 +188,8 @@ export async function postgresStore(t: Scope): Promise<PostgresStore> {
     database,
     archives,
     archiveId,
-    worker: (owner, releaseDailyMax = null, bucket = 'uploads') =>
-      openItems({ ...binding, owner, releaseDailyMax, bucket }),
+    worker: (owner, releaseDailyMax = null, bucket = 'uploads', clock) =>
+      openItems({ ...binding, owner, releaseDailyMax, bucket }, clock),
     async addMedia(id, media) {
       await sql`insert into media (id, user_id, title, content_type, mime_type, object_key)
         values (${id}, 7, 'Title', 'video', 'video/mp4', '')`

@@ -109,6 +109,31 @@ for (const { what, change } of [
   })
 }
 
+test('a claim passes over what an earlier one has looked at, for half a minute or until nothing else is left', async (t) => {
+  const store = await postgresStore(t)
+  await approve(store, 7)
+  let nowMs = 0
+  const items = store.worker('a', null, 'uploads', () => nowMs)
+  const held: Item[] = []
+  const claim = async (limit: number) => {
+    const claimed = await items.claim(limit, held)
+    held.push(...claimed)
+    return mediaIds(claimed)
+  }
+  const [first] = await store.worker('dead').claim(1, [])
+  assert.equal(first?.media.mediaId, 7)
+  assert.deepEqual(await claim(2), [6, 5])
+  await store.sql`update strongroom.items set lease_until = now() - interval '1 hour' where media_id = 7`
+  nowMs = 29_000
+  assert.deepEqual(await claim(1), [4], 'what is behind waits')
+  nowMs = 30_000
+  assert.deepEqual(await claim(1), [7])
+  assert.deepEqual(await claim(2), [3, 2])
+  await store.sql`update media set approved_at = approved_at - interval '1 day' where id = 1`
+  assert.deepEqual(await claim(2), [1], 'there is nothing else')
+  assert.deepEqual(await claim(2), [])
+})
+
 test('a row without a key is not claimed, where the backend allows such rows', async (t) => {
   const store = await postgresStore(t)
   await store.sql`alter table media alter object_key drop not null`

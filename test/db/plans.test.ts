@@ -60,6 +60,8 @@ interface Rig {
   backend: Backend
   /** Its statements are judged. */
   items: Items
+  /** The same worker as if it had just started. */
+  itemsAnew: () => Items
   /** The same under RELEASE_DAILY_MAX. */
   capped: Items
   /** The same with a status for rejected media. */
@@ -74,7 +76,8 @@ interface Rig {
 
 interface Statement {
   name: string
-  most: Looked | ((there: There) => Looked)
+  /** By what is there, and at the n-th time. */
+  most: Looked | ((there: There, n: number) => Looked)
   run(rig: Rig, n: number): Promise<unknown>
 }
 
@@ -84,6 +87,18 @@ const claims: Statement[] = [
   {
     name: 'claim passes each row that stays approved once, and stops at its limit',
     most: ({ settled }) => ({ media: settled + 2 * LIMIT, items: settled + 2 * LIMIT }),
+    async run({ itemsAnew, claimed }) {
+      const found = await itemsAnew().claim(LIMIT, claimed)
+      assert.equal(found.length, LIMIT)
+      claimed.push(...found)
+    },
+  },
+  {
+    name: 'claim passes none of them again soon after',
+    most: ({ settled }, n) =>
+      n === 0
+        ? { media: settled + 3 * LIMIT, items: settled + 3 * LIMIT }
+        : { media: LIMIT + 2, items: LIMIT + 2 },
     async run({ items, claimed }) {
       const found = await items.claim(LIMIT, claimed)
       assert.equal(found.length, LIMIT)
@@ -356,7 +371,7 @@ test(`on tables of ${MANY} rows`, async (t) => {
   for (const { name, most, run } of [...claims, ...others, ...writes, ...sweeps, ...lookups]) {
     await t.test(name, async () => {
       for (let n = 0; n < TIMES; n++) {
-        const looked = typeof most === 'function' ? most(await whatIsThere(rig.sql)) : most
+        const looked = typeof most === 'function' ? most(await whatIsThere(rig.sql), n) : most
         await run(rig, n)
         const explained = await rig.explained()
         judge(explained, looked)
@@ -371,7 +386,7 @@ test(`on tables of ${MANY} rows`, async (t) => {
     await archives.pauseRelease('by hand')
     await rig.explained()
     for (const claim of ['claim', 'claimAbandoned', 'claimDue'] as const) {
-      assert.deepEqual(await rig.items[claim](LIMIT, []), [])
+      assert.deepEqual(await rig.itemsAnew()[claim](LIMIT, []), [])
       judge(await rig.explained(), { media: 0, items: 0 })
     }
     await archives.clearSick()
@@ -468,6 +483,7 @@ async function openRig(t: TestContext): Promise<Rig> {
     database,
     backend,
     items: openItems({ ...worker, database, backend }),
+    itemsAnew: () => openItems({ ...worker, database, backend }),
     capped: openItems({ ...worker, database, backend, releaseDailyMax: 1_000 }),
     rejecting: openItems({ ...worker, database, backend: rejecting }),
     prepare,
