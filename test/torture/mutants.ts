@@ -13,17 +13,14 @@ const ROOT = join(import.meta.dirname, '../..')
 const POINTS = process.env.TORTURE_POINTS ?? '600'
 
 const NAMES = [
-  'publish with the file before its sidecar',
-  'publish with the intent committed after the links',
-  'recovery that leaves what is not whole where it lies',
-  'recovery that leaves a torn sidecar',
-  'record that leaves a withdrawn copy where it lies',
   'sync that deletes the source before it has recorded the copy',
-  'sync that deletes the source as soon as it has recorded the copy',
-  'release without reading the file again',
   'release that is told before the source is deleted',
-  'release without a condition where DELETE honours one',
   'download without a comparison with the digest of the store',
+  'record that leaves a withdrawn copy where it lies',
+  'release without reading the file again',
+  'release without a condition where DELETE honours one',
+  'recovery that leaves what is not whole where it lies',
+  'publish with the intent committed after the links',
 ]
 
 async function torture({ file, change }: Mutant): Promise<string> {
