@@ -19,6 +19,8 @@ export interface World extends Pick<Service, 'sql' | 'archiveDir' | 'errorDir' |
   store: FaultyStore
   /** With a grace that is never over by itself. */
   hasGrace: boolean
+  /** A bucket like R2, of which nobody knows a conditional DELETE: then the backend uses no key twice. */
+  isUnconditional: boolean
   random: Random
   /** Keys of files that were damaged: their objects are the only whole copies, and are not replaced. */
   spared: Set<string>
@@ -40,6 +42,8 @@ export async function withWorld(t: Scope, random: Random, folder: string): Promi
   const evidence = await openEvidence(folder, service)
   store.note = evidence.note
   const hasGrace = random.chance(0.3)
+  const isUnconditional = random.chance(0.3)
+  if (isUnconditional) await forgetConditions(service)
   const env: Env = {
     ...service.env,
     R2_ENDPOINT: store.endpoint,
@@ -59,6 +63,7 @@ export async function withWorld(t: Scope, random: Random, folder: string): Promi
     evidence,
     store,
     hasGrace,
+    isUnconditional,
     random,
     spared: new Set(),
     async approve(count) {
@@ -80,6 +85,17 @@ export async function withWorld(t: Scope, random: Random, folder: string): Promi
   }
 }
 
+/** Whatever the bucket answers when it is asked, the program remembers that it honours none. */
+async function forgetConditions({ migrate, sql }: Service): Promise<void> {
+  await migrate()
+  await sql.unsafe(`
+    create function forget() returns trigger language plpgsql as $$ begin
+      new.conditional_delete := false;
+      return new;
+    end $$;
+    create trigger forget before insert or update on strongroom.buckets for each row execute function forget()`)
+}
+
 function spoilt(random: Random): Spoilt | undefined {
   return random.chance(0.05)
     ? { bytes: Buffer.from(`no media ${random.below(1 << 30)}`) }
@@ -94,6 +110,7 @@ function storedVersion({ key, mediaId, md5, sha256, sizeBytes, fate }: Upload) {
 /** The backend stores another version under a key, and has it approved anew. @returns false when there is nothing to replace */
 export async function replaceObject(world: World): Promise<boolean> {
   const { sql, random, admin, evidence } = world
+  if (world.isUnconditional) return false
   const [row] = await sql<{ id: number; object_key: string; content_type: MediaKind }[]>`
     select id, object_key, content_type from media
     where content_type <> 'video' order by random() limit 1`
