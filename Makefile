@@ -1,7 +1,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup check test torture demo demo-clean bench-memory bench-serve bench-stalled image-test ci
+.PHONY: help setup check test torture demo demo-clean bench-claim bench-memory bench-serve bench-stalled image-test ci
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,6 +27,10 @@ demo: ## show the whole life of an item; DEMO_SERVE=0 stops after the table
 
 demo-clean: ## remove what the demo left
 	@rm -rf demo-data
+
+bench-claim: ## time the search for work on ten million rows; BENCH='--rows 1000000' for fewer
+	@scripts/setup
+	@node bench/claim.ts $(BENCH)
 
 bench-memory: ## measure how much memory a sync takes
 	@scripts/setup

@@ -28,21 +28,21 @@ interface Range {
 }
 
 /**
- * Makes {@link MANY} media rows, an item for each that has or had one and a second generation for some, and lets PostgreSQL
+ * Makes so many media rows, {@link MANY} by default, an item for each that has or had one and a second generation for some, and lets PostgreSQL
  * count them.
  */
-export async function fillTables(sql: TestSql): Promise<void> {
-  const ranges = JSON.stringify(rangesOfIds())
-  await fillMedia(sql, ranges)
+export async function fillTables(sql: TestSql, many: number = MANY): Promise<void> {
+  const ranges = JSON.stringify(rangesOfIds(many))
+  await fillMedia(sql, { ranges, many })
   await fillItems(sql, ranges)
   await sql`vacuum analyze media`
   await sql`vacuum analyze strongroom.items`
   await sql`analyze strongroom.archives`
 }
 
-function rangesOfIds(): Range[] {
+function rangesOfIds(many: number): Range[] {
   const ranges: Range[] = []
-  let highest = MANY
+  let highest = many
   for (const [sort, count] of Object.entries(rowsMade).reverse()) {
     ranges.push({ sort, lowest: highest - count + 1, highest })
     highest -= count
@@ -53,13 +53,16 @@ function rangesOfIds(): Range[] {
 const rangeRows = (sql: TestSql, ranges: string) =>
   sql`json_to_recordset(${ranges}::text::json) as ranges (sort text, lowest int, highest int)`
 
-async function fillMedia(sql: TestSql, ranges: string): Promise<void> {
+async function fillMedia(
+  sql: TestSql,
+  { ranges, many }: { ranges: string; many: number },
+): Promise<void> {
   await sql`
     insert into media (id, user_id, title, filename, content_type, mime_type, file_size, object_key, status, approved_at)
     select n, n % 500, 'Title ' || n, n || '.mp4', 'video', 'video/mp4', 1000 + n, 'uploads/' || n || '.mp4',
       case when sort in ('released', 'releasedToday', 'archived', 'sourceDiffers', 'releasing') then 'archived'
         when sort in ('pending', 'withdrawn') then 'pending' else 'approved' end,
-      case when sort <> 'pending' then now() - (${MANY} - n) * interval '10 minutes' end
+      case when sort <> 'pending' then now() - (${many} - n) * interval '10 minutes' end
     from ${rangeRows(sql, ranges)}, generate_series(lowest, highest) n`
 }
 
