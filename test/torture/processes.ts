@@ -75,8 +75,7 @@ export function planText({ root, at, what, log }: Plan): string {
 /** @param env a world in which the program runs once, to be warm */
 export async function openNursery(shim: string, env: Env): Promise<Nursery> {
   const child = spawn(NODE, [...FLAGS, join(HERE, 'nursery.ts')], {
-    env: { ...env, LD_PRELOAD: shim, UV_USE_IO_URING: '0' },
-    // It talks at its warm-up only.
+    env: { ...env, LOG_LEVEL: 'error', LD_PRELOAD: shim, UV_USE_IO_URING: '0' },
     stdio: ['ignore', 'ignore', 'inherit', 'pipe', 'pipe'],
   })
   const [, , , commands, statuses] = child.stdio
