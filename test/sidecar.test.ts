@@ -3,7 +3,16 @@ import { createHash } from 'node:crypto'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { isAppError } from '../src/errors.ts'
-import { parseSidecar, renderSidecar, type Sidecar, sidecarPathOf } from '../src/sidecar.ts'
+import {
+  adoptedFileOf,
+  buildAdoptedSidecar,
+  describedMedia,
+  parseSidecar,
+  renderSidecar,
+  type Sidecar,
+  sidecarPathOf,
+  sourceOf,
+} from '../src/sidecar.ts'
 import { anySidecar } from './support/sidecars.ts'
 
 function refuses(contents: string | Uint8Array): void {
@@ -120,4 +129,47 @@ test('a duplicated key is refused', () => {
 
 test('the sidecar of a file lies beside it', () => {
   assert.equal(sidecarPathOf('2026/01/7/a.mp4'), '2026/01/7/a.mp4.json')
+})
+
+test('what is read out of the sidecar of an adopted file makes the same sidecar again', () => {
+  const unknown = { bucket: null, etag: null, version_id: null, last_modified: null, bytes: null }
+  fc.assert(
+    fc.property(anySidecar, fc.boolean(), fc.boolean(), (facts, hasKey, isProbed) => {
+      const adopted: Sidecar = {
+        ...facts,
+        source: hasKey && facts.source !== null ? { key: facts.source.key, ...unknown } : null,
+        probe: isProbed ? facts.probe : null,
+        proof: null,
+        approved_at: hasKey ? facts.approved_at : null,
+      }
+      const media = describedMedia(adopted)
+      const file = adoptedFileOf(adopted)
+      const version = adopted.program_version
+      assert.deepEqual(buildAdoptedSidecar({ media, file, version }), adopted)
+      assert.equal(sourceOf(adopted), null)
+    }),
+  )
+})
+
+test('a source of which anything is not known that a release needs is none', () => {
+  const source = {
+    bucket: 'media',
+    key: 'uploads/1.mp4',
+    etag: 'e',
+    version_id: null,
+    last_modified: '2026-03-05T04:30:00.000Z',
+    bytes: 7,
+  }
+  const whole: Sidecar = { ...example, source, proof: { kind: 'md5', value: null } }
+  assert.deepEqual(sourceOf(whole), {
+    bucket: 'media',
+    key: 'uploads/1.mp4',
+    etag: 'e',
+    versionId: null,
+    lastModified: new Date('2026-03-05T04:30:00.000Z'),
+    sizeBytes: 7,
+  })
+  assert.equal(sourceOf({ ...whole, proof: null }), null)
+  for (const name of ['bucket', 'etag', 'last_modified', 'bytes'])
+    assert.equal(sourceOf({ ...whole, source: { ...source, [name]: null } }), null, name)
 })
