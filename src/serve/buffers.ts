@@ -1,8 +1,12 @@
 const KIB = 1024
 const smallest = 64 * KIB
 const largest = 1024 * KIB
+/** Of many who start at once some stand still soon, each with what he was given last. */
+const largestOfMany = 512 * KIB
 /** With more downloads than this on the move, the processor always has another one to turn to. */
 const readingAhead = 8
+/** Kept for the next download even beyond the budget: to make and to collect each chunk anew took most of the processor. */
+const alwaysSpare = 4 * 1024 * KIB
 
 /** By so much each is larger than those that sockets are read into: bin/strongroom has the larger ones given back at once. */
 const apart = KIB
@@ -72,9 +76,14 @@ export function createBuffers(budgetBytes: number): Buffers {
     setTimeout(tidy, tidyMs).unref()
   }
 
+  function roomForSpare(): number {
+    return Math.max(alwaysSpare, budgetBytes - inUse)
+  }
+
   function fairBytes(): number {
     const share = Math.min(budgetBytes / 2 / Math.max(1, buffers.moving), budgetBytes - inUse)
-    return Math.min(largest, Math.max(smallest, powerBelow(share)))
+    const most = buffers.moving > readingAhead ? largestOfMany : largest
+    return Math.min(most, Math.max(smallest, powerBelow(share)))
   }
 
   const buffers: Buffers = {
@@ -88,13 +97,13 @@ export function createBuffers(budgetBytes: number): Buffers {
       inUse += known?.length ?? size
       if (known !== null) return known
       // Those of other sizes make room.
-      if (inUse + spareBytes > budgetBytes) dropSpare()
+      if (spareBytes > roomForSpare()) dropSpare()
       return Buffer.allocUnsafeSlow(size + apart).subarray(0, size)
     },
     give(buffer) {
       inUse -= buffer.length
       tidySoon()
-      if (inUse + spareBytes + buffer.length > budgetBytes) return
+      if (spareBytes + buffer.length > roomForSpare()) return
       const list = spare.get(buffer.length) ?? []
       spare.set(buffer.length, list)
       list.push(buffer)

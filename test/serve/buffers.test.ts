@@ -39,11 +39,21 @@ test('a buffer that was given back is used again, one that was forgotten never',
 
 test('when downloads come and go, the memory that is there is used before more is taken', () => {
   const buffers = createBuffers(64 * MIB)
-  buffers.moving = 32
-  const first = Array.from({ length: 32 }, () => buffers.take(MIB))
+  buffers.moving = 64
+  const first = Array.from({ length: 64 }, () => buffers.take(MIB))
   for (const buffer of first) buffers.give(buffer)
-  buffers.moving = 33
-  const second = Array.from({ length: 33 }, () => buffers.take(MIB))
-  assert.equal(second.filter((buffer) => first.includes(buffer)).length, 32)
-  assert.equal(second.at(-1)?.length, 512 * KIB)
+  buffers.moving = 65
+  const second = Array.from({ length: 65 }, () => buffers.take(MIB))
+  assert.equal(second.filter((buffer) => first.includes(buffer)).length, 64)
+  assert.equal(second.at(-1)?.length, 256 * KIB)
+})
+
+test('where all of the budget is held by those who stand still, the others make no garbage', () => {
+  const buffers = createBuffers(MIB)
+  for (let download = 0; download < 100; download++) buffers.take(64 * KIB)
+  const first = buffers.take(64 * KIB)
+  for (let chunk = 0; chunk < 1000; chunk++) {
+    buffers.give(first)
+    assert.equal(buffers.take(64 * KIB), first)
+  }
 })
