@@ -48,13 +48,13 @@ function statement(
           select i.id from strongroom.items i
           where i.state = 'releasing' and i.next_attempt_at <= clock_timestamp() and ${free} and ${may}
           order by i.release_due limit ${limit} for no key update of i skip locked) l
-        limit (select greatest(0, left_over) from room)),
+        limit (select left_over from room)),
       due as (
         select id from (
           select i.id from strongroom.items i
           where i.state = 'archived' and i.release_due <= now() and ${free} and ${may}
           order by i.release_due limit ${limit} for no key update of i skip locked) d
-        limit (select greatest(0, least(due, ${limit} - (select count(*) from left_over))) from room)),
+        limit (select least(due, ${limit} - (select count(*) from left_over)) from room)),
       claimed as (
         update strongroom.items i set state = 'releasing', epoch = i.epoch + 1, lease_owner = ${owner},
           lease_until = clock_timestamp() + ${leaseMs} * interval '1 ms', updated_at = clock_timestamp()

@@ -119,7 +119,7 @@ function statement(sql: Sql, context: WorkerContext, { limit, held, from }: Wish
             (${column('object_key')}::text, nullif(${column('file_size', 'bigint')}, 0)::bigint, ${column('approved_at')}::timestamptz)
         end
       order by ${column('approved_at')}, m.${sql(mapping.mediaColumns.id)}
-      limit ${Math.max(0, limit)}),
+      limit ${limit}),
     claimed as (
       insert into strongroom.items as i (media_id, generation, state, user_id, title, filename, content_type,
         mime_type, declared_bytes, object_key, approved_at, lease_owner, lease_until)
