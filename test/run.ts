@@ -12,6 +12,8 @@ import { startPostgres } from './support/postgres.ts'
 import { startSwift } from './support/swift.ts'
 
 const ROOT = join(import.meta.dirname, '..')
+/** No test is silent for so long, not even on a slow machine: it hangs, and would hold up the run for ever. */
+const SILENT_MINUTES = 15
 
 interface Counts {
   passed: number
@@ -33,7 +35,7 @@ async function main(): Promise<number> {
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort())
 
-  const outcome = await withServices(() => runFiles(files, wanted.length === 0, stop.signal))
+  const outcome = await withServices(() => runFiles(files, wanted.length === 0, stop))
   const coverage = outcome.coverage && (await coverageOf(ROOT, outcome.coverage))
   if (coverage) console.log(coverage.table)
   const skipsCount = isSet(process.env.CI) && outcome.skipped > 0
@@ -68,12 +70,16 @@ async function withServices<T>(work: () => Promise<T>): Promise<T> {
   }
 }
 
-async function runFiles(files: string[], measured: boolean, signal: AbortSignal): Promise<Outcome> {
+async function runFiles(
+  files: string[],
+  measured: boolean,
+  stop: AbortController,
+): Promise<Outcome> {
   const outcome: Outcome = { passed: 0, failed: 0, skipped: 0, coverage: null }
   const events = run({
     files,
     concurrency: availableParallelism(),
-    signal,
+    signal: stop.signal,
     cwd: ROOT,
     ...(measured && { coverage: true, coverageIncludeGlobs: ['src/**/*.ts'] }),
   })
@@ -87,7 +93,7 @@ async function runFiles(files: string[], measured: boolean, signal: AbortSignal)
   events.on('test:coverage', ({ summary }) => {
     outcome.coverage = summary.files
   })
-  const silence = tellSilence(events)
+  const silence = watchSilence(events, stop)
   // The reporter's own table is long: ours says per folder what is enough.
   const shown = events.filter((event: { type: string }) => event.type !== 'test:coverage')
   for await (const text of shown.compose(new spec())) process.stdout.write(text)
@@ -95,23 +101,27 @@ async function runFiles(files: string[], measured: boolean, signal: AbortSignal)
   return outcome
 }
 
-/** Names the files that are at work whenever a minute brought nothing: a hanging test must not look like a slow one. */
-function tellSilence(events: ReturnType<typeof run>): NodeJS.Timeout {
+/**
+ * Names the files that are at work whenever a minute brought nothing: a hanging test must not look like a slow one. After
+ * SILENT_MINUTES of it the run is stopped.
+ */
+function watchSilence(events: ReturnType<typeof run>, stop: AbortController): NodeJS.Timeout {
   const atWork = new Set<string>()
-  let heard = false
+  let silentMinutes = -1
   events.on('test:dequeue', ({ file, name }) => {
-    heard = true
+    silentMinutes = -1
     atWork.add(file ?? name)
   })
   events.on('test:complete', ({ file, name }) => {
-    heard = true
+    silentMinutes = -1
     if (name === file) atWork.delete(file)
   })
   events.on('test:summary', ({ file }) => void atWork.delete(file ?? ''))
   return setInterval(() => {
-    if (!heard)
+    silentMinutes += 1
+    if (silentMinutes > 0)
       console.log(`still at work: ${[...atWork].map((f) => relative(ROOT, f)).join(', ')}`)
-    heard = false
+    if (silentMinutes === SILENT_MINUTES) stop.abort()
   }, 60_000).unref()
 }
 

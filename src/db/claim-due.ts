@@ -41,6 +41,8 @@ function statement(
   const may = sql`exists (select from turn) and ${mayBeReleased(sql, context)}`
   // An index can be searched for now(), but not for clock_timestamp(); here both are the same, for the transaction is this
   // statement. The inner limits are known to the planner, which then walks the due items in order instead of sorting them.
+  // `chosen` is a table of its own because the update checks a row again that another worker changed in the meantime, and
+  // would, for that, read a union again, beyond its limits.
   return sql<Answer[]>`
     with ${roomUnderCap(sql, context, free)},
       left_over as (
@@ -55,10 +57,11 @@ function statement(
           where i.state = 'archived' and i.release_due <= now() and ${free} and ${may}
           order by i.release_due limit ${limit} for no key update of i skip locked) d
         limit (select least(due, ${limit} - (select count(*) from left_over)) from room)),
+      chosen as materialized (select id from left_over union all select id from due),
       claimed as (
         update strongroom.items i set state = 'releasing', epoch = i.epoch + 1, lease_owner = ${owner},
           lease_until = clock_timestamp() + ${leaseMs} * interval '1 ms', updated_at = clock_timestamp()
-        from (select id from left_over union all select id from due) chosen where i.id = chosen.id returning i.*)
+        from chosen where i.id = chosen.id returning i.*)
       select exists (select from turn) as my_turn, claimed.* from (select) one left join claimed on true`
 }
 

@@ -99,6 +99,25 @@ describe('workers that claim at the same moment', () => {
     assert.equal(new Set(idsOf(claimed)).size, 4)
   })
 
+  test('take over what was changed after the claim began', async (t) => {
+    const store = await postgresStore(t)
+    const { sql } = store
+    await archiveDue(store, 6)
+    const left = await store.worker('dead').claimDue(6, [])
+    assert.equal(left.length, 6)
+    await store.elapse(LEASE_MS + 1_000)
+    // Among millions of items each that was chosen is looked up by itself, while the next are not chosen yet.
+    await withoutPlans(sql, ['hashjoin', 'mergejoin', 'seqscan', 'material'])
+    const claim = await sql.begin(async (inside) => {
+      await inside`select from strongroom.archives for update`
+      const running = store.worker('heir', 9).claimDue(6, [])
+      while ((await waitingForLocks(sql)) === 0);
+      await inside`update strongroom.items set updated_at = clock_timestamp()`
+      return { running }
+    })
+    assert.deepEqual(idsOf(await claim.running), idsOf(left))
+  })
+
   test('release exactly as many as the cap together', async (t) => {
     const store = await postgresStore(t)
     await archiveDue(store, 14)
@@ -114,6 +133,16 @@ describe('workers that claim at the same moment', () => {
     assert.deepEqual(await releasesToday(store.database), { released: 11, releasing: 0 })
   })
 })
+
+/** For the product's connections, which are made anew. */
+async function withoutPlans(sql: TestSql, plans: readonly string[]): Promise<void> {
+  const [{ name } = { name: '' }] = await sql<{ name: string }[]>`select current_database() as name`
+  for (const plan of plans)
+    await sql`alter database ${sql(name)} set ${sql(`enable_${plan}`)} = off`
+  await sql`
+    select pg_terminate_backend(pid, 5000) from pg_stat_activity
+    where datname = ${name} and application_name = 'strongroom'`
+}
 
 async function waitingForLocks(sql: TestSql): Promise<number> {
   const [row] = await sql<{ count: number }[]>`

@@ -110,10 +110,12 @@ export async function openNursery(shim: string, env: Env): Promise<Nursery> {
       const birth: Birth = { args, env, plan: plan ? planText(plan) : '', output }
       commands.write(`${JSON.stringify(birth)}\n`)
       const pid = await Promise.race([started.promise, ended.then(nurseryEnded)])
+      const fate = Promise.race([end.promise, ended.then(nurseryEnded)])
+      fate.catch(() => {}) // told to whoever waits for it, if anybody does
       return {
         pid,
         stopped: stopped.promise,
-        ended: end.promise,
+        ended: fate,
         output: () => (existsSync(output) ? readFileSync(output, 'utf8') : ''),
       }
     },
