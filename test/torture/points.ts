@@ -1,17 +1,20 @@
 /** What can happen to a run of the program: killed, stopped, starved of disk, or left alone in bad weather. */
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { randomUUID } from 'node:crypto'
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { MARKER_PATH } from '../../src/archive-path.ts'
 import { points as failpoints } from '../../src/sync/parts.ts'
 import type { Env } from '../support/service.ts'
 import type { Fate, Harm, Nursery, Worker } from './processes.ts'
 import type { Random } from './random.ts'
 import { approveAgain, flipByte, replaceObject, type World, withdrawApproval } from './world.ts'
 
-export type PointKind = 'call' | 'failpoint' | 'disk' | 'stop' | 'left alone'
+type PointKind = 'call' | 'failpoint' | 'disk' | 'stop' | 'left alone'
 
 /** What was done, and how it ended: for counting, and for people who look for a bug. */
 export interface PointReport {
-  kind: PointKind
+  /** Of a stop with what happened meanwhile. */
+  kind: PointKind | `stop+${string}`
   what: string
   fates: Fate[]
   /** The ends of what the program said. */
@@ -70,10 +73,10 @@ export async function runInStorm(rig: Rig): Promise<PointReport> {
 /** Between two runs the backend and the disk live on. */
 async function prepare(world: World): Promise<void> {
   const { random } = world
-  if (random.chance(0.05)) await withdrawApproval(world)
+  if (random.chance(0.1)) await withdrawApproval(world)
   if (random.chance(0.05)) await approveAgain(world)
-  if (random.chance(0.03)) await replaceObject(world)
-  if (world.hasGrace && random.chance(0.05)) await flipByte(world)
+  if (random.chance(0.05)) await replaceObject(world)
+  if (world.hasGrace && random.chance(0.3)) await flipByte(world)
 }
 
 interface Run {
@@ -91,7 +94,11 @@ async function start({ nursery, world, fresh }: Rig, { harm, at = 0, env }: Run)
   })
 }
 
-async function report(kind: PointKind, what: string, runs: Worker[]): Promise<PointReport> {
+async function report(
+  kind: PointReport['kind'],
+  what: string,
+  runs: Worker[],
+): Promise<PointReport> {
   const fates = await Promise.all(runs.map(({ ended }) => ended))
   return { kind, what, fates, said: runs.map((run) => run.output().slice(-3_000)) }
 }
@@ -121,41 +128,66 @@ const ACTIONS = {
     await replaceObject(world)
     return []
   },
+  /** The line to the database is cut, and neither end is told. */
+  line: async ({ world }: Rig) => {
+    world.line.mute()
+    return []
+  },
   nothing: async () => [],
 } satisfies Record<string, (rig: Rig) => Promise<Worker[]>>
 
+/** A cut line is noticed after 15 s only. */
+const ACTION_WEIGHTS: Readonly<Record<keyof typeof ACTIONS, number>> = {
+  lease: 3,
+  backend: 3,
+  withdraw: 3,
+  replace: 3,
+  line: 1,
+  nothing: 3,
+}
+
 async function stopAndGo(rig: Rig): Promise<PointReport> {
-  const { random } = rig.world
+  const { random, line } = rig.world
   const halt = `${random.pick(failpoints)}:SIGSTOP:${1 + random.below(2)}`
-  const sleeper = await start(rig, { env: { STRONGROOM_HALT: halt } })
+  const sleeper = await start(rig, { env: { STRONGROOM_HALT: halt, DB_PORT: String(line.port) } })
   const isAsleep = await Promise.race([
     sleeper.stopped.then(() => true),
     sleeper.ended.then(() => false),
   ])
-  if (!isAsleep) return report('stop', `${halt} never reached`, [sleeper])
+  if (!isAsleep) return report('stop+never', halt, [sleeper])
   const signal = random.chance(0.3) ? 'SIGKILL' : 'SIGCONT'
   const wake = () => process.kill(sleeper.pid, signal)
   if (random.chance(0.2)) return swapArchive(rig, { sleeper, wake, what: `${halt} ${signal}` })
-  const action = random.pick(Object.keys(ACTIONS) as (keyof typeof ACTIONS)[])
+  const action = random.weighted(ACTION_WEIGHTS)
   const others = await ACTIONS[action](rig)
   wake()
-  return report('stop', `${halt} ${action} ${signal}`, [sleeper, ...others])
+  return report(`stop+${action}`, `${halt} ${signal}`, [sleeper, ...others])
 }
 
-/** The archive is not there when the run wakes up: an empty mount point is in its place. */
+/** The archive is not there when the run wakes up: an empty mount point is in its place, or another archive. */
 async function swapArchive(
   { world }: Rig,
   { sleeper, wake, what }: { sleeper: Worker; wake: () => void; what: string },
 ): Promise<PointReport> {
-  const { archiveDir, evidence } = world
+  const { archiveDir, evidence, random } = world
   const away = `${archiveDir}.away`
   await rename(archiveDir, away)
   await mkdir(archiveDir)
+  const isOther = random.chance(0.5)
+  if (isOther) await makeOtherArchive(away, archiveDir)
   wake()
-  const told = await report('stop', `${what} unmount`, [sleeper])
-  for (const entry of await readdir(archiveDir, { recursive: true, withFileTypes: true }))
-    if (entry.isFile()) evidence.note({ what: 'astray', path: join(entry.parentPath, entry.name) })
+  const told = await report(isOther ? 'stop+swap' : 'stop+unmount', what, [sleeper])
+  for (const entry of await readdir(archiveDir, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name)
+    if (entry.isFile() && !path.endsWith(MARKER_PATH)) evidence.note({ what: 'astray', path })
+  }
   await rm(archiveDir, { recursive: true })
   await rename(away, archiveDir)
   return told
+}
+
+async function makeOtherArchive(like: string, root: string): Promise<void> {
+  const marker = JSON.parse(await readFile(join(like, MARKER_PATH), 'utf8')) as object
+  await mkdir(dirname(join(root, MARKER_PATH)))
+  await writeFile(join(root, MARKER_PATH), JSON.stringify({ ...marker, id: randomUUID() }))
 }

@@ -5,6 +5,7 @@ import type { MediaKind } from '../../src/media.ts'
 import { listObjects, type Upload } from '../support/checker.ts'
 import { uniqueMedia } from '../support/media-files.ts'
 import { sha256Of } from '../support/media-rows.ts'
+import { type PostgresProxy, withPostgresProxy } from '../support/postgres-proxy.ts'
 import type { Scope } from '../support/scopes.ts'
 import { type Env, type Service, type Spoilt, withService } from '../support/service.ts'
 import { type Evidence, openEvidence } from './evidence.ts'
@@ -17,6 +18,8 @@ export interface World extends Pick<Service, 'sql' | 'archiveDir' | 'errorDir' |
   env: Env
   evidence: Evidence
   store: FaultyStore
+  /** Another way to the database, which can be cut. */
+  line: PostgresProxy
   /** With a grace that is never over by itself. */
   hasGrace: boolean
   /** A bucket like R2, of which nobody knows a conditional DELETE: then the backend uses no key twice. */
@@ -62,6 +65,7 @@ export async function withWorld(t: Scope, random: Random, folder: string): Promi
     env,
     evidence,
     store,
+    line: await withPostgresProxy(t, service.database),
     hasGrace,
     isUnconditional,
     random,
