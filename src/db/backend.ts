@@ -139,63 +139,6 @@ export async function openBackend(database: Database, mapping: BackendMapping): 
   return backend
 }
 
-/** A column of the media table under alias `m`, or a typed null where the backend has none. */
-export function mediaColumn(
-  sql: Sql,
-  backend: Backend,
-  column: MediaColumn,
-  type = 'text',
-): Fragment {
-  if (!backend.mediaColumns.has(column)) return sql`null::${sql.unsafe(type)}`
-  return sql`m.${sql(backend.mapping.mediaColumns[column])}`
-}
-
-/** `m` is not soft-deleted; true where the backend knows no deletion. */
-export function notDeleted(sql: Sql, backend: Backend, alias = 'm'): Fragment {
-  if (!backend.mediaColumns.has('deleted_at')) return sql`true`
-  return sql`${sql(alias)}.${sql(backend.mapping.mediaColumns.deleted_at)} is null`
-}
-
-/** The assignments `column = value` for those of `values` whose column exists. */
-export function mediaAssignments(
-  sql: Sql,
-  backend: Backend,
-  values: Partial<Record<MediaColumn, Fragment>>,
-): Fragment {
-  const assignments = (Object.entries(values) as [MediaColumn, Fragment][])
-    .filter(([column]) => backend.mediaColumns.has(column))
-    .map(([column, value]) => sql`${sql(backend.mapping.mediaColumns[column])} = ${value}`)
-  return joined(sql, assignments)
-}
-
-/**
- * `insert into audit … select … from <source>`, where `source` names a CTE with column `media_id`;
- * returns the media id.
- */
-export function auditInsert(
-  sql: Sql,
-  backend: Backend,
-  entry: { source: string; action: string; details: Fragment },
-): Fragment {
-  const { auditColumns: names, auditTable } = backend.mapping
-  const values: [AuditColumn, Fragment][] = [
-    ['media_id', sql`s.media_id`],
-    ['action', sql`${entry.action}`],
-    ['details', entry.details],
-    ['created_at', sql`clock_timestamp()`],
-  ]
-  const there = values.filter(([column]) => backend.auditColumns.has(column))
-  const columns = joined(
-    sql,
-    there.map(([column]) => sql`${sql(names[column])}`),
-  )
-  return sql`insert into ${sql(auditTable)} (${columns})
-    select ${joined(
-      sql,
-      there.map(([, value]) => value),
-    )} from ${sql(entry.source)} s`
-}
-
 /**
  * Makes the tables that are not found as the contract describes them, for stand-alone use; a table that is there is left as
  * it is, and needs no right to make any.
@@ -307,12 +250,6 @@ export function quoted(name: string): string {
     .split('.')
     .map((part) => `"${part.replaceAll('"', '""')}"`)
     .join('.')
-}
-
-function joined(sql: Sql, parts: Fragment[]): Fragment {
-  const [first, ...rest] = parts
-  if (first === undefined) return sql``
-  return rest.reduce((all, part) => sql`${all}, ${part}`, first)
 }
 
 const OUR_SCHEMA = 'strongroom'

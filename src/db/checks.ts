@@ -8,12 +8,12 @@ import {
   findShadow,
   mediaColumnTypes,
   moveToPublic,
-  notDeleted,
   quoted,
   requiredAuditColumns,
   requiredMediaColumns,
   type Shadow,
 } from './backend.ts'
+import { notDeleted } from './backend-sql.ts'
 import type { Database } from './connect.ts'
 import { recordArchived } from './records.ts'
 

@@ -2,7 +2,7 @@ import { setTimeout } from 'node:timers/promises'
 import type { MediaColumn } from '../config.ts'
 import { isAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
-import { mediaColumn, notDeleted } from './backend.ts'
+import { isSameVersion, mediaColumn, notDeleted } from './backend-sql.ts'
 import type { Sql } from './connect.ts'
 import { arrayText, type Held, type ItemRow, toItem, type WorkerContext } from './item-rows.ts'
 
@@ -115,8 +115,7 @@ function statement(sql: Sql, context: WorkerContext, { limit, held, from }: Wish
           when i.state in ('claimed', 'waiting', 'missing') then ${free} and i.next_attempt_at <= clock_timestamp()
           when i.state in ('publishing', 'withdrawing') then false
           when i.state = 'withdrawn' then true
-          else (i.object_key, i.declared_bytes, i.approved_at) is distinct from
-            (${column('object_key')}::text, nullif(${column('file_size', 'bigint')}, 0)::bigint, ${column('approved_at')}::timestamptz)
+          else not (${isSameVersion(sql, backend)})
         end
       order by ${column('approved_at')}, m.${sql(mapping.mediaColumns.id)}
       limit ${limit}),

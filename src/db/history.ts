@@ -1,7 +1,8 @@
 import type { MediaColumn } from '../config.ts'
 import type { ItemState } from '../item-states.ts'
 import type { Proof } from '../media.ts'
-import { type Backend, mediaColumn, notDeleted } from './backend.ts'
+import type { Backend } from './backend.ts'
+import { isSameVersion, mediaColumn, notDeleted } from './backend-sql.ts'
 import type { Database } from './connect.ts'
 
 /** What the backend says of a medium now. */
@@ -74,21 +75,18 @@ async function itemsOf(
   mediaId: number,
 ): Promise<ItemHistory[]> {
   const { mediaTable, mediaColumns } = backend.mapping
-  const rows = await database.run((sql) => {
-    const column = (name: MediaColumn, type = 'text') => mediaColumn(sql, backend, name, type)
-    return sql<(Omit<ItemHistory, 'sizeBytes'> & { sizeBytes: string | null })[]>`
+  const rows = await database.run(
+    (sql) => sql<(Omit<ItemHistory, 'sizeBytes'> & { sizeBytes: string | null })[]>`
       select generation, state, error_code as "errorCode", error_message as "errorMessage", attempts,
         next_attempt_at as "nextAttemptAt", bucket, i.object_key as "objectKey", etag,
         case when lease_until > clock_timestamp() then lease_owner end as "leaseOwner",
         archive_path as "archivePath", size_bytes as "sizeBytes", sha256, proof, filed_at as "filedAt",
         i.archived_at as "archivedAt", release_due as "releaseDue", released_at as "releasedAt",
         verified_at as "verifiedAt", damage,
-        exists (select from ${sql(mediaTable)} m where m.${sql(mediaColumns.id)} = i.media_id
-          and (i.object_key, i.declared_bytes, i.approved_at) is not distinct from
-            (${column('object_key')}::text, nullif(${column('file_size', 'bigint')}, 0)::bigint,
-              ${column('approved_at')}::timestamptz)) as current
-      from strongroom.items i where media_id = ${mediaId} order by generation desc`
-  })
+        exists (select from ${sql(mediaTable)} m
+          where m.${sql(mediaColumns.id)} = i.media_id and ${isSameVersion(sql, backend)}) as current
+      from strongroom.items i where media_id = ${mediaId} order by generation desc`,
+  )
   return rows.map((row) => ({
     ...row,
     sizeBytes: row.sizeBytes === null ? null : Number(row.sizeBytes),

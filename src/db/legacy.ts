@@ -1,7 +1,8 @@
 import type { MediaColumn } from '../config.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { AdoptedFile, AdoptedMedia } from '../media.ts'
-import { type Backend, mediaColumn, notDeleted } from './backend.ts'
+import type { Backend } from './backend.ts'
+import { mediaColumn, notDeleted } from './backend-sql.ts'
 import type { Database, Fragment, Sql } from './connect.ts'
 import { type MediaFactsRow, toMediaRow } from './item-rows.ts'
 

@@ -1,7 +1,8 @@
 import type { MediaColumn } from '../config.ts'
 import type { ItemState } from '../item-states.ts'
 import type { MediaRow } from '../media.ts'
-import { type Backend, mediaColumn, notDeleted } from './backend.ts'
+import type { Backend } from './backend.ts'
+import { isSameVersion, mediaColumn, notDeleted } from './backend-sql.ts'
 import type { Database } from './connect.ts'
 import { type MediaFactsRow, toMediaRow } from './item-rows.ts'
 
@@ -30,9 +31,8 @@ export async function planApproved(
     const column = (name: MediaColumn, type = 'text') => mediaColumn(sql, backend, name, type)
     const bytes = sql`nullif(${column('file_size', 'bigint')}, 0)`
     const state = page.ours
-      ? sql`(select state from strongroom.items i where i.media_id = m.${sql(mediaColumns.id)}
-          and (i.object_key, i.declared_bytes, i.approved_at) is not distinct from
-            (${column('object_key')}::text, ${bytes}::bigint, ${column('approved_at')}::timestamptz)
+      ? sql`(select state from strongroom.items i
+          where i.media_id = m.${sql(mediaColumns.id)} and ${isSameVersion(sql, backend)}
           order by generation desc limit 1)`
       : sql`null`
     const approvedAt = column('approved_at', 'timestamptz')

@@ -1,7 +1,8 @@
 import type { MediaColumn } from '../config.ts'
 import type { ItemState } from '../item-states.ts'
 import type { AdoptedFile, AdoptedMedia, Proof, Source } from '../media.ts'
-import { auditInsert, type Backend, mediaAssignments, mediaColumn, notDeleted } from './backend.ts'
+import type { Backend } from './backend.ts'
+import { archivedAssignments, auditInsert, mediaColumn, notDeleted } from './backend-sql.ts'
 import type { Database, Fragment, Sql } from './connect.ts'
 
 /** What a sidecar tells of one archived file, and what its item is to be. */
@@ -67,13 +68,7 @@ export async function insertRebuilt(
         from fresh f
         on conflict do nothing returning *),
       marked as (
-        update ${sql(mediaTable)} m set ${mediaAssignments(sql, backend, {
-          status: sql`${status.archived}`,
-          archive_path: sql`made.archive_path`,
-          archived_at: sql`made.archived_at`,
-          checksum_sha256: sql`made.sha256`,
-          updated_at: sql`clock_timestamp()`,
-        })}
+        update ${sql(mediaTable)} m set ${archivedAssignments(sql, backend, 'made')}
         from made join told on told.archive_path = made.archive_path and told.source_seen
         where m.${sql(mediaColumns.id)} = made.media_id and ${notDeleted(sql, backend)}
           and m.${sql(mediaColumns.status)} = ${status.approved}

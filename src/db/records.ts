@@ -1,6 +1,14 @@
 import { AppError } from '../errors.ts'
 import type { ItemState } from '../item-states.ts'
-import { auditInsert, type Backend, mediaAssignments, mediaColumn, notDeleted } from './backend.ts'
+import type { Backend } from './backend.ts'
+import {
+  archivedAssignments,
+  auditInsert,
+  isSameVersion,
+  mediaAssignments,
+  mediaColumn,
+  notDeleted,
+} from './backend-sql.ts'
 import type { Database, Fragment, Query, Sql } from './connect.ts'
 import type { Held, Rejection, WorkerContext } from './item-rows.ts'
 
@@ -32,13 +40,7 @@ export async function recordArchived(
         where id = ${held.id} and epoch = ${held.epoch} and state = 'publishing'
           and not exists (select from sick) for no key update),
       media as (
-        update ${sql(mediaTable)} m set ${mediaAssignments(sql, backend, {
-          status: sql`${status.archived}`,
-          archive_path: sql`item.archive_path`,
-          archived_at: sql`clock_timestamp()`,
-          checksum_sha256: sql`item.sha256`,
-          updated_at: sql`clock_timestamp()`,
-        })}
+        update ${sql(mediaTable)} m set ${archivedAssignments(sql, backend, 'item', sql`clock_timestamp()`)}
         from item where ${isAsClaimed(sql)}
         returning m.${sql(mediaColumns.id)} as media_id),
       -- Changed by somebody else in this very moment, or held fast by a trigger or a policy: the next try tells which.
@@ -213,7 +215,7 @@ function reapproved(sql: Sql, backend: Backend): Fragment {
     join lateral (
       select * from strongroom.items where media_id = m.${sql(mediaColumns.id)}
       order by generation desc limit 1) i on true
-    where m.${sql(mediaColumns.status)} = ${status.approved} and ${isCurrent(sql, backend)}
+    where m.${sql(mediaColumns.status)} = ${status.approved} and ${notDeleted(sql, backend)} and ${isSameVersion(sql, backend)}
       and i.state in ('archived', 'releasing', 'released', 'kept')
     order by i.id limit 100`
 }
@@ -223,7 +225,8 @@ function reapproved(sql: Sql, backend: Backend): Fragment {
  * misses is what is archived, so its status is set back, too. @returns the media ids
  */
 export function markReleasedBefore(context: WorkerContext): Promise<number[]> {
-  const { mediaTable, mediaColumns, status } = context.backend.mapping
+  const { backend } = context
+  const { mediaTable, mediaColumns, status } = backend.mapping
   return markArchivedAgain(
     context,
     (sql) => sql`
@@ -236,7 +239,8 @@ export function markReleasedBefore(context: WorkerContext): Promise<number[]> {
             and (e.object_key, e.declared_bytes) is not distinct from (i.object_key, i.declared_bytes)
           order by e.generation desc limit 1) earlier on true
         where i.state = 'missing' and (i.lease_until is null or i.lease_until < clock_timestamp())
-          and m.${sql(mediaColumns.status)} = ${status.approved} and ${isCurrent(sql, context.backend)}
+          and m.${sql(mediaColumns.status)} = ${status.approved}
+          and ${notDeleted(sql, backend)} and ${isSameVersion(sql, backend)}
         order by i.id limit 100),
       again as (
         update strongroom.items i set state = 'withdrawn', epoch = i.epoch + 1, error_code = null,
@@ -248,16 +252,6 @@ export function markReleasedBefore(context: WorkerContext): Promise<number[]> {
   )
 }
 
-/** Item `i` is the version that row `m` names now. */
-function isCurrent(sql: Sql, backend: Backend): Fragment {
-  const { mediaColumns } = backend.mapping
-  return sql`${notDeleted(sql, backend)}
-    and (i.object_key, i.declared_bytes, i.approved_at) is not distinct from
-      (m.${sql(mediaColumns.object_key)}::text,
-        nullif(${mediaColumn(sql, backend, 'file_size', 'bigint')}, 0)::bigint,
-        m.${sql(mediaColumns.approved_at)}::timestamptz)`
-}
-
 /** @param findAgain makes a CTE `again` of items */
 async function markArchivedAgain(
   { database, backend }: WorkerContext,
@@ -267,13 +261,7 @@ async function markArchivedAgain(
   const rows = await database.settle(
     (sql) => sql<{ media_id: string }[]>`
       with ${findAgain(sql)}
-      update ${sql(mediaTable)} m set ${mediaAssignments(sql, backend, {
-        status: sql`${status.archived}`,
-        archive_path: sql`again.archive_path`,
-        archived_at: sql`again.archived_at`,
-        checksum_sha256: sql`again.sha256`,
-        updated_at: sql`clock_timestamp()`,
-      })}
+      update ${sql(mediaTable)} m set ${archivedAssignments(sql, backend, 'again')}
       from again where m.${sql(mediaColumns.id)} = again.media_id and m.${sql(mediaColumns.status)} = ${status.approved}
       returning m.${sql(mediaColumns.id)} as media_id`,
   )

@@ -1,4 +1,4 @@
-import { notDeleted } from './backend.ts'
+import { notDeleted } from './backend-sql.ts'
 import type { Fragment, Sql } from './connect.ts'
 import type { Held, WorkerContext } from './item-rows.ts'
 

@@ -7,14 +7,12 @@ import { adoptInPlace } from './adopt.ts'
 import { quarantine } from './aside.ts'
 import { findDamage } from './damage.ts'
 import { makeDurable } from './filed.ts'
+import { type FiledOutcome, underLease } from './filed-lease.ts'
 import { type HealParts, heal, lostError, setAside } from './heal.ts'
 import type { Parts } from './parts.ts'
 import { readSidecar } from './sidecar-file.ts'
 
 export type HealArchivedParts = HealParts & Pick<Parts, 'validate'>
-
-/** `busy`: a worker has the item in hand, it is no longer in the archive, or healing is paused. */
-export type HealOutcome = HealVerdict['outcome'] | 'busy'
 
 /**
  * Puts right what a scrub or an inspection found wrong with one archived file, under its item's lease: file and sidecar are
@@ -27,26 +25,17 @@ export async function healArchived(
   parts: HealArchivedParts,
   file: ArchivedFile,
   signal: AbortSignal,
-): Promise<HealOutcome> {
-  const { items, leases, log } = parts
-  const since = leases.now()
-  const item = await items.claimFiled(file.item, leases.held())
-  if (item === null) return 'busy'
-  const lost = leases.hold(item, since)
+): Promise<FiledOutcome> {
   try {
-    const verdict = await attempt(parts, { item, file }, AbortSignal.any([signal, lost]))
-    const mine = await items.settleHeal(item, verdict)
-    return mine ? verdict.outcome : 'busy'
+    return await underLease(parts, file, signal, {
+      work: (item, mine) => attempt(parts, { item, file }, mine),
+      blame: (reason) => `it may be damaged: ${reason}`,
+    })
   } catch (error) {
-    const reason = toAppError(lost.aborted ? lost.reason : error)
-    if (reason.code === 'LEASE_LOST') return 'busy'
-    const damage = `it may be damaged: ${reason.message}`
-    if (!reason.code.startsWith('DB_')) await items.settleHeal(item, { outcome: 'damaged', damage })
+    const reason = toAppError(error)
     if (reason.retry === 'outage' || reason.code === 'CANCELLED') throw reason
-    log.warn({ item: item.id, error: reason }, 'an archived file could not be healed yet')
+    parts.log.warn({ item: file.item, error: reason }, 'an archived file could not be healed yet')
     return 'damaged'
-  } finally {
-    leases.drop(item)
   }
 }
 

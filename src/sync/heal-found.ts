@@ -1,7 +1,8 @@
 import type { ArchivedFile } from '../db/archived.ts'
 import type { Archives } from '../db/archives.ts'
 import { toAppError } from '../errors.ts'
-import { type HealArchivedParts, type HealOutcome, healArchived } from './heal-archived.ts'
+import type { FiledOutcome } from './filed-lease.ts'
+import { type HealArchivedParts, healArchived } from './heal-archived.ts'
 import { mayHeal } from './mass-change.ts'
 
 export type HealFoundParts = HealArchivedParts & {
@@ -46,7 +47,7 @@ async function healOne(
   parts: HealArchivedParts,
   file: ArchivedFile,
   signal: AbortSignal,
-): Promise<HealOutcome> {
+): Promise<FiledOutcome> {
   try {
     return await healArchived(parts, file, signal)
   } catch (error) {

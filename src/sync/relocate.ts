@@ -1,10 +1,10 @@
 import { dirname } from 'node:path'
 import type { ArchivedFile } from '../db/archived.ts'
-import { toAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
 import { findDamage } from './damage.ts'
 import { makeDurable } from './filed.ts'
+import { underLease } from './filed-lease.ts'
 import { bringBack, type HealParts } from './heal.ts'
 import { putFinal } from './publish.ts'
 import { readSidecar } from './sidecar-file.ts'
@@ -30,26 +30,16 @@ export async function relocate(
   moved: { file: ArchivedFile; places: readonly string[] },
   signal: AbortSignal,
 ): Promise<RelocateOutcome> {
-  const { items, leases, volume } = parts
-  if (!volume.canLink) return 'no_links'
-  const since = leases.now()
-  const item = await items.claimFiled(moved.file.item, leases.held())
-  if (item === null) return 'busy'
-  const lost = leases.hold(item, since)
-  try {
-    const damage = await attempt(parts, { ...moved, item }, AbortSignal.any([signal, lost]))
-    const verdict = damage === null ? WHOLE : ({ outcome: 'damaged', damage } as const)
-    if (!(await items.settleHeal(item, verdict))) return 'busy'
-    return damage === null ? 'back' : 'elsewhere'
-  } catch (error) {
-    const reason = toAppError(lost.aborted ? lost.reason : error)
-    if (reason.code === 'LEASE_LOST') return 'busy'
-    const damage = `it may have been moved by hand: ${reason.message}`
-    if (!reason.code.startsWith('DB_')) await items.settleHeal(item, { outcome: 'damaged', damage })
-    throw reason
-  } finally {
-    leases.drop(item)
-  }
+  if (!parts.volume.canLink) return 'no_links'
+  const outcome = await underLease(parts, moved.file, signal, {
+    async work(item, mine) {
+      const damage = await attempt(parts, { ...moved, item }, mine)
+      return damage === null ? WHOLE : { outcome: 'damaged', damage }
+    },
+    blame: (reason) => `it may have been moved by hand: ${reason}`,
+  })
+  if (outcome === 'busy') return 'busy'
+  return outcome === 'whole' ? 'back' : 'elsewhere'
 }
 
 const WHOLE = { outcome: 'whole' } as const

@@ -2,19 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { AppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
-import {
-  GRACE_MS,
-  intentFor,
-  LEASE_MS,
-  postgresStore,
-  type Store,
-  simulatedStore,
-} from './items-stores.ts'
-
-const implementations = [
-  { name: 'the SQL on PostgreSQL', open: postgresStore },
-  { name: 'the simulated database', open: simulatedStore },
-]
+import { GRACE_MS, implementations, intentFor, LEASE_MS, type Store } from './items-stores.ts'
 
 const gone = new AppError('FILE_MISSING', 'it is gone')
 const lost = { outcome: 'lost', damage: 'gone', error: gone } as const

@@ -245,3 +245,9 @@ async function seenIn(sql: TestSql): Promise<Seen> {
     select media_id as "mediaId", action, details from audit_logs order by id`
   return { items: [...(await items)], media: [...(await media)], audit: [...(await audit)] }
 }
+
+/** Whoever judges one of them judges both: what the model proves of the one holds for the other. */
+export const implementations = [
+  { name: 'the SQL on PostgreSQL', open: postgresStore },
+  { name: 'the simulated database', open: simulatedStore },
+] as const

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Item } from '../../src/media.ts'
-import { intentFor, LEASE_MS, postgresStore, type Store, simulatedStore } from './items-stores.ts'
+import { implementations, intentFor, LEASE_MS, type Store } from './items-stores.ts'
 
 async function claimOne(store: Store): Promise<Item> {
   const [item] = await store.worker('a').claim(1, [])
@@ -9,10 +9,7 @@ async function claimOne(store: Store): Promise<Item> {
   return item
 }
 
-for (const { name, open } of [
-  { name: 'the SQL on PostgreSQL', open: postgresStore },
-  { name: 'the simulated database', open: simulatedStore },
-]) {
+for (const { name, open } of implementations) {
   describe(name, () => {
     for (const change of [{ status: 'pending' }, { deleted: true }]) {
       test(`an open item nobody works on is closed when its row is ${JSON.stringify(change)}`, async (t) => {

@@ -5,17 +5,11 @@ import type { Item } from '../../src/media.ts'
 import {
   EPOCH_MS,
   GRACE_MS,
+  implementations,
   intentFor,
   LEASE_MS,
-  postgresStore,
   type Store,
-  simulatedStore,
 } from './items-stores.ts'
-
-const implementations = [
-  { name: 'the SQL on PostgreSQL', open: postgresStore },
-  { name: 'the simulated database', open: simulatedStore },
-]
 
 const failure = new AppError('TRANSFER_BROKEN', 'it broke')
 const refused = { reason: 'r', report: 'p', sha256: 'ef'.repeat(32), sizeBytes: 5 }

@@ -3,16 +3,17 @@ import { describe, test } from 'node:test'
 import { releasesToday } from '../../src/db/lookup.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
+import { overtaken } from '../support/locks.ts'
 import type { TestSql } from '../support/postgres.ts'
 import {
   DAY_MS,
   EPOCH_MS,
   GRACE_MS,
+  implementations,
   intentFor,
   LEASE_MS,
   postgresStore,
   type Store,
-  simulatedStore,
 } from './items-stores.ts'
 
 /** Items 1 to `count`, archived and due, the lowest first. */
@@ -30,11 +31,8 @@ async function archiveDue(store: Store, count: number): Promise<void> {
 
 const idsOf = (items: Item[]) => items.map(({ media }) => media.mediaId).sort()
 
-for (const [what, open] of [
-  ['the SQL on PostgreSQL', postgresStore],
-  ['the simulated database', simulatedStore],
-] as const) {
-  describe(`the daily cap on releases: ${what}`, () => {
+for (const { name, open } of implementations) {
+  describe(`the daily cap on releases: ${name}`, () => {
     test('counts what was released in the last 24 hours and what is being released', async (t) => {
       const store = await open(t)
       await archiveDue(store, 6)
@@ -88,15 +86,13 @@ describe('workers that claim at the same moment', () => {
     const store = await postgresStore(t)
     await archiveDue(store, 6)
     const { sql } = store
-    const claims = await sql.begin(async (inside) => {
-      await inside`select from strongroom.archives for update`
-      const running = ['a', 'b', 'c'].map((owner) => store.worker(owner, 4).claimDue(2, []))
-      while ((await waitingForLocks(sql)) < running.length);
-      return { running }
-    })
-    const claimed = (await Promise.all(claims.running)).flat()
-    assert.equal(claimed.length, 4)
-    assert.equal(new Set(idsOf(claimed)).size, 4)
+    const claimed = await overtaken(
+      sql,
+      (inside) => inside`select from strongroom.archives for update`,
+      () => ['a', 'b', 'c'].map((owner) => store.worker(owner, 4).claimDue(2, [])),
+    )
+    assert.equal(claimed.flat().length, 4)
+    assert.equal(new Set(idsOf(claimed.flat())).size, 4)
   })
 
   test('take over what was changed after the claim began', async (t) => {
@@ -108,14 +104,15 @@ describe('workers that claim at the same moment', () => {
     await store.elapse(LEASE_MS + 1_000)
     // Among millions of items each that was chosen is looked up by itself, while the next are not chosen yet.
     await withoutPlans(sql, ['hashjoin', 'mergejoin', 'seqscan', 'material'])
-    const claim = await sql.begin(async (inside) => {
-      await inside`select from strongroom.archives for update`
-      const running = store.worker('heir', 9).claimDue(6, [])
-      while ((await waitingForLocks(sql)) === 0);
-      await inside`update strongroom.items set updated_at = clock_timestamp()`
-      return { running }
-    })
-    assert.deepEqual(idsOf(await claim.running), idsOf(left))
+    const [claimed = []] = await overtaken(
+      sql,
+      async (inside) => {
+        await inside`select from strongroom.archives for update`
+        await inside`update strongroom.items set updated_at = clock_timestamp()`
+      },
+      () => [store.worker('heir', 9).claimDue(6, [])],
+    )
+    assert.deepEqual(idsOf(claimed), idsOf(left))
   })
 
   test('release exactly as many as the cap together', async (t) => {
@@ -142,10 +139,4 @@ async function withoutPlans(sql: TestSql, plans: readonly string[]): Promise<voi
   await sql`
     select pg_terminate_backend(pid, 5000) from pg_stat_activity
     where datname = ${name} and application_name = 'strongroom'`
-}
-
-async function waitingForLocks(sql: TestSql): Promise<number> {
-  const [row] = await sql<{ count: number }[]>`
-    select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
-  return row?.count ?? 0
 }

@@ -5,12 +5,12 @@ import type { Item } from '../../src/media.ts'
 import {
   EPOCH_MS,
   GRACE_MS,
+  implementations,
   intentFor,
   LEASE_MS,
   type MediaChange,
   postgresStore,
   type Store,
-  simulatedStore,
 } from './items-stores.ts'
 
 /** Item 1, archived and due. */
@@ -56,11 +56,8 @@ const objections: {
   },
 ]
 
-for (const [what, open] of [
-  ['the SQL on PostgreSQL', postgresStore],
-  ['the simulated database', simulatedStore],
-] as const) {
-  describe(`a claim for release: ${what}`, () => {
+for (const { name, open } of implementations) {
+  describe(`a claim for release: ${name}`, () => {
     for (const { what, change } of unsettled) {
       test(`leaves a source whose own row is ${what}`, async (t) => {
         const store = await open(t)
@@ -87,7 +84,7 @@ for (const [what, open] of [
     })
   })
 
-  describe(`a source in another bucket than the configured one: ${what}`, () => {
+  describe(`a source in another bucket than the configured one: ${name}`, () => {
     test('is not claimed, and is counted with its bucket', async (t) => {
       const store = await open(t)
       await archiveDue(store)
@@ -135,7 +132,7 @@ for (const [what, open] of [
     })
   })
 
-  describe(`the last question before a DELETE: ${what}`, () => {
+  describe(`the last question before a DELETE: ${name}`, () => {
     test('is answered with yes as long as nothing speaks against it, and changes nothing', async (t) => {
       const store = await open(t)
       await archiveDue(store)

@@ -6,91 +6,43 @@ import { MARKER_PATH } from '../../src/archive-path.ts'
 import { mediaKinds } from '../../src/media.ts'
 import { parseSidecar } from '../../src/sidecar.ts'
 import { film, sha256, tree } from '../support/adoption.ts'
+import { type Installation, withInstallation } from '../support/installation.ts'
+import { withGate } from '../support/locks.ts'
 import { uniqueMedia, uniqueMediaTypes } from '../support/media-files.ts'
-import { createBackendTables, type TestSql, withDatabase } from '../support/postgres.ts'
-import { fileUrl, startTalking, type TalkingProgram, tokenFor } from '../support/program.ts'
-import { type Scope, withFolder } from '../support/scopes.ts'
-import { type Ended, story, withService } from '../support/service.ts'
+import type { TestSql } from '../support/postgres.ts'
+import { fileUrl, tokenFor } from '../support/program.ts'
+import type { Scope } from '../support/scopes.ts'
+import { story, withService } from '../support/service.ts'
 
 /** 10,000 take some minutes: STRONGROOM_TEST_LEGACY_FILES=10000 node test/run.ts test/e2e/adopt-legacy */
 const FILES = Number(process.env.STRONGROOM_TEST_LEGACY_FILES ?? 60)
 const ADOPT = ['adopt', '--from-database']
 const secret = 'a-secret-of-at-least-32-bytes-1234'
 
-interface Legacy {
-  archiveDir: string
-  sql: TestSql
+interface Legacy extends Installation {
   put(path: string, bytes: Buffer | string): Promise<void>
   /** A row as the service before us left it; `more` are its columns. */
   row(id: number, archivePath: string, more?: Record<string, unknown>): Promise<void>
-  start(...args: string[]): TalkingProgram
-  run(...args: string[]): Promise<Ended>
   /** Everything in the backend's tables. */
   backend(): Promise<string>
 }
 
 /** Tables and an archive that another service filled; no bucket is configured. */
 async function withLegacy(t: Scope): Promise<Legacy> {
-  const { config, sql } = await withDatabase(t)
-  await createBackendTables(sql)
-  const archiveDir = await withFolder(t)
-  const env = {
-    PATH: process.env.PATH ?? '',
-    DB_HOST: config.host,
-    DB_PORT: String(config.port),
-    DB_NAME: config.database,
-    DB_USER: config.user,
-    DB_PASSWORD: config.password ?? '',
-    DB_SSLMODE: 'disable',
-    ARCHIVE_DIR: archiveDir,
-    SERVER_PORT: '0',
-    UNRAID_TUNNEL_SECRET: secret,
-  }
-  const start = (...args: string[]) => startTalking(t, args, env)
+  const serving = { SERVER_PORT: '0', UNRAID_TUNNEL_SECRET: secret }
+  const installation = await withInstallation(t, serving)
+  const { archiveDir, sql } = installation
   return {
-    archiveDir,
-    sql,
+    ...installation,
     async put(path, bytes) {
       await mkdir(dirname(join(archiveDir, path)), { recursive: true })
       await writeFile(join(archiveDir, path), bytes)
     },
     row: (id, archivePath, more = {}) => insertRow(sql, { id, archive_path: archivePath, ...more }),
-    start,
-    run: (...args) => start(...args).ended,
     async backend() {
       const [all] = await sql<{ rows: string }[]>`
         select coalesce(json_agg(m order by id), '[]')::text || (select count(*) from audit_logs) as rows from media m`
       return all?.rows ?? ''
-    },
-  }
-}
-
-/** Holds up every item after the first `count`; `reached` resolves when they are there. */
-async function withGate(sql: TestSql, count: number) {
-  const key = 4711
-  const holder = await sql.reserve()
-  await holder`select pg_advisory_lock(${key})`
-  await sql.unsafe(`
-    create function strongroom.hold_up() returns trigger language plpgsql as $$
-    begin
-      if (select count(*) from strongroom.items) >= ${count} then perform pg_advisory_xact_lock(${key}); end if;
-      perform pg_notify('kept', '');
-      return new;
-    end $$;
-    create trigger hold_up before insert on strongroom.items for each row execute function strongroom.hold_up()`)
-  const reached = Promise.withResolvers<void>()
-  let seen = 0
-  const listening = await sql.listen('kept', () => {
-    seen += 1
-    if (seen >= count) reached.resolve()
-  })
-  return {
-    reached: reached.promise,
-    async open() {
-      await holder`select pg_advisory_unlock(${key})`
-      holder.release()
-      await listening.unlisten()
-      await sql`drop function strongroom.hold_up cascade`
     },
   }
 }

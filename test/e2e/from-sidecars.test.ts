@@ -5,74 +5,24 @@ import { describe, test } from 'node:test'
 import { madeFile, makeArchive } from '../support/archive-of.ts'
 import { tree } from '../support/checker.ts'
 import { withDemoBucket } from '../support/demo-bucket.ts'
-import { createBackendTables, type TestSql, withDatabase } from '../support/postgres.ts'
-import { startTalking, type TalkingProgram } from '../support/program.ts'
-import { type Scope, withFolder } from '../support/scopes.ts'
+import { type Installation, withInstallation } from '../support/installation.ts'
+import { withGate } from '../support/locks.ts'
+import type { Scope } from '../support/scopes.ts'
 import { type Ended, type Service, story, withService } from '../support/service.ts'
 
 /** 100,000 take some minutes, most of it to make them: STRONGROOM_TEST_SIDECARS=100000 node test/run.ts test/e2e/from-sidecars */
 const SIDECARS = Number(process.env.STRONGROOM_TEST_SIDECARS ?? 5_000)
 const REBUILD = ['fsck', '--from-sidecars', '--json']
 
-interface Lost {
-  archiveDir: string
-  sql: TestSql
-  start(...args: string[]): TalkingProgram
-  run(...args: string[]): Promise<Ended>
-}
-
 /** An archive of many files, whose database was lost and has been made anew, empty; no bucket is configured. */
-async function withLostDatabase(t: Scope, count: number): Promise<Lost> {
-  const { config, sql } = await withDatabase(t)
-  await createBackendTables(sql)
-  const archiveDir = await withFolder(t)
-  const env = {
-    PATH: process.env.PATH ?? '',
-    DB_HOST: config.host,
-    DB_PORT: String(config.port),
-    DB_NAME: config.database,
-    DB_USER: config.user,
-    DB_PASSWORD: config.password ?? '',
-    DB_SSLMODE: 'disable',
-    ARCHIVE_DIR: archiveDir,
-    ERROR_DIR: join(archiveDir, 'no such folder'),
-  }
-  const start = (...args: string[]) => startTalking(t, args, env)
-  const run = (...args: string[]) => start(...args).ended
+async function withLostDatabase(t: Scope, count: number): Promise<Installation> {
+  const installation = await withInstallation(t)
+  const { archiveDir, sql, run } = installation
   const made = await run('init-volume')
   assert.equal(made.code, 0, story(made))
   await sql`delete from strongroom.archives`
   await makeArchive(archiveDir, count)
-  return { archiveDir, sql, start, run }
-}
-
-/** Holds up every insert after the first one; `reached` resolves when that one is there. */
-async function withGate(sql: TestSql) {
-  const key = 4711
-  const holder = await sql.reserve()
-  await holder`select pg_advisory_lock(${key})`
-  await sql.unsafe(`
-    create table public.inserts (n int);
-    create function hold_up() returns trigger language plpgsql as $$
-    begin
-      if exists (select from public.inserts) then perform pg_advisory_xact_lock(${key}); end if;
-      insert into public.inserts values (1);
-      perform pg_notify('made', '');
-      return null;
-    end $$;
-    create trigger hold_up after insert on strongroom.items for each statement execute function hold_up()`)
-  const reached = Promise.withResolvers<void>()
-  const listening = await sql.listen('made', () => reached.resolve())
-  return {
-    reached: reached.promise,
-    /** What was held up may still go through; then the gate is gone. */
-    async open() {
-      await holder`select pg_advisory_unlock(${key})`
-      holder.release()
-      await listening.unlisten()
-      await sql`drop function hold_up cascade`
-    },
-  }
+  return installation
 }
 
 function summaryOf({ stdout }: Ended): Record<string, unknown> {
@@ -89,7 +39,7 @@ describe('fsck --from-sidecars', { concurrency: 2 }, () => {
     const accepted = await run('accept-volume')
     assert.equal(accepted.code, 0, story(accepted))
 
-    const gate = await withGate(sql)
+    const gate = await withGate(sql, 1)
     const killed = start(...REBUILD)
     await gate.reached
     await killed.stop('SIGKILL')

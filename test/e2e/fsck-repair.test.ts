@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { mkdir, readFile, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
+import { type Archived, toldBy, withArchived } from '../support/archived.ts'
 import { violations } from '../support/checker.ts'
 import { withDemoBucket } from '../support/demo-bucket.ts'
 import { uniqueMedia } from '../support/media-files.ts'
@@ -9,37 +10,21 @@ import { sha256Of } from '../support/media-rows.ts'
 import type { Scope } from '../support/scopes.ts'
 import { type Ended, type Service, story, withService } from '../support/service.ts'
 
-interface Site {
-  service: Service
-  /** By media id, from 1 on. */
-  paths: string[]
-  at: (path: string) => string
-  shaAt: (path: string) => Promise<string>
-}
+type Site = Archived & { shaAt: (path: string) => Promise<string> }
 
-async function withArchive(
-  t: Scope,
-  count: number,
-  env: Record<string, string> = {},
-): Promise<Site> {
-  const service = await withService(t, { bucket: await withDemoBucket(t), env })
-  await service.approve(count)
-  const synced = await service.run(['sync', '--once'])
-  assert.equal(synced.code, 0, story(synced))
-  const rows = await service.sql<{ archive_path: string }[]>`
-    select archive_path from strongroom.items order by media_id`
-  const at = (path: string) => join(service.archiveDir, path)
+/** `paths` begins with an empty one, so that each stands under its media id. */
+async function withSite(t: Scope, count: number, env: Record<string, string> = {}): Promise<Site> {
+  const archived = await withArchived(t, count, { bucket: await withDemoBucket(t), env })
   return {
-    service,
-    at,
-    paths: ['', ...rows.map((row) => row.archive_path)],
-    shaAt: async (path) => sha256Of(await readFile(at(path))),
+    ...archived,
+    paths: ['', ...archived.paths],
+    shaAt: async (path) => sha256Of(await readFile(archived.at(path))),
   }
 }
 
-function linesOf({ stdout }: Ended): Record<string, unknown>[] {
-  const lines = stdout.trimEnd().split('\n')
-  return lines.map((line) => JSON.parse(line) as Record<string, unknown>)
+function linesOf(ended: Ended): Record<string, unknown>[] {
+  const { found, summary } = toldBy<Record<string, unknown>>(ended)
+  return [...found, summary]
 }
 
 function repairedBy(ended: Ended): unknown {
@@ -55,7 +40,7 @@ async function makeOld(path: string): Promise<void> {
 
 describe('fsck --repair', { concurrency: 2 }, () => {
   test('heals what has another copy, brings back what was moved, removes what is of no use, and touches nothing else', async (t) => {
-    const { service, paths, at, shaAt } = await withArchive(t, 8)
+    const { service, paths, at, shaAt } = await withSite(t, 8)
     const path = (id: number) => paths[id] ?? assert.fail()
     await rm(at(path(1)))
     await truncate(at(path(2)), 10)
@@ -121,7 +106,7 @@ describe('fsck --repair', { concurrency: 2 }, () => {
   })
 
   test('files that are moved in masses come back once a person has said so, the very same files', async (t) => {
-    const { service, paths, at } = await withArchive(t, 25, { RELEASE_GRACE: '0' })
+    const { service, paths, at } = await withSite(t, 25, { RELEASE_GRACE: '0' })
     await adoptLegacy(service, { mediaId: 99, path: 'legacy/old.png' })
     const folder = dirname(dirname(paths[1] ?? ''))
     await rename(at(folder), at('put somewhere else'))

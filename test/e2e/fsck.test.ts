@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { mkdir, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
+import { toldBy, withArchived } from '../support/archived.ts'
 import { photograph } from '../support/checker.ts'
 import { withReader } from '../support/reader.ts'
-import type { Scope } from '../support/scopes.ts'
-import { type Ended, type Service, story, withService } from '../support/service.ts'
+import { story, withService } from '../support/service.ts'
 
 interface Found {
   found: string
@@ -13,28 +13,7 @@ interface Found {
   media_id: number | null
 }
 
-/** A service with `count` archived files, and their paths; media ids count from 1. */
-async function withArchive(
-  t: Scope,
-  count: number,
-): Promise<{ service: Service; paths: string[]; at: (path: string) => string }> {
-  const service = await withService(t)
-  await service.approve(count)
-  const synced = await service.run(['sync', '--once'])
-  assert.equal(synced.code, 0, story(synced))
-  const rows = await service.sql<{ archive_path: string }[]>`
-    select archive_path from strongroom.items order by media_id`
-  const at = (path: string) => join(service.archiveDir, path)
-  return { service, paths: rows.map((row) => row.archive_path), at }
-}
-
-function foundBy({ stdout }: Ended): { found: Found[]; summary: Record<string, unknown> } {
-  const lines = stdout
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as unknown)
-  return { found: lines.slice(0, -1) as Found[], summary: lines.at(-1) as Record<string, unknown> }
-}
+const foundBy = toldBy<Found>
 
 async function put(path: string, bytes = 'anything'): Promise<string> {
   await mkdir(dirname(path), { recursive: true })
@@ -49,7 +28,7 @@ async function makeOld(path: string): Promise<void> {
 
 describe('fsck', { concurrency: 2 }, () => {
   test('names every row of the recovery table, needs no right but to read, and changes nothing', async (t) => {
-    const { service, paths, at } = await withArchive(t, 10)
+    const { service, paths, at } = await withArchived(t, 10)
     const { sql, errorDir } = service
     const reader = await withReader(t, service, { ours: true })
     const clean = await service.run(['fsck'], reader)
@@ -172,7 +151,7 @@ describe('fsck', { concurrency: 2 }, () => {
   })
 
   test('an archive that is not mounted is no archive of missing files', async (t) => {
-    const { service } = await withArchive(t, 1)
+    const { service } = await withArchived(t, 1)
     await rename(service.archiveDir, `${service.archiveDir}.away`)
     await mkdir(service.archiveDir)
     const ended = await service.run(['fsck'])

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Point } from '../../src/sync/parts.ts'
+import { type Point, points } from '../../src/sync/parts.ts'
 import { violations } from '../support/checker.ts'
 import { createRandom, type Random } from '../support/mutants.ts'
 import { type Running, type Service, story, withService } from '../support/service.ts'
@@ -17,20 +17,13 @@ const HALTS = Math.max(1, Math.round(Math.sqrt(items) / 5))
 const LEASE_MS = 90_000
 const ONCE = ['sync', '--once', '--json']
 
-/** Points at which the item is leased: those of the archiving, and those of the release that follows it. */
-const archiving: readonly Point[] = [
-  'claimed',
-  'downloaded',
-  'validated',
-  'sealed',
-  'intent-committed',
-  'sidecar-written',
-  'sidecar-linked',
-  'file-linked',
-  'folder-synced',
-  'published',
-]
-const releasing: readonly Point[] = ['release-claimed', 'rehashed', 'source-seen', 'source-deleted']
+/** Points at which the item is leased: those of the archiving of good media, and those of the release that follows it. */
+const archiving = between('claimed', 'published').filter((point) => point !== 'set-aside')
+const releasing = between('release-claimed', 'source-deleted')
+
+function between(first: Point, last: Point): Point[] {
+  return points.slice(points.indexOf(first), points.indexOf(last) + 1)
+}
 
 /**
  * What a worker that woke in the midst of another one's work could still do: file its copy, or the sidecar alone, under the name

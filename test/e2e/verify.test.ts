@@ -13,8 +13,8 @@ import {
 } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import type { Scope } from '../support/scopes.ts'
-import { type Ended, type Service, story, withService } from '../support/service.ts'
+import { toldBy, withArchived } from '../support/archived.ts'
+import { type Service, story, withService } from '../support/service.ts'
 
 interface Found {
   verdict: string
@@ -23,29 +23,7 @@ interface Found {
   reason: string
 }
 
-/** A service with `count` archived files, and their paths by media id. */
-async function withArchive(
-  t: Scope,
-  count: number,
-): Promise<{ service: Service; paths: string[]; at: (path: string) => string }> {
-  const service = await withService(t)
-  await service.approve(count)
-  const synced = await service.run(['sync', '--once'])
-  assert.equal(synced.code, 0, story(synced))
-  const rows = await service.sql<{ archive_path: string }[]>`
-    select archive_path from strongroom.items order by media_id`
-  const at = (path: string) => join(service.archiveDir, path)
-  return { service, paths: rows.map((row) => row.archive_path), at }
-}
-
-function foundBy({ stdout }: Ended): { found: Found[]; summary: Record<string, unknown> } {
-  const lines = stdout.trimEnd().split('\n')
-  const parsed = lines.map((line) => JSON.parse(line) as unknown)
-  return {
-    found: parsed.slice(0, -1) as Found[],
-    summary: parsed.at(-1) as Record<string, unknown>,
-  }
-}
+const foundBy = toldBy<Found>
 
 async function flipBit(path: string, bit: number): Promise<void> {
   const bytes = await readFile(path)
@@ -82,7 +60,7 @@ async function itemsOf({ sql }: Service): Promise<unknown[]> {
 
 describe('verify', { concurrency: 2 }, () => {
   test('finds every planted fault of files and sidecars, calls it by its name, and nothing else', async (t) => {
-    const { service, paths, at } = await withArchive(t, 40)
+    const { service, paths, at } = await withArchived(t, 40)
     const clean = await service.run(['verify'])
     assert.equal(clean.code, 0, story(clean))
     assert.match(clean.stdout, /^40 files checked \(.*\), all as they were archived$/m)
@@ -149,7 +127,7 @@ describe('verify', { concurrency: 2 }, () => {
   })
 
   test('an archive that is not mounted is no archive of missing files', async (t) => {
-    const { service } = await withArchive(t, 1)
+    const { service } = await withArchived(t, 1)
     await rename(service.archiveDir, `${service.archiveDir}.away`)
     await mkdir(service.archiveDir)
     const ended = await service.run(['verify'])
@@ -159,7 +137,7 @@ describe('verify', { concurrency: 2 }, () => {
   })
 
   test('one medium, a sample, and wrong words', async (t) => {
-    const { service, paths, at } = await withArchive(t, 3)
+    const { service, paths, at } = await withArchived(t, 3)
     await rm(at(paths[1] ?? ''))
     const [, second] = await service.sql<{ media_id: string }[]>`
       select media_id from strongroom.items order by media_id`
