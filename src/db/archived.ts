@@ -99,7 +99,7 @@ export async function takeForScrub(
   const rows = await database.run((sql) => {
     const free = sql`(scrub_until is null or scrub_until < now())`
     const ago = (ms: number) => sql`now() - ${ms} * interval '1 ms'`
-    return sql<Row[]>`
+    return sql<(Row & { read_at: Date })[]>`
       with damaged as (
         select id from strongroom.items
         where damage is not null and verified_at < ${ago(DAMAGED_AGAIN_MS.least)} and ${isFiled(sql)} and ${free}
@@ -112,9 +112,13 @@ export async function takeForScrub(
         order by coalesce(verified_at, archived_at, created_at) limit ${limit} for no key update skip locked),
       taken as (select id from damaged union select id from due)
       update strongroom.items set scrub_until = now() + ${HOUR_MS} * interval '1 ms'
-      where id in (select id from taken) returning ${columns(sql)}`
+      where id in (select id from taken)
+      returning ${columns(sql)}, coalesce(verified_at, archived_at, created_at) as read_at`
   })
-  return rows.map(toArchivedFile)
+  // An update returns its rows in any order.
+  const order = (a: (typeof rows)[0], b: (typeof rows)[0]) =>
+    Number(b.damaged) - Number(a.damaged) || a.read_at.getTime() - b.read_at.getTime()
+  return rows.toSorted(order).map(toArchivedFile)
 }
 
 /**

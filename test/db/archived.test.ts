@@ -52,6 +52,19 @@ describe('what the scrub takes', { concurrency: 2 }, () => {
     assert.deepEqual(mediaIds(await take(2.5, 9)), [3, 4, 5], 'whoever took them read none')
   })
 
+  test('comes in that order, what was found damaged first', async (t) => {
+    const store = await withArchived(t, 9)
+    const { database, sql } = store
+    await sql`update strongroom.items set damage = 'flipped', damaged_at = now() - interval '2 days',
+      verified_at = now() - interval '30 hours' where media_id in (3, 7)`
+    const taken = await takeForScrub(database, { limit: 9, periodMs: HOUR_MS })
+    const age = (id: number) => (id === 3 || id === 7 ? 0 : id)
+    assert.deepEqual(
+      taken.map(({ mediaId }) => age(mediaId)),
+      [0, 0, 9, 8, 6, 5, 4, 2, 1],
+    )
+  })
+
   test('is due again a period after it was read, or an hour after it was found damaged', async (t) => {
     const store = await withArchived(t, 3)
     const { database } = store
