@@ -35,12 +35,14 @@ export interface BucketState {
   opaqueEtags: boolean
   /** What the way to the store does to the next downloads, each once. */
   flaws: ('cut' | 'flip')[]
+  /** How many were corrupted, each in another bit: a store without checksums cannot show what is spoilt alike twice. */
+  flips: number
 }
 
 export function emptyBucket(
   options: Pick<BucketState, 'honoursIfMatch' | 'opaqueEtags'>,
 ): BucketState {
-  return { live: new Map(), uploaded: [], deletions: [], ...options, flaws: [] }
+  return { live: new Map(), uploaded: [], deletions: [], ...options, flaws: [], flips: 0 }
 }
 
 export function copyBucket(state: BucketState): BucketState {
@@ -107,7 +109,7 @@ export function createSimBucket(state: BucketState, gate: Gate, witness: Witness
         const version = state.live.get(key)
         if (version === undefined) throw new AppError('OBJECT_MISSING', `no object "${key}"`)
         const { etag } = version
-        const bytes = flawed(version.bytes, state.flaws.shift())
+        const bytes = flawed(state, version.bytes)
         if (ifMatch !== undefined && etag !== ifMatch)
           throw new AppError('OBJECT_CHANGED', `"${key}" was replaced`)
         const half = from + ((bytes.byteLength - from) >> 1)
@@ -139,11 +141,15 @@ export function createSimBucket(state: BucketState, gate: Gate, witness: Witness
   }
 }
 
-function flawed(bytes: Buffer, flaw: 'cut' | 'flip' | undefined): Buffer {
+/** The bytes, or what the next flaw makes of them. */
+function flawed(state: BucketState, bytes: Buffer): Buffer {
+  const flaw = state.flaws.shift()
   if (flaw === undefined) return bytes
   if (flaw === 'cut') return bytes.subarray(0, bytes.byteLength - 1)
   const flipped = Buffer.from(bytes)
-  flipped[0] = (flipped[0] ?? 0) ^ 1
+  const at = (state.flips >> 3) % flipped.length
+  flipped[at] = (flipped[at] ?? 0) ^ (1 << (state.flips & 7))
+  state.flips += 1
   return flipped
 }
 
