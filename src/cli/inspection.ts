@@ -1,3 +1,4 @@
+import { Option } from 'commander'
 import { showConfig } from '../commands/config.ts'
 import { doctor } from '../commands/doctor.ts'
 import { doctorOfEdge } from '../commands/edge.ts'
@@ -41,6 +42,7 @@ export function addInspection(host: Host, command: AddCommand, done: (code: numb
       )
     })
   command('verify', 'read archived files again and compare them with the database')
+    .addOption(new Option('--all', 'all of them, as without it').conflicts('media'))
     .option('--media <id>', 'only those of one media id', positiveInteger)
     .option('--sample <percent>', 'only so many, chosen at random, for example 1%', percentage, 1)
     .option('--rate <MB/s>', 'read no faster than so many megabytes a second', positiveInteger)

@@ -148,11 +148,23 @@ describe('verify', { concurrency: 2 }, () => {
       foundBy(one).found.map((each) => each.media_id),
       [Number(id)],
     )
-    const all = await service.run(['verify', '--sample', '100%', '--rate', '1000', '--json'])
+    const all = await service.run([
+      'verify',
+      '--all',
+      '--sample',
+      '100%',
+      '--rate',
+      '1000',
+      '--json',
+    ])
     assert.equal(foundBy(all).summary.whole, 2, story(all))
     for (const { args, says } of [
       { args: ['--media', '4711'], says: /nothing of media 4711 is in the archive/ },
       { args: ['--sample', '0'], says: /a percentage above 0 and up to 100 is needed/ },
+      {
+        args: ['--all', '--media', '1'],
+        says: /'--all' cannot be used with option '--media <id>'/,
+      },
       { args: ['--rate', 'fast'], says: /a positive whole number is needed/ },
     ]) {
       const wrong = await service.run(['verify', ...args])
