@@ -6,7 +6,7 @@ import { type Checker, openChecker, type Violation } from './checker.ts'
 import { anyFault, createFaults, createStorm } from './faults.ts'
 import { type PointReport, type Rig, runInStorm, runPoint } from './points.ts'
 import { type Nursery, openNursery } from './processes.ts'
-import { createRandom, seedOf } from './random.ts'
+import { createRandom, type Random, seedOf } from './random.ts'
 import { judged, recover } from './recover.ts'
 import { type World, withWorld } from './world.ts'
 
@@ -85,16 +85,17 @@ async function runWorld(
   lane: Lane,
   { number, ordeal }: { number: number; ordeal: Ordeal },
 ): Promise<Violation[]> {
+  const nursery = lane.nursery ?? (await warmNursery(campaign, number))
+  lane.nursery = nursery
   return withScope(async (scope) => {
     const random = createRandom(seedOf(campaign.seed, number))
     const folder = join(campaign.folder, `world-${number}`)
     mkdirSync(folder, { recursive: true })
     const world = await withWorld(scope, random, folder)
     world.store.spoilt = campaign.tally.spoilt
-    lane.nursery ??= await warmNursery(campaign, world)
     let files = 0
     const fresh = (name: string) => join(folder, `${++files}-${name}`)
-    const rig: Rig = { world, nursery: lane.nursery, fresh }
+    const rig: Rig = { world, nursery, fresh }
     const history: PointReport[] = []
     let found = await ordeal(campaign, { rig, lane, history })
     if (found.length === 0) found = await recoverAndJudge(campaign, lane, rig)
@@ -105,9 +106,19 @@ async function runWorld(
   })
 }
 
-async function warmNursery({ shim }: Campaign, world: World): Promise<Nursery> {
-  await world.approve(3)
-  return openNursery(shim, world.env)
+/** In a world of its own: the others are the same whether a lane begins with them or not. */
+async function warmNursery({ shim, folder }: Campaign, number: number): Promise<Nursery> {
+  const own = join(folder, `warm-up-${number}`)
+  mkdirSync(own, { recursive: true })
+  try {
+    return await withScope(async (scope) => {
+      const world = await withWorld(scope, createRandom(number), own)
+      await world.approve(3)
+      return openNursery(shim, world.env)
+    })
+  } finally {
+    rmSync(own, { recursive: true })
+  }
 }
 
 const kills: Ordeal = async ({ tally }, { rig, lane, history }) => {
@@ -115,7 +126,7 @@ const kills: Ordeal = async ({ tally }, { rig, lane, history }) => {
   const { random } = world
   if (random.chance(0.5)) {
     const weather = { probability: random.pick([0.02, 0.1, 0.3]), weights: anyFault }
-    world.store.fault = createFaults(random, weather)
+    world.store.fault = createFaults(apartFrom(random), weather)
   }
   for (let n = 0; n < POINTS_PER_WORLD; n++) {
     await keepBusy(world)
@@ -130,10 +141,15 @@ const kills: Ordeal = async ({ tally }, { rig, lane, history }) => {
   return []
 }
 
+/** Requests come in any order, and must not decide what else happens. */
+function apartFrom(random: Random): Random {
+  return createRandom(random.below(2 ** 32))
+}
+
 const storms: Ordeal = async ({ tally, storm }, { rig, lane, history }) => {
   const { world } = rig
   await world.approve(storm.items)
-  world.store.fault = createStorm(world.random)
+  world.store.fault = createStorm(apartFrom(world.random))
   for (let n = 0; n < storm.runs; n++) {
     const told = await runInStorm(rig)
     history.push(told)

@@ -237,7 +237,8 @@ def judge_rows(world):
     for row in world.media.values():
         items = world.items_of(row["id"])
         newest = items[-1] if items else None
-        filed = [item for item in items if item["state"] in PROMISED]
+        # What was lost later was archived once, and its row still says so.
+        filed = [item for item in items if item["state"] in PROMISED + ("lost",)]
         who = f"media {row['id']}"
         if row["status"] == "archived" and not filed:
             yield "row-archived-without-item", f"{who} is archived, and no item of it is"

@@ -8,8 +8,8 @@ const RUNS = 12
 const MACHINE_WORKS = ['claimed', 'publishing', 'waiting', 'withdrawing', 'releasing', 'missing']
 
 /**
- * Faults have stopped: a person accepts the disk again, lets releases go on and approves anew what was held, and the
- * program runs until it says that there is nothing left to do.
+ * Faults have stopped: a person accepts the disk again, lets releases go on, has repaired what was called lost and approves
+ * anew what was held, and the program runs until it says that there is nothing left to do.
  *
  * @returns how many runs it took; null when that never came
  */
@@ -38,6 +38,11 @@ async function takeCare(rig: Rig): Promise<void> {
   if (known?.sick) await command(rig, ['accept-volume'])
   if (known?.paused) await command(rig, ['release', 'resume'])
   await approveAgain(rig.world)
+  // A store that denied what it has, while the copy was damaged: the source was kept for that.
+  const [lost] = await sql`select from strongroom.items where state = 'lost' limit 1`.catch(
+    () => [],
+  )
+  if (lost) await command(rig, ['verify', '--repair', '--confirm'])
   await sql`
     update media m set approved_at = clock_timestamp() from strongroom.items i
     where i.media_id = m.id and m.status = 'approved' and i.state = 'held'
