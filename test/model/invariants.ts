@@ -1,5 +1,5 @@
-import { hash as bytesHash } from 'node:crypto'
 import type { SimEntry } from '../support/sim-disk.ts'
+import { sha256Of } from '../support/sim-inodes.ts'
 import type { BucketState, Version } from './sim-bucket.ts'
 import type { ItemRecord, SimTables } from './sim-tables.ts'
 
@@ -41,12 +41,13 @@ export function violations(evidence: Evidence): string[] {
 
 function* sourcesGoneWithoutCopy({ bucket, tree }: Evidence): Iterable<string> {
   const kept = new Set(
-    [...tree].filter(([path]) => isFinal(path)).map(([, file]) => hash(file.content)),
+    [...tree].filter(([path]) => isFinal(path)).map(([, file]) => sha256Of(file.content)),
   )
   for (const { versionId, key } of bucket.deletions) {
     const version = versionOf(bucket, versionId)
     if (isProbe(key)) continue
-    if (!kept.has(hash(version.bytes))) yield `I1: ${key} ${versionId} was deleted and has no copy`
+    if (!kept.has(sha256Of(version.bytes)))
+      yield `I1: ${key} ${versionId} was deleted and has no copy`
   }
 }
 
@@ -61,7 +62,7 @@ function* falselyArchived(evidence: Evidence): Iterable<string> {
     const version = bucket.uploaded.find(({ etag }) => etag === item.intent?.source.etag)
     const who = `item ${item.id} is ${item.state}`
     if (file === undefined) yield `I2: ${who}, but ${path} is not there`
-    else if (!version || hash(file.content) !== hash(version.bytes))
+    else if (!version || sha256Of(file.content) !== sha256Of(version.bytes))
       yield `I2: ${who}, but ${path} has other bytes`
     else if (file.mode !== 0o644) yield `I2: ${who}, but ${path} may be read by nobody else`
     const fault = sidecarFault(tree.get(`${path}.json`), item)
@@ -99,24 +100,22 @@ function sidecarFault(file: SimEntry | undefined, item: ItemRecord): string | nu
   return right ? null : 'tells of another file'
 }
 
-const parsed = new Map<string, Record<string, unknown> | null>()
+const parsed = new WeakMap<Buffer, { told: Record<string, unknown> | null }>()
 
 /** Thousands of states show the same few sidecars. */
 function parseSealed(content: Buffer): Record<string, unknown> | null {
-  const text = content.toString('latin1')
-  const known = parsed.get(text)
-  if (known !== undefined) return known
-  if (parsed.size > 1_000) parsed.clear()
-  const value = parseSealedAnew(content)
-  parsed.set(text, value)
-  return value
+  const known = parsed.get(content)
+  if (known !== undefined) return known.told
+  const told = parseSealedAnew(content)
+  parsed.set(content, { told })
+  return told
 }
 
 /** @returns null unless the text is JSON whose own hash fits it */
 function parseSealedAnew(content: Buffer): Record<string, unknown> | null {
   try {
     const { self_sha256: seal, ...rest } = JSON.parse(content.toString()) as Record<string, unknown>
-    return seal === hash(Buffer.from(JSON.stringify(sorted(rest)))) ? rest : null
+    return seal === sha256Of(Buffer.from(JSON.stringify(sorted(rest)))) ? rest : null
   } catch {
     return null // torn
   }
@@ -189,13 +188,13 @@ function* badFinalNames(evidence: Evidence): Iterable<string> {
     if (file === undefined) yield `I4: the foreign file ${path} is gone`
     else if (!file.content.equals(content)) yield `I4: the foreign file ${path} was changed`
   }
-  const whole = new Set(bucket.uploaded.map(({ bytes }) => hash(bytes)))
+  const whole = new Set(bucket.uploaded.map(({ bytes }) => sha256Of(bytes)))
   for (const [path, file] of tree) {
     if (file.kind === 'folder' || !isFinal(path) || foreign.has(path)) continue
     if (isExcused(evidence, path)) continue
     if (path.endsWith('.json')) {
       if (parseSealed(file.content) === null) yield `I4: the sidecar ${path} is torn`
-    } else if (!whole.has(hash(file.content))) yield `I4: ${path} shows partial bytes`
+    } else if (!whole.has(sha256Of(file.content))) yield `I4: ${path} shows partial bytes`
   }
 }
 
@@ -255,8 +254,4 @@ function versionOf(bucket: BucketState, versionId: string): Version {
   const version = bucket.uploaded.find((uploaded) => uploaded.versionId === versionId)
   if (version === undefined) throw new Error(`no version ${versionId} was ever uploaded`)
   return version
-}
-
-function hash(bytes: Buffer): string {
-  return bytesHash('sha256', bytes)
 }

@@ -22,7 +22,7 @@ export async function plant(world: World, path: string, content: string): Promis
 /** The disk spoils an archived file: the name stays, the bytes do not. */
 export async function spoil(world: World, path: string): Promise<void> {
   const { disk } = world
-  const content = disk.tree().get(path)?.content ?? Buffer.alloc(0)
+  const content = Buffer.from(disk.tree().get(path)?.content ?? [])
   await disk.unlink(path)
   const file = await disk.create(path)
   content[0] = (content[0] ?? 0) ^ 1
@@ -158,7 +158,8 @@ export const scenarios: readonly Scenario[] = [
     async prepare(world) {
       await interruptDownload(world)
       const parts = [...world.disk.tree()].filter(([path]) => path.endsWith('.part'))
-      for (const [path, { content }] of parts) {
+      for (const [path, entry] of parts) {
+        const content = Buffer.from(entry.content)
         await world.disk.unlink(path)
         const file = await world.disk.create(path)
         content[0] = (content[0] ?? 0) ^ 1

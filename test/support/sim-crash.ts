@@ -1,5 +1,4 @@
-import { createHash } from 'node:crypto'
-import { type Entry, type Folder, type Inode, newFolder } from './sim-inodes.ts'
+import { type Entry, type Folder, type Inode, newFolder, sha256Of } from './sim-inodes.ts'
 
 /** What one undecided thing can turn out to be; `null` is "not there". */
 type Choice =
@@ -137,10 +136,7 @@ function fingerprint(folder: Folder): string {
       if (entry?.kind === 'folder') {
         lines.push(`${prefix}${name}/`)
         visit(entry, `${prefix}${name}/`)
-      } else if (entry)
-        lines.push(
-          `${prefix}${name} ${entry.id} ${createHash('sha256').update(entry.content).digest('hex')}`,
-        )
+      } else if (entry) lines.push(`${prefix}${name} ${entry.id} ${sha256Of(entry.content)}`)
     }
   }
   visit(folder, '')

@@ -144,6 +144,8 @@ function takeFailure(
   return planned ? new AppError(planned.code, `planned failure of ${name} on ${path}`) : null
 }
 
+const NOTHING = Buffer.alloc(0)
+
 function treeOf(top: Folder): Map<string, SimEntry> {
   const entries = [...walk(top, '')]
   const links = new Map<Inode, number>()
@@ -154,9 +156,9 @@ function treeOf(top: Folder): Map<string, SimEntry> {
     entries.map(([path, entry]): [string, SimEntry] => {
       const { kind, id: inode } = entry
       if (entry.kind === 'folder') {
-        return [path, { kind, content: Buffer.alloc(0), inode, links: 2, mode: 0 }]
+        return [path, { kind, content: NOTHING, inode, links: 2, mode: 0 }]
       }
-      const content = Buffer.from(entry.content)
+      const { content } = entry
       return [path, { kind, content, inode, links: links.get(entry) ?? 0, mode: entry.mode }]
     }),
   )

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { AppError } from '../../src/errors.ts'
 import { type FileFacts, segmentsOf } from '../../src/storage/disk.ts'
 
@@ -142,4 +143,15 @@ export function* walk(folder: Folder, prefix: string): Iterable<[string, Entry]>
     yield [prefix + name, entry]
     if (entry.kind === 'folder') yield* walk(entry, `${prefix}${name}/`)
   }
+}
+
+const hashes = new WeakMap<Buffer, string>()
+
+/** Hex. Bytes that a disk holds are never changed in place, so each buffer is hashed once, in however many states it is seen. */
+export function sha256Of(content: Buffer): string {
+  const known = hashes.get(content)
+  if (known !== undefined) return known
+  const made = hash('sha256', content)
+  hashes.set(content, made)
+  return made
 }
