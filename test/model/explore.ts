@@ -218,7 +218,7 @@ export async function everyPowerCut(scenario: Scenario, budget: Budget): Promise
     explored.states += states.length
     for (const [number, left] of states.entries())
       judging.judge({ ...world, ...left }, `${where}, state ${number}`)
-    for (const [number, left] of spread(states, budget.recoveries, budget.seed + explored.moments))
+    for (const [number, left] of spread(states, budget.recoveries))
       later.push({ left: crashedWorld(world, left), where: `${where}, state ${number}` })
   }
   const gate: Gate = (operation) => {
@@ -250,14 +250,8 @@ export function crashStates({ disk, errorDisk }: Disks, limit: number, seed: num
   })
 }
 
-/** The first, the last, and others between them, at most `count`; if only one, another one each time. */
-function* spread<T>(all: readonly T[], count: number, time: number): Iterable<[number, T]> {
-  if (count === 1) {
-    const number = (time * 7) % all.length
-    const one = all[number]
-    if (one !== undefined) yield [number, one]
-    return
-  }
+/** The first, the last, and others between them, at most `count`. */
+export function* spread<T>(all: readonly T[], count: number): Iterable<[number, T]> {
   const step = Math.max(1, (all.length - 1) / Math.max(1, count - 1))
   for (let at = 0; at < all.length; at += step) {
     const number = Math.round(at)
@@ -335,8 +329,7 @@ async function recoverWithPowerCuts(
   const later: { left: World; where: string }[] = []
   const judging = createJudge()
   const started = createStarted()
-  /** After every third kill another moment is recovered from a second time. */
-  const isSecond = explored.moments % 3 === 0
+  /** Another moment is tried a second time after each kill. */
   const recoverAt = (seed + explored.moments * 7) % 97
   let changed = false
   let count = 0
@@ -349,7 +342,7 @@ async function recoverWithPowerCuts(
     for (const [number, left] of found.entries())
       judging.judge({ ...world, ...left }, `${at}, state ${number}`)
     const chosen = found[(seed + count) % found.length]
-    if (isSecond && chosen !== undefined && count >= recoverAt && later.length < recoveries)
+    if (chosen !== undefined && count >= recoverAt && later.length < recoveries)
       later.push({ left: crashedWorld(world, chosen), where: at })
     changed = false
     return undefined

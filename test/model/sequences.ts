@@ -1,6 +1,5 @@
 import fc from 'fast-check'
 import { crashStates, finish, haltAt, judge, type Scenario } from './explore.ts'
-import type { Operation } from './gate.ts'
 import { spoil } from './scenarios.ts'
 import { upload } from './sim-bucket.ts'
 import { latestItem } from './sim-claims.ts'
@@ -77,7 +76,7 @@ export const command: fc.Arbitrary<Command> = fc.oneof(
   { weight: 2, arbitrary: fc.constant({ do: 'wake' } as const) },
 )
 
-/** A process that stands still, or has ended and is not waited for. */
+/** A process that stands still. */
 interface Sleeper {
   sinceMs: number
   wake(): Promise<void>
@@ -164,9 +163,8 @@ async function happen(story: Story, one: Command): Promise<string> {
 
 function approve(world: World, { isMedia, isNamesake }: Extract<Command, { do: 'approve' }>): void {
   const id = world.tables.media.length + 1
-  const objectKey = `uploads/${id}.mp4`
-  if (!isMedia) upload(world.bucket, objectKey, NOT_MEDIA, world.clock.ms)
-  addMedia(world, id, { objectKey, ...(isNamesake && { filename: 'namesake.mp4' }) })
+  if (!isMedia) upload(world.bucket, `uploads/${id}.mp4`, NOT_MEDIA, world.clock.ms)
+  addMedia(world, id, isNamesake ? { filename: 'namesake.mp4' } : {})
 }
 
 /** @returns false when that cannot happen to this row */
@@ -219,7 +217,7 @@ async function halt(
   if (reached === null) return 'run'
   if (one.do === 'power cut') return cutPower(story, one.state)
   // With the request to delete in its hands it may still send it: another documented window.
-  if (one.do === 'kill' || isTooLate(reached)) return 'kill'
+  if (one.do === 'kill' || reached.name === 'delete') return 'kill'
   story.sleepers.push({
     sinceMs: world.clock.ms,
     async wake() {
@@ -228,10 +226,6 @@ async function halt(
     },
   })
   return 'sleep'
-}
-
-function isTooLate({ name }: Operation): boolean {
-  return name === 'delete'
 }
 
 async function live(world: World, owner: string, gate: ReturnType<typeof haltAt>['gate']) {
