@@ -1,0 +1,71 @@
+import type { Settings } from '../setting.ts'
+import * as read from '../values.ts'
+import { tenYears } from './durations.ts'
+
+export const syncSettings = {
+  MODE: {
+    fallback: 'live',
+    reader: read.oneOf('live', 'dry-run', 'shadow'),
+    help: 'live, or dry-run: says what it would do and writes nothing anywhere (shadow is refused in this version).',
+    example: 'dry-run',
+  },
+  SYNC_INTERVAL: {
+    fallback: '30m',
+    reader: read.schedule,
+    help: 'How often approved rows are looked for: a duration (1h30m, 90s), plain seconds (1800), or a cron expression of 5 or 6 fields read in TZ.',
+    example: '30m',
+  },
+  BATCH_SIZE: {
+    fallback: '10',
+    reader: read.wholeNumber(1, 1000),
+    help: 'Rows claimed at a time, 1 to 1000.',
+    example: '10',
+  },
+  SYNC_CONCURRENCY: {
+    fallback: '4',
+    reader: read.wholeNumber(1, 64),
+    help: 'Files worked on at once, 1 to 64.',
+    example: '4',
+  },
+  CHANGED_AFTER_APPROVAL: {
+    fallback: 'hold',
+    reader: read.oneOf('hold', 'accept'),
+    help: 'What to do with an object that is newer than its approval: hold it for a person, or accept (for backends that approve before the upload ends).',
+    example: 'hold',
+  },
+  SIZE_MISMATCH: {
+    fallback: 'warn',
+    reader: read.oneOf('warn', 'reject'),
+    help: 'What to do when the row and the object disagree about the size: warn or reject.',
+    example: 'warn',
+  },
+  RELEASE_GRACE: {
+    fallback: '24h',
+    reader: read.duration(tenYears),
+    help: 'How long a source is kept after its copy was archived. 0 deletes it at once; the copy is then read back from memory, which proves little about the disk.',
+    example: '72h',
+  },
+  RELEASE_DAILY_MAX: {
+    reader: read.wholeNumber(0, 999_999_999),
+    help: 'How many sources may be released in any 24 hours, by all nodes together (set the same on each); 0 releases nothing, not set means any number.',
+    example: '500',
+  },
+  SCRUB_PERIOD: {
+    fallback: '720h',
+    reader: read.duration(tenYears),
+    help: 'In what time "start" reads the whole archive again, to notice what rots and heal it from the bucket while the source lives. 0 turns it off.',
+    example: '2160h',
+  },
+  SCRUB_RATE: {
+    fallback: '20',
+    reader: read.wholeNumber(1, 100_000),
+    help: 'How many megabytes a second it reads at most; 20 are 1.7 TB a day.',
+    example: '50',
+  },
+  FFPROBE_PATH: {
+    fallback: 'ffprobe',
+    reader: read.program,
+    help: 'The ffprobe that checks media.',
+    example: '/usr/bin/ffprobe',
+  },
+} as const satisfies Settings
