@@ -21,6 +21,7 @@ import { requireArchive } from '../serve/locate.ts'
 import { nothingRevoked, type RevokedTokens } from '../serve/revocations.ts'
 import { scrubForever } from '../sync/scrub.ts'
 import { pause } from '../sync/transfer.ts'
+import { watchArchive } from './archive-watch.ts'
 import { createProgress } from './progress.ts'
 import { watchRevocations } from './revocations.ts'
 import { runOnce } from './run.ts'
@@ -54,6 +55,9 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
   const syncer: Syncer = { service: null, problem: null, gauges: { oldestUnverifiedSeconds: null } }
   const checks = checksOf(config, links, syncer)
   const database = databaseForServer(config, run, links)
+  // A syncer says so itself, and why it waits.
+  if (links === null && run.roles.has('serve'))
+    await watchArchive(() => requireArchive(config.archive.dir), run)
   const revoked = database === null ? nothingRevoked : await watchRevocations(database, run.program)
   const traffic: Traffic = { answers: 0 }
   const { gauges } = syncer

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, rename, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { MARKER_PATH } from '../../src/archive-path.ts'
@@ -42,6 +42,44 @@ test('start --role serve needs an archive, a port and a secret, and nothing else
   assert.equal(ended.code, 0, story(ended))
   assert.equal(ended.stderr, '')
   assert.doesNotMatch(ended.stdout, /"level":"(?:warn|error)"/, 'and complains of nothing')
+})
+
+test('a server whose archive is not there says so at the start, on the admin port and when that changes', async (t) => {
+  const archiveDir = await withArchive(t)
+  const contents = Buffer.from('the bytes of a file')
+  await addFile(archiveDir, { path: '2026/11/7/a.mp4', contents, facts: { media_id: 7 } })
+  const unplugged = join(await withFolder(t), 'unplugged')
+  for (const part of ['.', MARKER_PATH]) {
+    const place = join(archiveDir, part)
+    await rename(place, unplugged)
+    const env = { ARCHIVE_DIR: archiveDir, UNRAID_TUNNEL_SECRET: secret }
+    const free = { SERVER_PORT: '0', ADMIN_PORT: '0' }
+    const roles = ['--role', 'serve', '--role', 'admin']
+    const program = startTalking(t, ['start', ...roles], { ...env, ...free })
+    const away = await program.said(
+      /"level":"error".*ARCHIVE_DIR holds no archive; it is waited for/,
+    )
+    assert.match(away.input, /"code":"VOLUME_MISSING".*"hint":/, 'with the next step')
+    const admin = await program.port('admin')
+    const url = fileUrl(
+      await program.port('serve'),
+      '2026/11/7/a.mp4',
+      tokenFor(secret, { media_id: 7 }),
+    )
+    assert.equal((await fetch(url)).status, part === '.' ? 503 : 200, 'as it always was')
+    const deep = await fetch(`http://127.0.0.1:${admin}/health/deep`)
+    assert.equal(deep.status, 503)
+    assert.match(await deep.text(), /"archive":\{"ok":false.*VOLUME_MISSING/)
+    await rename(unplugged, place)
+    await program.said(/"level":"info".*ARCHIVE_DIR holds the archive again/)
+    assert.equal((await fetch(url)).status, 200)
+    const mark = program.mark()
+    await rename(place, unplugged)
+    await program.said(/"level":"error".*ARCHIVE_DIR holds no archive; it is waited for/, mark)
+    await rename(unplugged, place)
+    const ended = await program.stop()
+    assert.equal(ended.code, 0, story(ended))
+  }
 })
 
 test('start --role serve without a secret names the one setting that is missing', async (t) => {

@@ -1,0 +1,47 @@
+import { toAppError } from '../errors.ts'
+import type { Program } from '../open.ts'
+import { pause } from '../sync/transfer.ts'
+
+/** How soon the log says that the archive went away or came back. */
+const lookMs = 2_000
+/** A disk that hangs must not keep a server from starting. */
+const firstLookMs = 3_000
+
+/**
+ * Says in the log whether the archive of a server that only reads it is there: at the start, and again when that changes.
+ * Nothing else depends on it, because every request looks for itself.
+ *
+ * @param require throws what is wrong with the archive now
+ * @param options.everyMs time between two looks; a look that hangs is waited for
+ */
+export async function watchArchive(
+  require: () => Promise<void>,
+  { program, everyMs = lookMs }: { program: Pick<Program, 'log' | 'stops'>; everyMs?: number },
+): Promise<void> {
+  const { log, stops } = program
+  const stop = new AbortController()
+  stops.push('archive watch', async () => stop.abort(), 1_000)
+  let isThere = true
+  const look = async () => {
+    const error = await require().then(
+      () => null,
+      (thrown: unknown) => toAppError(thrown),
+    )
+    if (stop.signal.aborted || (error === null) === isThere) return
+    isThere = error === null
+    if (error === null) log.info({}, 'ARCHIVE_DIR holds the archive again')
+    else log.error({ error }, 'ARCHIVE_DIR holds no archive; it is waited for')
+  }
+  const first = look()
+  const repeat = async () => {
+    await first
+    while (!stop.signal.aborted) {
+      await pause(everyMs, stop.signal).catch(() => {})
+      if (!stop.signal.aborted) await look()
+    }
+  }
+  void repeat()
+  const patience = new AbortController()
+  await Promise.race([first, pause(firstLookMs, patience.signal).catch(() => {})])
+  patience.abort()
+}
