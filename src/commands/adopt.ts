@@ -10,7 +10,7 @@ import { requireArchive } from '../serve/locate.ts'
 import { type PinnedFile, pinFile } from '../storage/pinned-file.ts'
 import { type Adopted, adoptCopy, adoptInPlace } from '../sync/adopt.ts'
 import { sweepAdoptions } from '../sync/adopt-sidecar.ts'
-import { bytesText } from './units.ts'
+import { bytesText } from '../units.ts'
 
 export interface AdoptWish {
   files: readonly string[]

@@ -1,6 +1,6 @@
 import type { Database } from '../db/connect.ts'
 import { AppError } from '../errors.ts'
-import { clockText } from './units.ts'
+import { clockText } from '../units.ts'
 
 /** Another machine's clock against ours. */
 export interface Clock {

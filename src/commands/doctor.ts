@@ -20,12 +20,12 @@ import { openArchiveFolder, openLinks, openProbe, type Program } from '../open.t
 import { createHttpServer } from '../serve/listen.ts'
 import type { Disk } from '../storage/disk.ts'
 import { whyNotWritable } from '../storage/folder-check.ts'
+import { bytesText } from '../units.ts'
 import { bucketClock, databaseClock, judgeClocks } from './clock.ts'
 import { composeFor } from './compose.ts'
 import { createReport, type Report } from './doctor-report.ts'
 import { jurisdictionHint } from './jurisdiction.ts'
 import { checkScrub } from './scrub-check.ts'
-import { bytesText } from './units.ts'
 
 /** An ffprobe that starts slower than this makes start-up, not probing, the cost of small files. */
 const SLOW_PROBE_MS = 30

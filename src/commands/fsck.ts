@@ -15,8 +15,8 @@ import { FINDINGS, type Finding, type FindingKind, findingKinds } from '../sync/
 import type { FsckParts } from '../sync/fsck-parts.ts'
 import type { Repaired } from '../sync/repair.ts'
 import { openVolumeToRead } from '../sync/volume.ts'
+import { things } from '../units.ts'
 import { openRepair } from './fsck-repair.ts'
-import { things } from './summary.ts'
 import { EXIT_UNFINISHED } from './sync.ts'
 import { createPages, EXIT_DAMAGED, EXIT_STOPPED } from './verify.ts'
 

@@ -4,7 +4,7 @@ import type { Screen } from '../screen.ts'
 import type { Disk } from '../storage/disk.ts'
 import type { Outcome } from '../sync/report.ts'
 import type { Watch } from '../sync/watch.ts'
-import { bytesText, clockText } from './units.ts'
+import { bytesText, clockText } from '../units.ts'
 
 /** Shows how far a run is: redrawn lines on a terminal, otherwise a line of the log for each item and now and then. */
 export interface Progress {

@@ -1,6 +1,7 @@
 import type { Unfinished } from '../db/lookup.ts'
 import type { Reconciled } from '../sync/reconcile.ts'
 import type { Outcome, ReleaseOutcome } from '../sync/report.ts'
+import { things } from '../units.ts'
 import type { RunSummary } from './run.ts'
 
 type Say = (count: number) => string
@@ -83,8 +84,4 @@ function seconds(ms: number): number {
 function said<Key extends string>(counts: Record<Key, number>, words: Record<string, Say>) {
   const happened = Object.entries<number>(counts).filter(([, count]) => count > 0)
   return happened.flatMap(([what, count]) => words[what]?.(count) ?? [])
-}
-
-export function things(count: number, name: string): string {
-  return `${count} ${name}${count === 1 ? '' : 's'}`
 }

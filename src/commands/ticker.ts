@@ -1,6 +1,6 @@
 import type { Log } from '../log.ts'
 import type { Screen } from '../screen.ts'
-import { clockText } from './units.ts'
+import { clockText } from '../units.ts'
 
 /** Shows how far a walk over the archive is: one redrawn line on a terminal, otherwise a line of the log now and then. */
 export interface Ticker {

@@ -23,10 +23,9 @@ import {
 import { type HealedFound, healFound } from '../sync/heal-found.ts'
 import { createPace, noteOf, type Trouble, type Verified, verify } from '../sync/verify.ts'
 import { openVolumeToRead } from '../sync/volume.ts'
+import { bytesText, things } from '../units.ts'
 import { createProgress } from './progress.ts'
-import { things } from './summary.ts'
 import { EXIT_UNFINISHED } from './sync.ts'
-import { bytesText } from './units.ts'
 
 type Tally = Record<Verified['verdict'], number>
 

@@ -1,23 +1,17 @@
 import type { Config } from '../config.ts'
 import { openBackend } from '../db/backend.ts'
-import { findHistory, type ItemHistory, type MediaStatus } from '../db/history.ts'
+import { findHistory, type ItemHistory } from '../db/history.ts'
 import { assertMigrated } from '../db/migrate.ts'
-import { AppError, ERRORS } from '../errors.ts'
+import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
-import { ITEM_STATES, isOpen } from '../item-states.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
-import { things } from './summary.ts'
-import { bytesText } from './units.ts'
+import { bytesText } from '../units.ts'
+import { type History, rowText, whyLine } from '../why.ts'
 
 interface Order {
   program: Program
   mediaId: number
   json: boolean
-}
-
-interface History {
-  row: MediaStatus | null
-  items: ItemHistory[]
 }
 
 /** `strongroom why`: what became of one medium, why, and what a person can do, in one line. */
@@ -59,55 +53,6 @@ async function historyOf(config: Config, { program, mediaId }: Order): Promise<H
   throw new AppError('NOT_FOUND', `there is no media row ${mediaId}, and never was an item of it`, {
     hint: `ids are those of ${backend.mapping.mediaTable}.${backend.mapping.mediaColumns.id}`,
   })
-}
-
-/** @param approved what the backend writes into `status` for it */
-export function whyLine({ row, items }: History, approved: string): string {
-  const [newest] = items
-  const waiting = isWaiting(row, approved)
-  if (newest === undefined) return waiting ? nextRun : rowText(row)
-  const again = waiting && !newest.current && !isOpen(newest.state)
-  return [
-    `${newest.state}. ${ITEM_STATES[newest.state].sentence}`,
-    ...reasonOf(newest),
-    ...timesOf(newest),
-    ...(again ? ['The row was approved again since: the next run makes a new version.'] : []),
-  ].join(' ')
-}
-
-const nextRun = 'approved, and not begun yet. The next run takes it, the oldest approval first.'
-
-/** Whether a run would take it, if it were new. */
-function isWaiting(row: MediaStatus | null, approved: string): boolean {
-  return row?.status === approved && !row.deleted && row.hasKey && row.hasApproval
-}
-
-function rowText(row: MediaStatus | null): string {
-  if (row === null) return 'its media row is gone.'
-  const lacks = [
-    ...(row.deleted ? ['is deleted'] : []),
-    ...(row.hasKey ? [] : ['has no object key']),
-    ...(row.hasApproval ? [] : ['has no time of approval']),
-  ]
-  return `its media row has the status ${row.status}${lacks.map((text) => ` and ${text}`).join('')}.`
-}
-
-function reasonOf({ errorCode, errorMessage, damage }: ItemHistory): string[] {
-  const next = Object.entries(ERRORS).find(([code]) => code === errorCode)?.[1].next
-  const reason = errorMessage === null ? [] : [`Reason: ${errorMessage} (${errorCode}).`]
-  const found = damage === null ? [] : [`Its file is not as it was archived: ${damage}.`]
-  return [...reason, ...(next === undefined ? [] : [`What now: ${next}.`]), ...found]
-}
-
-function timesOf(item: ItemHistory): string[] {
-  const { state, attempts, leaseOwner, nextAttemptAt, releaseDue } = item
-  const tried = attempts === 0 ? '' : `, after ${things(attempts, 'attempt')}`
-  if (leaseOwner !== null) return [`${leaseOwner} works on it now.`]
-  if (state === 'waiting' || state === 'missing')
-    return [`Next try ${nextAttemptAt.toISOString()}${tried}.`]
-  if (state === 'archived' && releaseDue !== null)
-    return [`The source may go from ${releaseDue.toISOString()} on.`]
-  return []
 }
 
 function factsOf(item: ItemHistory): [string, string][] {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { describe, type TestContext, test } from 'node:test'
 import { createProgress } from '../../src/commands/progress.ts'
-import { bytesText, clockText } from '../../src/commands/units.ts'
 import { createLog } from '../../src/log.ts'
 import type { Item } from '../../src/media.ts'
 import type { Disk } from '../../src/storage/disk.ts'
 import { reportOf } from '../../src/sync/report.ts'
+import { bytesText, clockText } from '../../src/units.ts'
 
 const MIB = 1024 * 1024
 

@@ -12,3 +12,8 @@ export function clockText(seconds: number): string {
   const shown = parts[0] === 0 ? parts.slice(1) : parts
   return shown.map((part, i) => (i === 0 ? `${part}` : `${part}`.padStart(2, '0'))).join(':')
 }
+
+/** For people: `1 file`, `2 files`. */
+export function things(count: number, name: string): string {
+  return `${count} ${name}${count === 1 ? '' : 's'}`
+}
