@@ -13,6 +13,7 @@ import {
   settingNames,
   type ValueSource,
 } from './config/source.ts'
+import { type SpaceConfig, spaceConfig } from './config/space.ts'
 import { AppError } from './errors.ts'
 import type { AddressRange } from './ip-address.ts'
 
@@ -62,6 +63,7 @@ export interface Config {
     layout: string
     umask: number
   }
+  space: SpaceConfig
   releaseGraceMs: number
   /** Sources that may be released in any 24 hours; null for any number. */
   releaseDailyMax: number | null
@@ -272,6 +274,7 @@ function assemble(values: SettingValues, warnings: string[]): Config {
       layout: values.ARCHIVE_LAYOUT,
       umask: values.UMASK,
     },
+    space: spaceConfig(values),
     releaseGraceMs: values.RELEASE_GRACE,
     releaseDailyMax: values.RELEASE_DAILY_MAX,
     scrub: { periodMs: values.SCRUB_PERIOD, bytesPerSecond: values.SCRUB_RATE * 1_000_000 },

@@ -146,6 +146,10 @@ export const ERRORS = {
     'mount a disk at ARCHIVE_DIR; run "strongroom init-volume" if memory is what you want',
   ),
   DISK_FULL: archive('make room on that disk; work goes on by itself afterwards'),
+  /** Nothing was refused yet: less would be left than is to stay free. */
+  DISK_LOW: archive(
+    'make room on that disk, or lower FREE_SPACE_MIN; work goes on by itself afterwards',
+  ),
   DISK_SICK: archive(
     'check the disk (dmesg, smartctl), then run "strongroom accept-volume" to go on',
   ),

@@ -17,6 +17,7 @@ import { assertMigrated, migrate } from './db/migrate.ts'
 import { AppError, isAppError, toAppError } from './errors.ts'
 import type { StopStack } from './lifecycle.ts'
 import type { Log } from './log.ts'
+import { openSpaces } from './open-space.ts'
 import type { Bucket } from './storage/bucket.ts'
 import { type Disk, fileSystemKind, openDisk } from './storage/disk.ts'
 import { isOnRoot, whyNotWritable } from './storage/folder-check.ts'
@@ -29,7 +30,7 @@ import { createLeases } from './sync/leases.ts'
 import type { Parts, Policy, Reached } from './sync/parts.ts'
 import type { ScrubParts } from './sync/scrub.ts'
 import { planScrub, slowScrubText } from './sync/scrub-plan.ts'
-import { createSpace, type Space } from './sync/space.ts'
+import type { Space } from './sync/space.ts'
 import { validate } from './sync/validate.ts'
 import { createPace } from './sync/verify.ts'
 import { openVolume, openVolumeAlone, type VolumeParts } from './sync/volume.ts'
@@ -46,7 +47,12 @@ export interface Program {
 }
 
 /** Everything that the steps of a live sync are made of, opened and checked. */
-export type SyncService = Parts & { database: Database; backend: Backend; space: Space }
+export type SyncService = Parts & {
+  database: Database
+  backend: Backend
+  space: Space
+  errorSpace: Space
+}
 
 export const LEASE_MS = 90_000
 const BEAT_MS = 20_000
@@ -104,7 +110,7 @@ export async function openSync(
     ...worker,
     validate: (file) => validate({ ...file, probe }),
     policy: policyOf(config, version),
-    space: createSpace(volumeParts.disk),
+    ...(await openSpaces(config, { disk: volumeParts.disk, errorDisk })),
     reached,
     log,
   }

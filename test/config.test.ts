@@ -30,6 +30,12 @@ describe('defaults', () => {
         layout: '{year}/{month}/{media_id}/{filename}',
         umask: 0o022,
       },
+      space: {
+        minimum: { percent: 1 },
+        target: { percent: 1 },
+        checkEveryBytes: 2 ** 30,
+        clean: { areas: [], minAgeMs: 30 * 86_400_000 },
+      },
       releaseGraceMs: 86_400_000,
       releaseDailyMax: null,
       scrub: { periodMs: 2_592_000_000, bytesPerSecond: 20_000_000 },

@@ -79,7 +79,7 @@ export async function runOnce(
 
 /** A release neither writes media nor judges them. */
 function isOfFetchingOnly({ code }: AppError): boolean {
-  return code === 'DISK_FULL' || code === 'PROBE_MISSING'
+  return code === 'DISK_FULL' || code === 'DISK_LOW' || code === 'PROBE_MISSING'
 }
 
 /** Looks at the archive's marker every two seconds, so that nothing goes on for long on a volume that went away. */

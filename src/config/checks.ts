@@ -1,5 +1,6 @@
 import { distinctNames } from './backend.ts'
 import { type SettingName, type SettingValues, settings } from './settings.ts'
+import { isLess } from './sizes.ts'
 import type { Found, Problem } from './source.ts'
 
 /** HS256 asks for a key as long as its hash (RFC 7518 3.2); a shorter one can be guessed from a single token. */
@@ -39,6 +40,9 @@ export function checkTogether(
   } else if (`${values.ERROR_DIR}/`.startsWith(`${values.ARCHIVE_DIR}/.strongroom/`)) {
     complain('ERROR_DIR', `must not lie in .strongroom inside ${name('ARCHIVE_DIR')}`)
   }
+  const { FREE_SPACE_MIN: least, FREE_SPACE_TARGET: target } = values
+  if (target !== null && isLess(target, least))
+    complain('FREE_SPACE_TARGET', `must not be less than ${name('FREE_SPACE_MIN')}`)
   for (const secret of ['UNRAID_TUNNEL_SECRET', 'UNRAID_TUNNEL_SECRET_PREVIOUS'] as const) {
     if (isShortSecret(values[secret]) && !values.ALLOW_SHORT_SECRET)
       complain(

@@ -5,6 +5,7 @@ import { bucketSettings } from './settings/bucket.ts'
 import { databaseSettings } from './settings/database.ts'
 import { programSettings } from './settings/program.ts'
 import { serveSettings } from './settings/serve.ts'
+import { spaceSettings } from './settings/space.ts'
 import { syncSettings } from './settings/sync.ts'
 
 export const settings = {
@@ -12,6 +13,7 @@ export const settings = {
   ...bucketSettings,
   ...syncSettings,
   ...archiveSettings,
+  ...spaceSettings,
   ...serveSettings,
   ...programSettings,
   ...backendSettings,
@@ -23,6 +25,7 @@ export const settingGroups: readonly (readonly [heading: string, group: Settings
   ['Bucket', bucketSettings],
   ['Sync and release', syncSettings],
   ['Archive', archiveSettings],
+  ['Free space', spaceSettings],
   ['File server', serveSettings],
   ['Program', programSettings],
   ['The backend’s names', backendSettings],

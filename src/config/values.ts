@@ -7,7 +7,7 @@ import { type AddressRange, readAddressRange } from '../ip-address.ts'
 /** Reads a setting's text. Its messages say what would be right and never repeat the text, which may be a secret. */
 export type Reader<T> = z.ZodType<T, string>
 
-function reader<T>(right: string, read: (text: string) => T | undefined): Reader<T> {
+export function reader<T>(right: string, read: (text: string) => T | undefined): Reader<T> {
   return z.string().transform((text, context) => {
     const value = read(text)
     if (value !== undefined) return value
@@ -190,6 +190,17 @@ export const databaseHost: Reader<string> = reader(
   (value) =>
     /^(?:\/[^\s\p{Cc}]+|[\w.-]+|[0-9a-f:.]*::?[0-9a-f:.%]*)$/iu.test(value) ? value : undefined,
 )
+
+/** Some of the choices, with commas between, each once. */
+export function someOf<const T extends readonly [string, ...string[]]>(
+  ...choices: T
+): Reader<T[number][]> {
+  return reader(`must be some of ${listed(choices)}, with commas between`, (value) => {
+    const words = new Set(value.split(',').map((word) => word.trim().toLowerCase()))
+    const chosen = choices.filter((choice) => words.has(choice))
+    return chosen.length === words.size ? chosen : undefined
+  })
+}
 
 /** Ranges as {@link readAddressRange} reads them, with commas between. */
 export const addressRanges: Reader<AddressRange[]> = reader(

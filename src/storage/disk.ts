@@ -82,6 +82,8 @@ export interface Disk {
   list(path: string): Promise<string[]>
   /** Bytes that an unprivileged process may still write. */
   freeBytes(): Promise<number>
+  /** Bytes of the whole file system, used or free. */
+  totalBytes(): Promise<number>
 }
 
 const CREATE_FLAGS =
@@ -128,6 +130,10 @@ export async function openDisk(root: string): Promise<Disk> {
     freeBytes: async () => {
       const found = await attempt('look at', base, () => statfs(base))
       return found.bavail * found.bsize
+    },
+    totalBytes: async () => {
+      const found = await attempt('look at', base, () => statfs(base))
+      return found.blocks * found.bsize
     },
   }
 }

@@ -3,6 +3,7 @@ import { access, readdir, readFile, realpath, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { PRIVATE_FOLDER } from '../archive-path.ts'
 import { systemCode } from '../errors.ts'
+import { readRejectedName } from '../set-aside.ts'
 
 /**
  * True when `path` lies on the root file system, whether it exists or not: in a container what is written there goes
@@ -70,8 +71,6 @@ async function denied(folder: string, part: string): Promise<{ wrong: string; re
 const SYSTEM_TREES = /^\/(?:bin|boot|dev|etc|lib(?:32|64|x32)?|proc|run|sbin|sys|usr)(?:\/|$)/
 /** Shared by others, or somebody's home; what lies deeper may be an archive. */
 const SHARED_FOLDERS = /^\/(?:|home|media|mnt|opt|root|srv|tmp|var)$|^\/(?:home|var)\/[^/]+$/
-/** `<media id>-<item>.<epoch>-<name>`: a copy of what was rejected, or its report. */
-const REJECTED_NAME = /^\d+-\d+\.\d+-/
 
 /** Whose a folder is, by where it lies and what is in it. */
 async function useOf(folder: string): Promise<'archive' | 'free' | 'others' | 'unknown'> {
@@ -80,7 +79,7 @@ async function useOf(folder: string): Promise<'archive' | 'free' | 'others' | 'u
   if (await may(join(folder, PRIVATE_FOLDER), constants.F_OK)) return 'archive'
   try {
     const names = await readdir(folder)
-    return names.every((name) => REJECTED_NAME.test(name)) ? 'free' : 'others'
+    return names.every((name) => readRejectedName(name) !== null) ? 'free' : 'others'
   } catch (error) {
     if (systemCode(error) !== 'EACCES') throw error
     return 'unknown'

@@ -21,7 +21,7 @@ export interface Downloaded {
 
 type FetchParts = Pick<Parts, 'disk' | 'bucket' | 'log'>
 type DownloadParts = FetchParts &
-  Pick<Parts, 'policy'> & { items: Pick<Items, 'current'>; space: Space }
+  Pick<Parts, 'policy'> & { items: Pick<Items, 'current'>; space: Pick<Space, 'reserve'> }
 
 /** How much later than the approval an object may be and still count as what was approved. */
 const APPROVAL_TOLERANCE_MS = 60_000
@@ -45,7 +45,7 @@ export async function download(
       return await downloadOnce(parts, item, signal)
     } catch (error) {
       // An interrupted download is worth less than the one that has the disk to itself.
-      if (isAppError(error, 'DISK_FULL') && (await makeRoom(parts)) > 0) continue
+      if (isAppError(error, 'DISK_FULL', 'DISK_LOW') && (await makeRoom(parts)) > 0) continue
       if (!isAppError(error, 'OBJECT_CHANGED') || versions >= VERSIONS) throw error
       parts.log.warn({ item: item.id, error }, 'the object was replaced, starting again')
       await pause(REPLACED_PAUSE_MS * versions, signal)
@@ -188,7 +188,7 @@ async function fetchToFile(
     const take = async (chunk: Uint8Array) => {
       digests.update(chunk)
       await part.write(chunk)
-      reservation?.wrote(chunk.byteLength)
+      await reservation?.wrote(chunk.byteLength)
     }
     const stillWanted = async () => {
       if ((await disk.stat(path)) === null)

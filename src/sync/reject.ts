@@ -1,10 +1,11 @@
-import { safeName } from '../archive-path.ts'
 import { AppError } from '../errors.ts'
 import type { Item } from '../media.ts'
+import { rejectedName, reportNameOf } from '../set-aside.ts'
 import { copyDurably } from '../storage/disk.ts'
 import type { Downloaded } from './download.ts'
 import type { Parts } from './parts.ts'
 import { type ItemReport, reportOf, summaryOf } from './report.ts'
+import type { Space } from './space.ts'
 
 /**
  * Keeps a copy of what is not valid media in ERROR_DIR with a report beside it, and records the verdict. The source and the
@@ -13,29 +14,20 @@ import { type ItemReport, reportOf, summaryOf } from './report.ts'
  * @throws LEASE_LOST, DISK_*, DB_*
  */
 export async function setAside(
-  {
-    disk,
-    errorDisk,
-    items,
-    reached,
-    leases,
-    policy,
-    log,
-  }: Pick<Parts, 'disk' | 'errorDisk' | 'items' | 'reached' | 'leases' | 'policy' | 'log'>,
+  parts: Pick<Parts, 'disk' | 'errorDisk' | 'items' | 'reached' | 'leases' | 'policy' | 'log'> & {
+    errorSpace: Pick<Space, 'reserveCopy'>
+  },
   item: Item,
   { downloaded, reason }: { downloaded: Downloaded; reason: string },
 ): Promise<ItemReport> {
+  const { disk, errorDisk, errorSpace, items, reached, leases, policy, log } = parts
   await downloaded.part.close()
   leases.assertAlive(item)
-  const filename = item.media.filename ?? item.media.objectKey
-  // The epoch keeps two attempts of one item apart.
-  const name = safeName(`${item.media.mediaId}-${item.id}.${item.epoch}-${filename}`)
-  await copyDurably(
-    { disk, path: downloaded.part.path },
-    { disk: errorDisk, path: name },
-    policy.fileMode,
-  )
-  const report = `${name}.report.json`
+  const name = rejectedName(item)
+  const room = await errorSpace.reserveCopy(downloaded.source.sizeBytes)
+  const from = { disk, path: downloaded.part.path }
+  await copyDurably(from, { disk: errorDisk, path: name }, policy.fileMode).finally(room.end)
+  const report = reportNameOf(name)
   await writeReport({ errorDisk, policy }, report, {
     reason,
     media_id: item.media.mediaId,

@@ -23,6 +23,8 @@ export interface SyncRun {
 
 export type SyncParts = Omit<Parts, 'archives'> & {
   space: Space
+  /** Of ERROR_DIR; the same one where that is on the archive's disk. */
+  errorSpace: Pick<Space, 'reserveCopy'>
   watch: Watch
 }
 
@@ -46,6 +48,7 @@ export async function runSync(
   }
   while (run.stoppedBy === null && !signals.drain.aborted) {
     try {
+      await parts.space.assertRoom()
       const batch = await claim(parts, parts.policy.batchSize)
       if (batch.length === 0) break
       parts.watch.claimed(batch.map(({ item }) => item))

@@ -15,7 +15,11 @@ export interface Watch {
 export const unwatched: Watch = { claimed() {}, fetching() {}, fetched() {}, settled() {} }
 
 /** The same space; what is reserved and written for `item` is told to `watch`. */
-export function watchedSpace(space: Space, item: Item, watch: Watch): Space {
+export function watchedSpace(
+  space: Pick<Space, 'reserve'>,
+  item: Item,
+  watch: Watch,
+): Pick<Space, 'reserve'> {
   return {
     async reserve(sizeBytes) {
       const reservation = await space.reserve(sizeBytes)
@@ -23,8 +27,8 @@ export function watchedSpace(space: Space, item: Item, watch: Watch): Space {
       return {
         ...reservation,
         wrote(bytes) {
-          reservation.wrote(bytes)
           watch.fetched(item, bytes)
+          return reservation.wrote(bytes)
         },
         discarded(bytes) {
           reservation.discarded(bytes)

@@ -209,6 +209,7 @@ for (const { name, open } of implementations) {
     test('free space is a number of bytes', async (t) => {
       const disk = await open(t)
       assert.ok((await disk.freeBytes()) > 0)
+      assert.ok((await disk.totalBytes()) >= (await disk.freeBytes()))
     })
 
     test('a durable copy leaves the file and nothing else', async (t) => {

@@ -60,7 +60,7 @@ describe('a disk that is in the way costs no item and no source', { concurrency:
     assert.equal(ended.code, 74, story(ended))
     const [error] = logOf(ended).filter(({ level }) => level === 'error')
     assert.match(error?.error?.message ?? '', /bytes free, \d+ are needed/)
-    assert.match(error?.error?.hint ?? '', /make room on the archive disk/)
+    assert.match(error?.error?.hint ?? '', /make room on that disk/)
     const [first, second, third, fourth] = media
     for (const medium of [first, second]) if (medium) await assertArchived(service, medium)
     for (const medium of [third, fourth]) if (medium) await assertWaiting(service, medium)
@@ -73,32 +73,37 @@ describe('a disk that is in the way costs no item and no source', { concurrency:
     assert.deepEqual(await service.admin.list(), [])
   })
 
-  test('a disk that fills up in the middle of a file leaves no part of it behind', async (t) => {
-    const filler = { path: '' }
-    const onRequest = ({ operation }: { operation: string }) => {
-      // Somebody else writes to the disk at the worst moment: after the space was found to be enough.
-      if (operation === 'GetObject' && filler.path !== '') fill(filler.path, 5 * MIB)
-      return undefined
-    }
-    const bucket = await withDemoBucket(t, { onRequest })
-    const service = await withSmallArchive(t, { sizeBytes: 8 * MIB, bucket })
-    const big = await approveMedium(service, {
-      kind: 'video',
-      bytes: uniqueMedia('video', 200, 4 * MIB),
-    })
-    filler.path = join(service.archiveDir, 'filler')
-    const ended = await service.run(once)
-    filler.path = ''
-    assert.equal(ended.code, 74, story(ended))
-    assert.match(ended.stderr, /no space is left there \(ENOSPC\)/)
-    assert.match(ended.stderr, /work goes on by itself once there is room/)
-    await assertWaiting(service, big)
+  for (const { least, says } of [
+    { least: '0', says: /no space is left there \(ENOSPC\)/ },
+    { least: '1%', says: /"DISK_LOW".* has \d+ bytes free, \d+ are needed/ },
+  ])
+    test(`a disk that fills up in the middle of a file leaves no part of it behind (FREE_SPACE_MIN=${least})`, async (t) => {
+      const filler = { path: '' }
+      const onRequest = ({ operation }: { operation: string }) => {
+        // Somebody else writes to the disk at the worst moment: after the space was found to be enough.
+        if (operation === 'GetObject' && filler.path !== '') fill(filler.path, 5 * MIB)
+        return undefined
+      }
+      const bucket = await withDemoBucket(t, { onRequest })
+      const env = { FREE_SPACE_MIN: least }
+      const service = await withSmallArchive(t, { sizeBytes: 8 * MIB, bucket, env })
+      const big = await approveMedium(service, {
+        kind: 'video',
+        bytes: uniqueMedia('video', 200, 4 * MIB),
+      })
+      filler.path = join(service.archiveDir, 'filler')
+      const ended = await service.run(once)
+      filler.path = ''
+      assert.equal(ended.code, 74, story(ended))
+      assert.match(ended.stderr, says)
+      assert.match(ended.stderr, /work goes on by itself/)
+      await assertWaiting(service, big)
 
-    await rm(join(service.archiveDir, 'filler'))
-    const roomy = await service.run(once)
-    assert.equal(roomy.code, 0, story(roomy))
-    await assertArchived(service, big)
-  })
+      await rm(join(service.archiveDir, 'filler'))
+      const roomy = await service.run(once)
+      assert.equal(roomy.code, 0, story(roomy))
+      await assertArchived(service, big)
+    })
 
   test('a read-only archive ends the run with 74 and is used again once it is writable', async (t) => {
     const service = await withSmallArchive(t, { sizeBytes: 8 * MIB })

@@ -35,6 +35,7 @@ const READS = new Set([
   'chunks',
   'list',
   'freeBytes',
+  'totalBytes',
   'close',
   'head',
   'get',
@@ -67,6 +68,7 @@ export function gatedDisk(disk: Disk, gate: Gate, of: 'disk' | 'errors' = 'disk'
     syncFolder: (path) => at('syncFolder', path, () => disk.syncFolder(path)),
     list: (path) => at('list', path, () => disk.list(path)),
     freeBytes: () => at('freeBytes', '', () => disk.freeBytes()),
+    totalBytes: () => at('totalBytes', '', () => disk.totalBytes()),
   }
 }
 

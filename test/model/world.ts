@@ -177,6 +177,7 @@ export async function startWorker(
   const limits = { leaseMs: LEASE_MS, releaseGraceMs: GRACE_MS, releaseDailyMax: null }
   const binding = { archiveId: volume.id, owner, bucket: 'uploads', ...limits }
   const items = createSimItems({ tables, now, ...binding }, run)
+  const space = createSpace(disk)
   const parts = {
     disk,
     folders,
@@ -198,7 +199,8 @@ export async function startWorker(
         : ({ valid: true, facts } as const)
     },
     policy: policyOf(world, concurrency),
-    space: createSpace(disk),
+    space,
+    errorSpace: space,
     reached: async (point: Parameters<typeof pointOf>[0]) => {
       await gate(pointOf(point), 'before')
     },

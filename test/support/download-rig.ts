@@ -31,7 +31,12 @@ export interface Rig extends DemoBucket {
   requests(): readonly LoggedRequest[]
   operations(): string[]
   download(
-    options?: Partial<{ item: Item; signal: AbortSignal; disk: Disk; space: Space }>,
+    options?: Partial<{
+      item: Item
+      signal: AbortSignal
+      disk: Disk
+      space: Pick<Space, 'reserve'>
+    }>,
   ): Promise<Downloaded>
   /** Names in the temporary folder. */
   leftovers(): Promise<string[]>

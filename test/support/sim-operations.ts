@@ -43,7 +43,7 @@ async function run<T>(
   return effect()
 }
 
-type Reads = Pick<Disk, 'stat' | 'read' | 'hash' | 'chunks' | 'list' | 'freeBytes'>
+type Reads = Pick<Disk, 'stat' | 'read' | 'hash' | 'chunks' | 'list' | 'freeBytes' | 'totalBytes'>
 
 export function simulatedReads(ground: SimGround): Reads {
   const { top, device } = ground
@@ -80,6 +80,7 @@ export function simulatedReads(ground: SimGround): Reads {
         find(top(), path) ? [...folderAt(top(), path).entries.keys()] : [],
       ),
     freeBytes: () => run(ground, ['freeBytes', ''], () => Math.min(2 ** 50, roomOf(ground))),
+    totalBytes: () => run(ground, ['totalBytes', ''], () => 2 ** 50),
   }
 }
 

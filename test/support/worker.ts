@@ -51,6 +51,7 @@ export interface WorkerOptions {
   /** Puts something between the worker and its archive. */
   disk?: (disk: Disk) => Disk
   bucket?: (bucket: Bucket) => Bucket
+  space?: (disk: Disk) => Space
   reached?: Reached
   validate?: Parts['validate']
   now?: () => number
@@ -63,7 +64,7 @@ export interface LogLine {
 }
 
 export interface Worker {
-  parts: Parts & { space: Space; now: () => number }
+  parts: Parts & { space: Space; errorSpace: Space; now: () => number }
   lines: LogLine[]
   reports: ItemReport[]
   sync(signals?: { drain?: AbortSignal; abort?: AbortSignal }): Promise<SyncRun>
@@ -128,6 +129,7 @@ export async function openWorker(
   }
   const probe = createProbe({ path: 'ffprobe' })
   const reports: ItemReport[] = []
+  const space = options.space?.(disk) ?? createSpace(disk)
   const parts = {
     disk,
     folders,
@@ -140,7 +142,8 @@ export async function openWorker(
     policy: { ...policy, ...options.policy },
     reached: options.reached ?? (() => {}),
     log,
-    space: createSpace(disk),
+    space,
+    errorSpace: space,
     now: options.now ?? (() => performance.now()),
   } satisfies Worker['parts']
   return {

@@ -173,5 +173,6 @@ function countingDown(disk: Disk, turn: () => number): Disk {
     syncFile: wrap(disk.syncFile),
     syncFolder: wrap(disk.syncFolder),
     freeBytes: wrap(disk.freeBytes),
+    totalBytes: wrap(disk.totalBytes),
   }
 }

@@ -146,7 +146,7 @@ describe('before a byte is fetched', { concurrency: true }, () => {
   test('a disk without room for it refuses it', async (t) => {
     const rig = await withRig(t)
     const full = { ...rig.disk, freeBytes: async () => BYTES.length }
-    await assert.rejects(rig.download({ disk: full }), hasCode('DISK_FULL'))
+    await assert.rejects(rig.download({ disk: full }), hasCode('DISK_LOW'))
     assert.deepEqual(rig.operations(), ['HeadObject'])
   })
 })

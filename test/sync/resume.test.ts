@@ -196,11 +196,11 @@ describe('what an earlier epoch left', { concurrency: true }, () => {
     await rig.leave({ epoch: 2, bytes: flipped(Buffer.from(BYTES.subarray(0, NINETY))) })
     let promised = 0
     const outstanding: number[] = []
-    const space: Space = {
+    const space: Pick<Space, 'reserve'> = {
       async reserve(sizeBytes) {
         promised = sizeBytes
         return {
-          wrote: (bytes) => {
+          wrote: async (bytes) => {
             promised -= bytes
           },
           discarded: (bytes) => {
@@ -255,7 +255,7 @@ describe('a disk without room for an interrupted download beside the new one', (
     const file = await rig.disk.create(path)
     t.after(() => file.close())
     const disk = { ...rig.disk, freeBytes: async () => 1e6 }
-    await assert.rejects(rig.download({ disk }), hasCode('DISK_FULL'))
+    await assert.rejects(rig.download({ disk }), hasCode('DISK_LOW'))
     assert.deepEqual(await rig.leftovers(), [path.split('/').at(-1)])
     assert.deepEqual(gets(rig), [])
   })

@@ -1,0 +1,37 @@
+import { safeName } from './archive-path.ts'
+import type { Item } from './media.ts'
+
+/** Where files lie that are set aside; FREE_SPACE_CLEAN names those that may be removed. */
+export const areas = ['errors', 'withdrawn', 'quarantine'] as const
+export type Area = (typeof areas)[number]
+
+/** What the name of a copy in ERROR_DIR says. */
+export interface RejectedCopy {
+  mediaId: number
+  item: number
+  epoch: number
+}
+
+const reportEnding = '.report.json'
+
+/** Names the copy of what was rejected; the epoch keeps two attempts of one item apart. */
+export function rejectedName({ id, epoch, media }: Pick<Item, 'id' | 'epoch' | 'media'>): string {
+  const filename = media.filename ?? media.objectKey
+  return safeName(`${media.mediaId}-${id}.${epoch}-${filename}`)
+}
+
+export function reportNameOf(copyName: string): string {
+  return `${copyName}${reportEnding}`
+}
+
+/** @returns null for a name that is not as {@link rejectedName} makes them, nor that of a report */
+export function readRejectedName(name: string): RejectedCopy | null {
+  const [, mediaId, item, epoch] = /^(\d{1,16})-(\d{1,15})\.(\d{1,9})-./.exec(name) ?? []
+  if (mediaId === undefined) return null
+  return { mediaId: Number(mediaId), item: Number(item), epoch: Number(epoch) }
+}
+
+/** The copy that a name stands for: its own, or the one that it is the report of. */
+export function copyNameOf(name: string): string {
+  return name.endsWith(reportEnding) ? name.slice(0, -reportEnding.length) : name
+}

@@ -1,0 +1,76 @@
+import { type AppError, toAppError } from '../errors.ts'
+import type { Log } from '../log.ts'
+import type { Space, SpaceState } from './space.ts'
+
+/** Said when a disk has too little room, and when it has enough again. */
+export interface SpaceChange {
+  low: boolean
+  freeBytes: number
+  minBytes: number
+}
+
+/** Knows whether runs wait for room, and says once that they do and once that it is there. */
+export interface Room {
+  /** Told how each run ended. */
+  ended(stoppedBy: AppError | null): void
+  /** Asked now and then while no run is under way: true once, when what stopped the last one fits. */
+  isBack(): Promise<boolean>
+}
+
+/**
+ * @param spaces of each disk that may stop a run
+ * @param makeRoom removes what may go
+ */
+export function createRoom({
+  spaces,
+  makeRoom = async () => {},
+  changed = () => {},
+  log,
+}: {
+  spaces: readonly Pick<Space, 'state'>[]
+  makeRoom?: () => Promise<void>
+  changed?: (change: SpaceChange) => void
+  log: Log
+}): Room {
+  let waits = false
+  let told = false
+  const tell = ({ low, freeBytes, minBytes, neededBytes }: SpaceState) => {
+    if (low === told) return
+    told = low
+    if (low) log.warn({ freeBytes, minBytes, neededBytes }, 'waiting for room on the disk')
+    else log.info({ freeBytes, minBytes }, 'there is room on the disk again')
+    changed({ low, freeBytes, minBytes })
+  }
+  const look = async (): Promise<boolean> => {
+    if ((await lowest(spaces)).low) await makeRoom()
+    const state = await lowest(spaces)
+    tell(state)
+    return !state.low
+  }
+  return {
+    ended(stoppedBy) {
+      waits = stoppedBy?.code === 'DISK_LOW'
+    },
+    async isBack() {
+      if (!waits && !told) return false
+      try {
+        const isBack = await look()
+        const began = waits && isBack
+        if (isBack) waits = false
+        return began
+      } catch (error) {
+        // The next run says it, and louder.
+        log.debug({ error: toAppError(error) }, 'the free space could not be looked at')
+        return false
+      }
+    },
+  }
+}
+
+/** The state of the disk that has too little room; of the first one when all have enough. */
+async function lowest(spaces: readonly Pick<Space, 'state'>[]): Promise<SpaceState> {
+  const states = await Promise.all(spaces.map((space) => space.state()))
+  const found = states.find(({ low }) => low) ?? states[0]
+  if (found === undefined) throw new Error('no disk to look at')
+  return found
+}
