@@ -5,6 +5,8 @@ import type { MediaRow } from './media.ts'
 export const PRIVATE_FOLDER = '.strongroom'
 /** The archive's identity; without it a folder is no archive, but perhaps the place where one is to be mounted. */
 export const MARKER_PATH = `${PRIVATE_FOLDER}/archive.json`
+/** What a test folder of shadow mode has in its place: it is no archive. */
+export const SHADOW_MARKER_PATH = `${PRIVATE_FOLDER}/shadow.json`
 
 export const defaultLayout = '{year}/{month}/{media_id}/{filename}'
 

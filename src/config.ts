@@ -2,6 +2,7 @@ import { type BackendMapping, backendMapping } from './config/backend.ts'
 import { checkTogether, isShortSecret } from './config/checks.ts'
 import type { Need } from './config/setting.ts'
 import { type SettingName, type SettingValues, settings } from './config/settings.ts'
+import { type ShadowConfig, shadowConfig } from './config/shadow.ts'
 import {
   type Environment,
   type Found,
@@ -42,7 +43,7 @@ export interface BucketConfig {
 export type Schedule = { every: number } | { cron: string }
 
 export interface Config {
-  mode: 'live' | 'dry-run'
+  mode: 'live' | 'dry-run' | 'shadow'
   /** Null only when the command does not need it (see `needs`). */
   database: DatabaseConfig | null
   bucket: BucketConfig | null
@@ -64,6 +65,8 @@ export interface Config {
     umask: number
   }
   space: SpaceConfig
+  /** Null only where MODE is not shadow. */
+  shadow: ShadowConfig | null
   releaseGraceMs: number
   /** Sources that may be released in any 24 hours; null for any number. */
   releaseDailyMax: number | null
@@ -112,19 +115,16 @@ export interface TokenConfig {
  * Reads the whole configuration before anything is opened. Each setting also comes as NAME_FILE, which wins.
  *
  * @param options.needs what the command at hand cannot do without; the rest may be missing but not wrong
- * @throws CONFIG_INVALID once, with every problem; MODE_UNSUPPORTED for shadow
+ * @param options.shadow true for a command that writes nothing, or knows what it may not write, in shadow mode
+ * @throws CONFIG_INVALID once, with every problem; MODE_UNSUPPORTED for other commands in shadow mode
  */
 export function parseConfig(
   env: Environment,
-  options: { needs: ReadonlySet<Need>; readFile: ReadFile },
+  options: { needs: ReadonlySet<Need>; readFile: ReadFile; shadow?: boolean },
 ): Config {
   const { found, problems, warnings } = findSettings(env, options.readFile)
-  if (found.get('MODE')?.text.toLowerCase() === 'shadow') {
-    throw new AppError(
-      'MODE_UNSUPPORTED',
-      'shadow mode is not available in this version; nothing was started',
-      { hint: 'use MODE=dry-run to see what would be done' },
-    )
+  if (found.get('MODE')?.text.toLowerCase() === 'shadow' && options.shadow !== true) {
+    throw new AppError('MODE_UNSUPPORTED', 'MODE is shadow, and this command may write')
   }
   const { values, wrong } = readValues(found)
   const missing = settingNames.filter((name) => isMissing(name, found, options.needs))
@@ -255,7 +255,7 @@ function advice(values: SettingValues): string[] {
 
 function assemble(values: SettingValues, warnings: string[]): Config {
   return {
-    mode: values.MODE === 'dry-run' ? 'dry-run' : 'live',
+    mode: values.MODE,
     database: databaseConfig(values),
     bucket: bucketConfig(values),
     backend: backendMapping(values),
@@ -275,6 +275,7 @@ function assemble(values: SettingValues, warnings: string[]): Config {
       umask: values.UMASK,
     },
     space: spaceConfig(values),
+    shadow: shadowConfig(values),
     releaseGraceMs: values.RELEASE_GRACE,
     releaseDailyMax: values.RELEASE_DAILY_MAX,
     scrub: { periodMs: values.SCRUB_PERIOD, bytesPerSecond: values.SCRUB_RATE * 1_000_000 },

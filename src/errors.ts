@@ -37,7 +37,9 @@ export const ERRORS = {
   CONFIG_INVALID: config(
     'correct the setting; docs/configuration.md lists all of them, "strongroom config" shows what is in effect',
   ),
-  MODE_UNSUPPORTED: config('set MODE to live or dry-run'),
+  MODE_UNSUPPORTED: config(
+    'set MODE=live for this command; after shadow mode only once the other service is stopped (docs/cut-over.md)',
+  ),
   USAGE: {
     ...config('"strongroom --help" lists the commands, "strongroom COMMAND --help" its options'),
     status: 400,

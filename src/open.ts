@@ -246,7 +246,7 @@ export function openProbe(config: Config, { searchPath }: Pick<Program, 'searchP
   })
 }
 
-function policyOf(config: Config, version: string): Policy {
+export function policyOf(config: Config, version: string): Policy {
   const { sync, archive } = config
   return {
     concurrency: sync.concurrency,

@@ -5,9 +5,9 @@ import { before, describe, test } from 'node:test'
 
 const ROOT = join(import.meta.dirname, '..')
 const ADAPTERS = ['storage', 'db', 'tools']
-const CAPABILITIES = ['sync', 'serve', 'demo']
+const CAPABILITIES = ['sync', 'serve', 'demo', 'shadow']
 /** What wires the parts together and is imported by nothing below it. */
-const WIRING = ['main.ts', 'cli.ts', 'cli', 'open.ts', 'host.ts', 'commands']
+const WIRING = ['main.ts', 'cli.ts', 'cli', 'open.ts', 'open-shadow.ts', 'host.ts', 'commands']
 const MOST_LINES = 400
 
 interface Source {
@@ -20,6 +20,8 @@ interface Source {
   code: string
   /** Paths relative to src. */
   imports: string[]
+  /** Those of which not only types are taken. */
+  runs: string[]
   /** What it takes from `node:process`. */
   ofProcess: string[]
 }
@@ -31,9 +33,12 @@ describe('the source', () => {
   })
 
   /** Every import that `forbidden` names, as `importer → imported`. */
-  const imports = (forbidden: (from: string, to: string) => boolean) =>
-    sources.flatMap(({ path, part, imports }) =>
-      imports.filter((to) => forbidden(part, partOf(to))).map((to) => `${path} → ${to}`),
+  const imports = (
+    forbidden: (from: string, to: string) => boolean,
+    kind: 'imports' | 'runs' = 'imports',
+  ) =>
+    sources.flatMap(({ path, part, [kind]: targets }) =>
+      targets.filter((to) => forbidden(part, partOf(to))).map((to) => `${path} → ${to}`),
     )
 
   test('is found, with its imports', () => {
@@ -57,11 +62,10 @@ describe('the source', () => {
     )
   })
 
-  test('has capabilities that do not know each other', () => {
-    assert.deepEqual(
-      imports((from, to) => [from, to].every((p) => CAPABILITIES.includes(p)) && to !== from),
-      [],
-    )
+  test('has capabilities that know nothing of each other but types', () => {
+    const among = (from: string, to: string) =>
+      [from, to].every((p) => CAPABILITIES.includes(p)) && to !== from
+    assert.deepEqual(imports(among, 'runs'), [])
   })
 
   test('is wired from above: no part imports what wires it', () => {
@@ -132,17 +136,17 @@ async function readSources(): Promise<Source[]> {
   for await (const path of glob('**/*.ts', { cwd: join(ROOT, 'src') })) {
     const text = await readFile(join(ROOT, 'src', path), 'utf8')
     const uncommented = text.replace(/\/\*[\s\S]*?\*\/|^\s*\/\/.*$/gm, '')
-    const targets = [...uncommented.matchAll(/\b(?:from|import)\s*\(?\s*'([^']+)'/g)].map(
-      ([, target]) => target ?? '',
-    )
+    const targetsIn = (code: string) =>
+      [...code.matchAll(/\b(?:from|import)\s*\(?\s*'(\.[^']+)'/g)].map(([, target = '']) =>
+        join(dirname(path), target),
+      )
     sources.push({
       path,
       part: partOf(path),
       lines: text.split('\n').length - 1,
       code: uncommented.replace(/'(?:[^'\\\n]|\\.)*'/g, "''"),
-      imports: targets
-        .filter((target) => target.startsWith('.'))
-        .map((target) => join(dirname(path), target)),
+      imports: targetsIn(uncommented),
+      runs: targetsIn(uncommented.replace(/^(?:im|ex)port type [^']*'[^']*'/gm, '')),
       ofProcess: [...uncommented.matchAll(/\bimport ([^']+) from '(?:node:)?process'/g)].map(
         ([, names]) => names ?? '',
       ),

@@ -36,6 +36,7 @@ describe('defaults', () => {
         checkEveryBytes: 2 ** 30,
         clean: { areas: [], minAgeMs: 30 * 86_400_000 },
       },
+      shadow: null,
       releaseGraceMs: 86_400_000,
       releaseDailyMax: null,
       scrub: { periodMs: 2_592_000_000, bytesPerSecond: 20_000_000 },

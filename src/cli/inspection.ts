@@ -8,6 +8,7 @@ import { migrateCommand } from '../commands/migrate.ts'
 import { percentage, positiveInteger, webAddress } from '../commands/options.ts'
 import { verifyCommand } from '../commands/verify.ts'
 import { showCommand, whyCommand } from '../commands/why.ts'
+import type { Need } from '../config/setting.ts'
 import { parseConfig } from '../config.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
@@ -33,11 +34,12 @@ export function addInspection(host: Host, command: AddCommand, done: (code: numb
       const { compose = false, publicUrl } = options
       if (publicUrl !== undefined) {
         const given = publicUrl === true ? null : webAddress(publicUrl)
-        return session(host, { needs: ['tokens'] }, async (run) =>
+        return session(host, { needs: ['tokens'], shadow: true }, async (run) =>
           done(await doctorOfEdge(host, run.config, { ...run, publicUrl: given })),
         )
       }
-      await session(host, { needs: ['database', 'bucket'] }, async ({ config, program }) =>
+      const needs: Need[] = ['database', 'bucket']
+      await session(host, { needs, shadow: true }, async ({ config, program }) =>
         done(await doctor(host, { config, program, compose })),
       )
     })
@@ -97,12 +99,16 @@ export function addInspection(host: Host, command: AddCommand, done: (code: numb
       })
   command('config', 'print the effective settings, secrets masked').action(() => {
     showConfig(host)
-    parseConfig(host.env, { needs: new Set(), readFile: host.readFile })
+    parseConfig(host.env, { needs: new Set(), readFile: host.readFile, shadow: true })
   })
   command('health', 'ask the running service; exit 0 when it is well')
     .option('--deep', 'also database, bucket and archive')
     .action(async (options: { deep?: boolean }) => {
-      const config = parseConfig(host.env, { needs: new Set(), readFile: host.readFile })
+      const config = parseConfig(host.env, {
+        needs: new Set(),
+        readFile: host.readFile,
+        shadow: true,
+      })
       done(await healthCommand(host, config, options.deep === true))
     })
 }

@@ -1,6 +1,7 @@
 import { Option } from 'commander'
 import { demo } from '../commands/demo.ts'
 import { reconcileCommand } from '../commands/reconcile.ts'
+import { shadowOnce } from '../commands/shadow.ts'
 import { type Role, roles, start } from '../commands/start.ts'
 import { syncDryRun, syncOnce } from '../commands/sync.ts'
 import type { Need } from '../config/setting.ts'
@@ -20,7 +21,7 @@ export function addService(host: Host, command: AddCommand, done: (code: number)
         ...(wanted.has('sync') ? (['database', 'bucket'] as const) : []),
         ...(wanted.has('serve') ? (['tokens'] as const) : []),
       ]
-      await session(host, { needs, log: host.stdout }, async (run) =>
+      await session(host, { needs, log: host.stdout, shadow: true }, async (run) =>
         done(await start(host, run.config, { ...run, roles: wanted })),
       )
     })
@@ -30,13 +31,15 @@ export function addService(host: Host, command: AddCommand, done: (code: number)
     .option('--dry-run', 'only say what would be done; writes nothing anywhere')
     .option('--json', 'the summary as JSON')
     .action(async (options: { dryRun?: boolean; json?: boolean }) => {
-      await session(host, { needs: ['database', 'bucket'] }, async (run) => {
+      await session(host, { needs: ['database', 'bucket'], shadow: true }, async (run) => {
         const json = options.json === true
         const dry = options.dryRun === true || run.config.mode === 'dry-run'
         const links = () => openLinks(run.config, run.program)
         const code = dry
           ? await syncDryRun(host, run.config, { ...run, links: links(), json })
-          : await syncOnce(host, run.config, { ...run, json })
+          : run.config.mode === 'shadow'
+            ? await shadowOnce(host, run.config, { ...run, json })
+            : await syncOnce(host, run.config, { ...run, json })
         done(code)
       })
     })

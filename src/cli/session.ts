@@ -14,13 +14,18 @@ export function withOwnHelp(command: Command, name: string): Command {
   return command.showHelpAfterError(`  "strongroom ${name} --help" tells how it is used`)
 }
 
-/** Reads the configuration, then runs `work` in a session. */
+/** Reads the configuration, then runs `work` in a session; in shadow mode only with `shadow`. */
 export async function session(
   host: Host,
-  { needs, log = host.stderr }: { needs: readonly Need[]; log?: 1 | 2 },
+  {
+    needs,
+    log = host.stderr,
+    shadow = false,
+  }: { needs: readonly Need[]; log?: 1 | 2; shadow?: boolean },
   work: (run: Session) => Promise<void>,
 ): Promise<void> {
-  const config = parseConfig(host.env, { needs: new Set(needs), readFile: host.readFile })
+  const { env, readFile } = host
+  const config = parseConfig(env, { needs: new Set(needs), readFile, shadow })
   await inSession(host, config, { work, log })
 }
 

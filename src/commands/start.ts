@@ -25,6 +25,7 @@ import { watchArchive } from './archive-watch.ts'
 import { createProgress } from './progress.ts'
 import { watchRevocations } from './revocations.ts'
 import { runOnce } from './run.ts'
+import { createShadow } from './shadow.ts'
 import { syncDryRun } from './sync.ts'
 
 export const roles = ['sync', 'serve', 'admin'] as const
@@ -69,6 +70,14 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
   if (config.mode === 'dry-run') {
     await repeat(config, run, () => dryRunOnce(host, config, { ...run, links, syncer }))
     return 0
+  }
+  if (config.mode === 'shadow') {
+    const once = createShadow(config, { ...run, links })
+    await repeat(config, run, async () => {
+      syncer.problem = await once()
+      return syncer.problem === null
+    })
+    return run.abort.aborted ? 1 : 0
   }
   const opened = await openWhenReachable(config, { ...run, syncer }, links)
   if (opened === null) return 0
@@ -130,7 +139,8 @@ function checksOf(config: Config, links: Links | null, syncer: Syncer): HealthCh
   if (links === null) return { archive }
   const { database, bucket } = links
   return {
-    archive,
+    // Beside another service there is no archive of ours yet.
+    ...(config.mode === 'shadow' ? {} : { archive }),
     database: async () => void (await database.run((sql) => sql`select 1`)),
     bucket: (signal) => bucket.check(signal),
     files: async () => {

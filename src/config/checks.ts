@@ -1,5 +1,6 @@
 import { distinctNames } from './backend.ts'
 import { type SettingName, type SettingValues, settings } from './settings.ts'
+import { shadowProblem } from './shadow.ts'
 import { isLess } from './sizes.ts'
 import type { Found, Problem } from './source.ts'
 
@@ -43,6 +44,8 @@ export function checkTogether(
   const { FREE_SPACE_MIN: least, FREE_SPACE_TARGET: target } = values
   if (target !== null && isLess(target, least))
     complain('FREE_SPACE_TARGET', `must not be less than ${name('FREE_SPACE_MIN')}`)
+  const shadowFault = shadowProblem(values)
+  if (shadowFault !== null) complain('SHADOW_DIR', shadowFault)
   for (const secret of ['UNRAID_TUNNEL_SECRET', 'UNRAID_TUNNEL_SECRET_PREVIOUS'] as const) {
     if (isShortSecret(values[secret]) && !values.ALLOW_SHORT_SECRET)
       complain(

@@ -5,6 +5,7 @@ import { bucketSettings } from './settings/bucket.ts'
 import { databaseSettings } from './settings/database.ts'
 import { programSettings } from './settings/program.ts'
 import { serveSettings } from './settings/serve.ts'
+import { shadowSettings } from './settings/shadow.ts'
 import { spaceSettings } from './settings/space.ts'
 import { syncSettings } from './settings/sync.ts'
 
@@ -14,6 +15,7 @@ export const settings = {
   ...syncSettings,
   ...archiveSettings,
   ...spaceSettings,
+  ...shadowSettings,
   ...serveSettings,
   ...programSettings,
   ...backendSettings,
@@ -26,6 +28,7 @@ export const settingGroups: readonly (readonly [heading: string, group: Settings
   ['Sync and release', syncSettings],
   ['Archive', archiveSettings],
   ['Free space', spaceSettings],
+  ['Shadow mode', shadowSettings],
   ['File server', serveSettings],
   ['Program', programSettings],
   ['The backend’s names', backendSettings],

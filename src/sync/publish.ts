@@ -7,10 +7,11 @@ import type { Downloaded } from './download.ts'
 import type { Parts } from './parts.ts'
 import { describesIntent, readSidecar, writeSidecar } from './sidecar-file.ts'
 
-export type PublishParts = Pick<
-  Parts,
-  'disk' | 'folders' | 'items' | 'volume' | 'leases' | 'policy' | 'reached' | 'log'
->
+export type PublishParts = Pick<Parts, 'disk' | 'folders' | 'policy' | 'reached' | 'log'> & {
+  items: Pick<Parts['items'], 'commitIntent'>
+  volume: Pick<Parts['volume'], 'canLink' | 'verify'>
+  leases: Pick<Parts['leases'], 'assertAlive'>
+}
 
 /** A file under its final name, its sidecar beside it, both durable. */
 export interface Published {
@@ -167,7 +168,7 @@ async function whatLiesAt(
 
 /** Gives a sealed temporary its final name; a link cannot clobber, and without links the name is ours alone. */
 export async function putFinal(
-  { disk, volume }: Pick<Parts, 'disk' | 'volume'>,
+  { disk, volume }: Pick<PublishParts, 'disk' | 'volume'>,
   temporary: string,
   target: string,
 ): Promise<void> {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import { MARKER_PATH, PRIVATE_FOLDER } from '../archive-path.ts'
+import { MARKER_PATH, PRIVATE_FOLDER, SHADOW_MARKER_PATH } from '../archive-path.ts'
 import type { Archives } from '../db/archives.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Disk } from '../storage/disk.ts'
@@ -218,7 +218,7 @@ async function ensurePrivateFolders({ folders }: Pick<VolumeParts, 'folders'>): 
 
 async function readMarker(disk: Disk): Promise<{ id: string } | null> {
   const text = await disk.read(MARKER_PATH, 4096)
-  if (text === null) return null
+  if (text === null) return refuseTestFolder(disk)
   try {
     return markerSchema.parse(JSON.parse(text.toString('utf8')))
   } catch (cause) {
@@ -231,6 +231,14 @@ async function readMarker(disk: Disk): Promise<{ id: string } | null> {
       },
     )
   }
+}
+
+/** What lies in a SHADOW_DIR belongs to no item, and its copies may be gone. */
+async function refuseTestFolder(disk: Disk): Promise<null> {
+  if ((await disk.stat(SHADOW_MARKER_PATH)) === null) return null
+  throw new AppError('VOLUME_FOREIGN', `${disk.root} is the test folder of a run in shadow mode`, {
+    hint: 'set ARCHIVE_DIR to the archive itself; the test folder may be removed after the cut-over',
+  })
 }
 
 async function verifyMarker(disk: Disk, id: string): Promise<{ device: number }> {
@@ -259,7 +267,8 @@ async function verifyMarker(disk: Disk, id: string): Promise<{ device: number }>
 
 const PROBE_TRIES = 5
 
-async function probeLinks(disk: Disk): Promise<boolean> {
+/** Whether this file system has hard links for us. */
+export async function probeLinks(disk: Disk): Promise<boolean> {
   for (let tries = 1; ; tries++) {
     try {
       return await tryLink(disk, `${TEMPORARY_FOLDER}/link-probe.${randomUUID()}`)

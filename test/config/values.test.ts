@@ -253,18 +253,27 @@ describe('wrong values', () => {
     assert.match(message, /^ {2}R2_BUCKET_NAME must be /m)
   })
 
-  test('shadow mode is refused by its own code before anything else is judged', () => {
+  test('shadow mode is refused to a command that may write, before anything else is judged', () => {
     assert.throws(
       () => parse({ MODE: 'shadow', DB_PORT: 'x' }),
       (error) => {
         assert.ok(isAppError(error, 'MODE_UNSUPPORTED'))
         assert.equal(error.exit, 78)
-        assert.equal(
-          error.message,
-          'shadow mode is not available in this version; nothing was started',
-        )
+        assert.equal(error.message, 'MODE is shadow, and this command may write')
         return true
       },
     )
+  })
+
+  test('shadow mode needs a folder that is no part of the archive, and no parent of it', () => {
+    const shadow = (env: Env) => parse({ MODE: 'shadow', ...env }, { shadow: true }).shadow
+    assert.deepEqual(shadow({ SHADOW_DIR: '/media/shadow', SHADOW_KEEP: '3GB' }), {
+      dir: '/media/shadow',
+      keepBytes: 3_000_000_000,
+    })
+    assert.throws(() => shadow({}), /SHADOW_DIR is required by MODE=shadow/)
+    for (const dir of ['/media/archive', '/media/archive/x', '/media', '/', '/media/errors/'])
+      assert.throws(() => shadow({ SHADOW_DIR: dir }), /SHADOW_DIR must not be (ARCHIVE|ERROR)_DIR/)
+    assert.equal(shadow({ SHADOW_DIR: '/media/archive2' })?.dir, '/media/archive2')
   })
 })

@@ -51,11 +51,11 @@ const refusals: (Expected & { name: string; env: Env })[] = [
     remedy: /docs\/configuration\.md/,
   },
   {
-    name: 'shadow mode',
+    name: 'shadow mode without a folder for it',
     env: { MODE: 'shadow' },
     code: 78,
-    says: /shadow mode is not available/,
-    remedy: /MODE=dry-run/,
+    says: /SHADOW_DIR is required by MODE=shadow; for example SHADOW_DIR=/,
+    remedy: /docs\/configuration\.md/,
   },
   {
     name: 'a wrong database password',

@@ -29,10 +29,17 @@ export function fileReader(files: Record<string, string> = {}) {
 
 export function parse(
   env: Env = {},
-  options: { needs?: Need[]; files?: Record<string, string> } = {},
+  options: { needs?: Need[]; files?: Record<string, string>; shadow?: boolean } = {},
 ) {
   const needs = options.needs ? new Set(options.needs) : everything
-  return parseConfig({ ...complete, ...env }, { needs, readFile: fileReader(options.files) })
+  return parseConfig(
+    { ...complete, ...env },
+    {
+      needs,
+      readFile: fileReader(options.files),
+      shadow: options.shadow ?? false,
+    },
+  )
 }
 
 /** The message of the one error that these settings give. */
