@@ -14,7 +14,7 @@ import { describeIncomplete } from './db/checks.ts'
 import { type Database, openDatabase } from './db/connect.ts'
 import { openItems } from './db/items.ts'
 import { assertMigrated, migrate } from './db/migrate.ts'
-import { AppError, isAppError, toAppError } from './errors.ts'
+import { AppError, type ErrorCode, isAppError, toAppError } from './errors.ts'
 import type { StopStack } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import { openSpaces } from './open-space.ts'
@@ -44,6 +44,8 @@ export interface Program {
   log: Log
   stops: StopStack
   reached: Reached
+  /** Told of each request to database or bucket that failed; only what counts them answers with anything but nothing. */
+  failed?: (dependency: 'database' | 'bucket', code: ErrorCode) => void
 }
 
 /** Everything that the steps of a live sync are made of, opened and checked. */
@@ -64,18 +66,22 @@ export interface Links {
   bucket: Bucket
 }
 
+type LinkUser = Pick<Program, 'stops' | 'failed'>
+
 export function openLinks(config: Config, program: Program): Links {
   return { database: openDatabaseOnly(config, program), bucket: openBucketOnly(config, program) }
 }
 
-export function openBucketOnly(config: Config, { stops }: Pick<Program, 'stops'>): Bucket {
-  const bucket = openS3(required<BucketConfig>(config.bucket))
+export function openBucketOnly(config: Config, { stops, failed }: LinkUser): Bucket {
+  const onError = (code: ErrorCode) => failed?.('bucket', code)
+  const bucket = openS3(required<BucketConfig>(config.bucket), { onError })
   stops.push('bucket', async () => bucket.close(), 1_000)
   return bucket
 }
 
-export function openDatabaseOnly(config: Config, { stops }: Pick<Program, 'stops'>): Database {
-  const database = openDatabase(required<DatabaseConfig>(config.database))
+export function openDatabaseOnly(config: Config, { stops, failed }: LinkUser): Database {
+  const onError = (code: ErrorCode) => failed?.('database', code)
+  const database = openDatabase(required<DatabaseConfig>(config.database), { onError })
   stops.push('database', () => database.close(), 5_000)
   return database
 }

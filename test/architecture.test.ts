@@ -5,9 +5,18 @@ import { before, describe, test } from 'node:test'
 
 const ROOT = join(import.meta.dirname, '..')
 const ADAPTERS = ['storage', 'db', 'tools']
-const CAPABILITIES = ['sync', 'serve', 'demo', 'shadow']
+const CAPABILITIES = ['sync', 'serve', 'metrics', 'demo', 'shadow']
 /** What wires the parts together and is imported by nothing below it. */
-const WIRING = ['main.ts', 'cli.ts', 'cli', 'open.ts', 'open-shadow.ts', 'host.ts', 'commands']
+const WIRING = [
+  'main.ts',
+  'cli.ts',
+  'cli',
+  'open.ts',
+  'open-metrics.ts',
+  'open-shadow.ts',
+  'host.ts',
+  'commands',
+]
 const MOST_LINES = 400
 
 interface Source {

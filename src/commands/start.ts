@@ -4,6 +4,7 @@ import { damagedFiles, oldestReading } from '../db/archived.ts'
 import type { Database } from '../db/connect.ts'
 import { AppError, toAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
+import type { Metrics } from '../metrics/metrics.ts'
 import {
   checkFolders,
   type Links,
@@ -14,11 +15,13 @@ import {
   type Program,
   type SyncService,
 } from '../open.ts'
-import { createAdminServer, createFileServer, type Traffic } from '../serve/app.ts'
+import { measureArchive, openMetrics } from '../open-metrics.ts'
+import { createAdminServer, createFileServer } from '../serve/app.ts'
 import { createHealth, type Gauges, type HealthChecks } from '../serve/health.ts'
 import type { HttpServer } from '../serve/listen.ts'
 import { requireArchive } from '../serve/locate.ts'
 import { nothingRevoked, type RevokedTokens } from '../serve/revocations.ts'
+import { createTraffic, type Traffic } from '../serve/traffic.ts'
 import { scrubForever } from '../sync/scrub.ts'
 import { pause } from '../sync/transfer.ts'
 import { watchArchive } from './archive-watch.ts'
@@ -49,20 +52,27 @@ const RETRY_MS = 15_000
  * `strongroom start`: file server first, because downloads need neither database nor bucket, then the syncer until a
  * signal comes. @returns the exit code
  */
-export async function start(host: Host, config: Config, run: Run): Promise<number> {
+export async function start(host: Host, config: Config, asked: Run): Promise<number> {
+  const { metrics, watched, program: measured } = openMetrics(config, asked.program)
+  const run = { ...asked, program: measured }
   const writes = run.roles.has('sync') && config.mode === 'live'
   if (writes || run.roles.has('serve')) await checkFolders(config, writes ? 'writing' : 'reading')
   const links = run.roles.has('sync') ? openLinks(config, run.program) : null
   const syncer: Syncer = { service: null, problem: null, gauges: { oldestUnverifiedSeconds: null } }
   const checks = checksOf(config, links, syncer)
-  const database = databaseForServer(config, run, links)
+  const database = links?.database ?? databaseForServers(config, run)
   // A syncer says so itself, and why it waits.
   if (links === null && run.roles.has('serve'))
     await watchArchive(() => requireArchive(config.archive.dir), run)
-  const revoked = database === null ? nothingRevoked : await watchRevocations(database, run.program)
-  const traffic: Traffic = { answers: 0 }
+  const revoked =
+    database === null || !run.roles.has('serve')
+      ? nothingRevoked
+      : await watchRevocations(database, run.program)
+  const traffic = createTraffic()
   const { gauges } = syncer
-  await startServers(config, { ...run, checks, revoked, traffic, gauges: () => gauges })
+  if (database !== null) measureArchive(metrics, config, database)
+  if (run.roles.has('serve')) metrics.addTraffic(traffic)
+  await startServers(config, { ...run, checks, revoked, traffic, gauges: () => gauges, metrics })
   if (links === null) {
     await waitForStop(run.drain)
     return 0
@@ -83,12 +93,13 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
   if (opened === null) return 0
   syncer.service = opened
   const { program, drain: signal } = run
-  const isBusy = () => traffic.answers > 0
+  const isBusy = () => traffic.underWay.size > 0
   const scrub = openScrub(opened, config, { program, signal, isBusy })
   const scrubbing = config.scrub.periodMs > 0 ? scrubForever(scrub, signal) : null
   await repeat(config, run, async () => {
     const { log } = run.program
-    const progress = createProgress({ screen: null, log })
+    const shown = createProgress({ screen: null, log })
+    const progress = { ...shown, watch: watched(shown.watch) }
     const { summary, stoppedBy } = await runOnce(opened, { ...run, progress })
     // The error itself was logged as it stopped the run.
     log.info({ summary: { ...summary, stoppedBy: stoppedBy?.code ?? null } }, 'run finished')
@@ -98,11 +109,9 @@ export async function start(host: Host, config: Config, run: Run): Promise<numbe
   return run.abort.aborted ? 1 : 0
 }
 
-/** The file server needs none; where there is one it hears of tokens that were revoked. */
-function databaseForServer(config: Config, run: Run, links: Links | null): Database | null {
-  if (!run.roles.has('serve')) return null
-  if (links !== null) return links.database
-  return config.database === null ? null : openDatabaseOnly(config, run.program)
+/** The servers need none; where there is one they hear of tokens that were revoked, and how far the archive is. */
+function databaseForServers(config: Config, { program }: Run): Database | null {
+  return config.database === null ? null : openDatabaseOnly(config, program)
 }
 
 /** What became of the syncer in this process so far. */
@@ -177,11 +186,14 @@ export async function startServers(
     gauges?: () => Gauges
     revoked?: RevokedTokens
     traffic?: Traffic
+    metrics?: Metrics
   },
 ): Promise<Map<Role, number>> {
   const { log, stops } = run.program
-  const { checks = {}, gauges = () => ({}), traffic = { answers: 0 } } = run
+  const { checks = {}, gauges = () => ({}), traffic = createTraffic() } = run
   const health = createHealth({ checks, gauges })
+  run.metrics?.addHealth(health)
+  const metrics = run.metrics === undefined ? {} : { metrics: run.metrics }
   const { serve, archive } = config
   const ports = new Map<Role, number>()
   const servers: [Role, HttpServer, number][] = []
@@ -205,7 +217,7 @@ export async function startServers(
       serve.port,
     ])
   if (run.roles.has('admin'))
-    servers.push(['admin', createAdminServer({ health, log }), serve.adminPort])
+    servers.push(['admin', createAdminServer({ health, log, ...metrics }), serve.adminPort])
   for (const [role, server, port] of servers) {
     const listening = await server.listen(port)
     ports.set(role, listening.port)

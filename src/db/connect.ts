@@ -1,6 +1,6 @@
 import postgres from 'postgres'
 import type { DatabaseConfig } from '../config.ts'
-import { AppError, isAppError, systemCode } from '../errors.ts'
+import { AppError, type ErrorCode, isAppError, systemCode } from '../errors.ts'
 
 export type Sql = postgres.Sql
 export type Fragment = postgres.Fragment
@@ -35,7 +35,8 @@ const SCRIPT_DEADLINE_MS = 3_600_000
 const CONFLICT_TRIES = 8
 
 /**
- * Opens a pool of at most eight connections; nothing is sent before the first statement.
+ * Opens a pool of at most eight connections; nothing is sent before the first statement. `onError` is told of each statement
+ * that failed, before it is repeated.
  *
  * The driver is used as its known faults demand: no interactive transactions (a backend that dies inside one
  * crashes the process or hangs the pool: porsager/postgres 1066, 1154, 1208), no type query at start
@@ -43,7 +44,7 @@ const CONFLICT_TRIES = 8
  */
 export function openDatabase(
   config: DatabaseConfig,
-  options: { deadlineMs?: number } = {},
+  options: { deadlineMs?: number; onError?: (code: ErrorCode) => void } = {},
 ): Database {
   const deadlineMs = options.deadlineMs ?? DEADLINE_MS
   let sql = connect(config)
@@ -69,6 +70,7 @@ export function openDatabase(
     } catch (error) {
       if (isAppError(error, 'DB_UNKNOWN')) replacePool(pool)
       const told = translate(error, config)
+      options.onError?.(told.code)
       throw answered ? told : neverAnswered(told, config)
     }
   }

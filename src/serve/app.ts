@@ -19,12 +19,14 @@ import type { GateRules } from './gate.ts'
 import type { Health } from './health.ts'
 import { addHealthRoutes } from './health-routes.ts'
 import { createHttpServer, type HttpServer } from './listen.ts'
+import { addMetricsRoute, type Exposition } from './metrics-route.ts'
 import type { Offload } from './offload.ts'
 import { isUnframed, prepareRequest } from './request-rules.ts'
 import { nothingRevoked, type RevokedTokens } from './revocations.ts'
 import { createWatchdog, type Watchdog } from './stall.ts'
 import type { StreamLimits } from './streams.ts'
 import { splitTarget } from './target.ts'
+import { countVisit, createTraffic, type Traffic } from './traffic.ts'
 import type { Visit } from './visit.ts'
 
 const MIB = 1024 * 1024
@@ -34,11 +36,6 @@ const firstByteMs = 5_000
 /** What visitors may hold at one time. */
 export interface ServeLimits extends StreamLimits {
   maxConnections: number
-}
-
-/** How many answers of files are under way; who has less urgent work for the disk looks at it. */
-export interface Traffic {
-  answers: number
 }
 
 interface AppEnv {
@@ -70,25 +67,31 @@ export function createFileServer(options: {
 }): HttpServer & Pick<FileRoute, 'openFiles'> & { watchdog: Watchdog } {
   const { health, log, corsOrigins } = options
   const { bufferBytes = 64 * MIB, now = () => new Date(), revoked = nothingRevoked } = options
-  const { offload = null, traffic = { answers: 0 } } = options
+  const { offload = null, traffic = createTraffic() } = options
   const clock = options.clock ?? (() => performance.now())
   const route = createFileRoute({ ...options, offload, revoked, bufferBytes, now, clock })
   const { maxConnections } = options.limits
   const watchdog = createWatchdog({ clock })
   const common = { health, log, corsOrigins, maxConnections, watchdog, traffic }
-  const server = createAppServer({ ...common, details: false, files: route })
+  const server = createAppServer({ ...common, details: false, files: route, metrics: null })
   return { ...server, openFiles: route.openFiles, watchdog }
 }
 
 /** The operator's server; never reached through the tunnel. */
-export function createAdminServer(options: { health: Health; log: Log }): HttpServer {
+export function createAdminServer(options: {
+  health: Health
+  log: Log
+  /** Without them `/metrics` is not there. */
+  metrics?: Exposition
+}): HttpServer {
   return createAppServer({
     ...options,
+    metrics: options.metrics ?? null,
     corsOrigins: [],
     maxConnections: 1024,
     details: true,
     watchdog: createWatchdog(),
-    traffic: { answers: 0 },
+    traffic: createTraffic(),
     files: null,
   })
 }
@@ -104,14 +107,16 @@ function createAppServer(options: {
   watchdog: Watchdog
   traffic: Traffic
   files: FileRoute | null
+  metrics: Exposition | null
 }): HttpServer {
   const { health, log, details, corsOrigins, maxConnections, watchdog, traffic, files } = options
   let draining = false
   const app = new Hono<AppEnv>()
+  if (options.metrics !== null) addMetricsRoute(app, options.metrics)
   app.use(async ({ env: { visit } }, next) => {
     const started = performance.now()
     await next()
-    logVisit(visit, { log, started })
+    logVisit(visit, { log, traffic, started })
   })
   addHealthRoutes(app, { health, isDraining: () => draining, details })
   app.get('*', () => {
@@ -155,7 +160,7 @@ function createAppServer(options: {
     if (fault === null && isFile) return void attend(visit, { files, log, traffic })
     if (fault === null) answerOptions(incoming, outgoing, corsOrigins)
     else answerFailure(visit, fault, log)
-    logVisit(visit, { log, started: performance.now() })
+    logVisit(visit, { log, traffic, started: performance.now() })
   }
   const onClosed = async () => files?.openFiles.close()
   return createHttpServer({ listener, onDrain, onClosed, maxConnections, log })
@@ -177,7 +182,7 @@ async function attend(
   visit: Visit,
   { files, log, traffic }: { files: FileRoute; log: Log; traffic: Traffic },
 ): Promise<void> {
-  traffic.answers += 1
+  traffic.underWay.add(visit)
   const started = performance.now()
   const late = setTimeout(() => {
     if (visit.outgoing.headersSent || visit.outgoing.destroyed) return
@@ -191,9 +196,9 @@ async function attend(
     answerFailure(visit, toAppError(error), log)
   } finally {
     clearTimeout(late)
-    traffic.answers -= 1
+    traffic.underWay.delete(visit)
   }
-  logVisit(visit, { log, started })
+  logVisit(visit, { log, traffic, started })
 }
 
 function newVisit({ incoming, outgoing }: HttpBindings, watchdog: Watchdog): Visit {
@@ -248,8 +253,11 @@ function answerUnroutable(error: unknown, log: Log): Response {
   return new Response(body, { status: known ? 400 : 500, headers })
 }
 
-/** One line per request, without its query; probes are too many to be told of by default. */
-function logVisit(visit: Visit, { log, started }: { log: Log; started: number }): void {
+/** One line per request, without its query; probes are too many to be told of by default, and are not counted. */
+function logVisit(
+  visit: Visit,
+  { log, traffic, started }: { log: Log; traffic: Traffic; started: number },
+): void {
   const { incoming, outgoing, mediaId, jti, bytes, complete, offloaded, reason, client } = visit
   const { method, url = '' } = incoming
   const line = () => ({
@@ -266,7 +274,10 @@ function logVisit(visit: Visit, { log, started }: { log: Log; started: number })
     durationMs: Math.round(performance.now() - started),
   })
   if (url.startsWith('/health')) log.debug(line, 'request')
-  else log.info(line, 'request')
+  else {
+    countVisit(traffic, visit)
+    log.info(line, 'request')
+  }
 }
 
 /** A visitor may paste a token into the path as well; a part that looks like one is not repeated. */

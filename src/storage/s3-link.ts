@@ -3,7 +3,7 @@ import { Agent as HttpsAgent } from 'node:https'
 import { ListObjectsV2Command, type ListObjectsV2CommandOutput, S3Client } from '@aws-sdk/client-s3'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import type { BucketConfig } from '../config.ts'
-import { AppError } from '../errors.ts'
+import { AppError, type ErrorCode } from '../errors.ts'
 import { type Asked, cancelled, judge, notS3, subject } from './s3-errors.ts'
 
 export interface S3Options {
@@ -12,6 +12,8 @@ export interface S3Options {
   maxSockets?: number
   /** From the start of a request to the end of its answer, or to its headers for a download. */
   requestTimeoutMs?: number
+  /** Told of each request that failed. */
+  onError?: (code: ErrorCode) => void
 }
 
 /** One open bucket: what every request needs. */
@@ -24,6 +26,7 @@ export interface Link {
   requestTimeoutMs: number
   /** False once the store refused a HEAD that asked for checksums. */
   checksums: boolean
+  onError: (code: ErrorCode) => void
 }
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -42,6 +45,7 @@ export function openLink(config: BucketConfig, options: S3Options): Link {
     stallMs: options.stallMs ?? 30_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
     checksums: true,
+    onError: options.onError ?? (() => {}),
   }
 }
 
@@ -126,6 +130,7 @@ export async function ask<Output>(
     const verdict = judge(controller.signal.aborted ? late : error, asked)
     // A key's 403 or 404 says nothing about the bucket; if that fails too, its error is the truth.
     if (verdict.unsure) await check(link, signal)
+    link.onError(verdict.error.code)
     throw verdict.error
   } finally {
     clearTimeout(deadline)

@@ -13,6 +13,7 @@ import { openArchives } from '../../src/db/archives.ts'
 import { type Backend, openBackend } from '../../src/db/backend.ts'
 import { type Database, openDatabase } from '../../src/db/connect.ts'
 import { abandonedItems, ownersOf } from '../../src/db/fsck.ts'
+import { readGauges } from '../../src/db/gauges.ts'
 import { type Items, openItems } from '../../src/db/items.ts'
 import { countByState, findArchived, releasesToday, unfinishedItems } from '../../src/db/lookup.ts'
 import { migrate } from '../../src/db/migrate.ts'
@@ -25,7 +26,7 @@ import { itemOf } from '../../src/sync/rebuild.ts'
 import { intentFor } from '../contract/items-stores.ts'
 import { madeFile, sidecarOf } from '../support/archive-of.ts'
 import { parse } from '../support/config.ts'
-import { fillTables, MANY } from '../support/many-rows.ts'
+import { fillTables, MANY, rowsMade } from '../support/many-rows.ts'
 import { type Explained, withWatchedDatabase } from '../support/plans.ts'
 import { createBackendTables, type TestSql, withDatabase } from '../support/postgres.ts'
 
@@ -339,6 +340,15 @@ const lookups: Statement[] = [
     name: 'oldestReading reads one item',
     most: oneItem,
     run: async ({ database }) => assert.ok(await oldestReading(database)),
+  },
+  {
+    name: 'readGauges looks at rows that stay approved, at what is in work, due and damaged, and at one archived item',
+    most: ({ settled, open, inWork }) => ({
+      media: settled + 3 * LIMIT + 2,
+      items: settled + 3 * LIMIT + 2 * (open + inWork) + rowsMade.archived / 2 + TIMES + 1,
+    }),
+    run: async ({ database, backend }) =>
+      assert.ok((await readGauges(database, backend)).oldestReadingSeconds),
   },
   {
     name: 'damagedLately reads what was damaged lately',

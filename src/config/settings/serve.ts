@@ -12,7 +12,7 @@ export const serveSettings = {
   ADMIN_PORT: {
     fallback: '8081',
     reader: read.port,
-    help: 'Port of /health and /health/deep with their details, for your own network; 0 takes a free one.',
+    help: 'Port of /health and /health/deep with their details and of /metrics for Prometheus, for your own network; 0 takes a free one.',
     example: '8081',
   },
   SERVE_PATH_PREFIX: {

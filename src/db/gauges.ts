@@ -1,0 +1,96 @@
+import type { MediaColumn } from '../config.ts'
+import type { Backend } from './backend.ts'
+import { isSameVersion, mediaColumn, notDeleted } from './backend-sql.ts'
+import type { Database } from './connect.ts'
+
+/** What the database says of how far the archive has come; found by indexes, whatever the size of the tables. */
+export interface Gauges {
+  /** How long ago the approved row was approved that has waited longest for its archiving; null when none waits. */
+  oldestApprovedSeconds: number | null
+  /** Items that a worker of any node has in hand. */
+  leased: number
+  /** Sources whose time has come. */
+  releaseDue: number
+  releasePaused: boolean
+  healPaused: boolean
+  /** Archived files that were damaged when they were last read. */
+  damaged: number
+  /** How long ago the archived file was read that was read longest ago; null when there is none. */
+  oldestReadingSeconds: number | null
+}
+
+interface Row {
+  oldest_approved: number | null
+  leased: string
+  release_due: string
+  release_paused: boolean
+  heal_paused: boolean
+  damaged: string
+  oldest_reading: number | null
+}
+
+/** More are not counted, so that a great number of them costs no more. */
+const MOST = 100_000
+
+/** One statement; what is held, rejected or missing waits for a person and not for its archiving. */
+export async function readGauges(database: Database, backend: Backend): Promise<Gauges> {
+  const { mapping } = backend
+  const [row] = await database.run((sql) => {
+    const column = (name: MediaColumn, type = 'text') => mediaColumn(sql, backend, name, type)
+    const approvedAt = column('approved_at', 'timestamptz')
+    return sql<Row[]>`
+      with fresh as (
+        select ${approvedAt}::timestamptz as approved_at from ${sql(mapping.mediaTable)} m
+        left join lateral (
+          select * from strongroom.items where media_id = m.${sql(mapping.mediaColumns.id)}
+          order by generation desc limit 1) i on true
+        where ${column('status')} = ${mapping.status.approved} and ${notDeleted(sql, backend)}
+          and ${approvedAt} is not null and ${column('object_key')} is not null
+          and case when i.id is null then true
+            when i.state in ('claimed', 'waiting', 'missing', 'publishing', 'withdrawing') then false
+            when i.state = 'withdrawn' then true
+            else not (${isSameVersion(sql, backend)}) end
+        order by ${approvedAt} limit 1),
+      open as (
+        select min(approved_at) as approved_at from strongroom.items
+        where state in ('claimed', 'waiting', 'publishing')),
+      in_work as (
+        select count(*) as count from strongroom.items
+        where state in ('claimed', 'waiting', 'missing', 'publishing', 'withdrawing', 'releasing')
+          and lease_until > clock_timestamp()),
+      due as (
+        select count(*) as count from (
+          select from strongroom.items where state = 'archived' and release_due <= now() limit ${MOST}) d),
+      damaged as (
+        select count(*) as count from (
+          select from strongroom.items
+          where damage is not null and state in ('archived', 'releasing', 'released', 'source_differs', 'lost', 'kept')
+          limit ${MOST}) d),
+      reading as (
+        select coalesce(verified_at, archived_at, created_at) as read_at from strongroom.items
+        where state in ('archived', 'releasing', 'released', 'source_differs', 'lost', 'kept')
+        order by coalesce(verified_at, archived_at, created_at) limit 1),
+      paused as (select release_paused_at, heal_paused_at from strongroom.archives)
+      select extract(epoch from clock_timestamp() - least(
+          (select approved_at from fresh), (select approved_at from open)))::float8 as oldest_approved,
+        (select count from in_work) as leased, (select count from due) as release_due,
+        exists (select from paused where release_paused_at is not null) as release_paused,
+        exists (select from paused where heal_paused_at is not null) as heal_paused,
+        (select count from damaged) as damaged,
+        extract(epoch from clock_timestamp() - (select read_at from reading))::float8 as oldest_reading`
+  })
+  return {
+    oldestApprovedSeconds: notNegative(row?.oldest_approved),
+    leased: Number(row?.leased ?? 0),
+    releaseDue: Number(row?.release_due ?? 0),
+    releasePaused: row?.release_paused === true,
+    healPaused: row?.heal_paused === true,
+    damaged: Number(row?.damaged ?? 0),
+    oldestReadingSeconds: notNegative(row?.oldest_reading),
+  }
+}
+
+/** A backend may approve for a time to come. */
+function notNegative(seconds: number | null | undefined): number | null {
+  return seconds === null || seconds === undefined ? null : Math.max(0, seconds)
+}

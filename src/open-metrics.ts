@@ -1,0 +1,72 @@
+import { statfs } from 'node:fs/promises'
+import type { Config } from './config.ts'
+import { openBackend } from './db/backend.ts'
+import type { Database } from './db/connect.ts'
+import { readGauges } from './db/gauges.ts'
+import { countByState } from './db/lookup.ts'
+import { createMetrics, type Metrics } from './metrics/metrics.ts'
+import type { Program } from './open.ts'
+import type { Watch } from './sync/watch.ts'
+
+/** The figures of this process, and the program that reports to them. */
+export interface Measured {
+  metrics: Metrics
+  program: Program
+  /** For the syncer; the same watch, told to the figures too. */
+  watched(watch: Watch): Watch
+}
+
+export function openMetrics(config: Config, program: Program): Measured {
+  const metrics = createMetrics(program)
+  const { work } = metrics
+  metrics.addRoom(() => roomOf(config.archive.dir))
+  return {
+    metrics,
+    program: {
+      ...program,
+      failed: work.failed,
+      reached(point, item) {
+        work.reached(point, item.id)
+        return program.reached(point, item)
+      },
+    },
+    watched: (watch) => ({
+      ...watch,
+      fetching(item, sizeBytes) {
+        work.fetching(item.id)
+        watch.fetching(item, sizeBytes)
+      },
+      settled(report) {
+        work.settled(report)
+        watch.settled(report)
+      },
+    }),
+  }
+}
+
+/** Adds what the database tells; it may be away now. */
+export function measureArchive(metrics: Metrics, config: Config, database: Database): void {
+  const backend = once(() => openBackend(database, config.backend))
+  metrics.addArchive({
+    gauges: async () => readGauges(database, await backend()),
+    countByState: () => countByState(database),
+    releaseGraceMs: config.releaseGraceMs,
+  })
+}
+
+async function roomOf(folder: string): Promise<{ freeBytes: number; sizeBytes: number }> {
+  const found = await statfs(folder)
+  return { freeBytes: found.bavail * found.bsize, sizeBytes: found.blocks * found.bsize }
+}
+
+/** Keeps the first result; a failure is tried again by the next call. */
+function once<T>(open: () => Promise<T>): () => Promise<T> {
+  let opened: Promise<T> | null = null
+  return () => {
+    opened ??= open().catch((error: unknown) => {
+      opened = null
+      throw error
+    })
+    return opened
+  }
+}
