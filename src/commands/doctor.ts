@@ -21,6 +21,7 @@ import { createHttpServer } from '../serve/listen.ts'
 import type { Disk } from '../storage/disk.ts'
 import { whyNotWritable } from '../storage/folder-check.ts'
 import { bytesText } from '../units.ts'
+import { checkBucketRules } from './bucket-rules.ts'
 import { bucketClock, databaseClock, judgeClocks } from './clock.ts'
 import { composeFor } from './compose.ts'
 import { createReport, type Report } from './doctor-report.ts'
@@ -56,7 +57,7 @@ export async function doctor(
   await report.section('ffprobe', () => checkProbe(examined))
   // A wrong clock comes before the refusals that it causes.
   const rightTime = await report.section('clock', () => checkClocks(examined, database))
-  await report.section('bucket', async () => {
+  const answersNow = await report.section('bucket', async () => {
     await bucket.check().catch((error: unknown) => {
       throw rightTime ? withJurisdiction(error, config) : dueToClock(error)
     })
@@ -68,6 +69,10 @@ export async function doctor(
     answered = true
     await checkDatabase(examined, database)
   })
+  if (answersNow)
+    await report.section('bucket', () =>
+      checkBucketRules(config, answered ? database : null, report),
+    )
   await report.section('archive', async () => {
     const isKnown = await checkArchive(examined, openArchives(database), answered)
     if (isKnown) await checkScrub(config, database, report)

@@ -1,7 +1,7 @@
 import type { MediaColumn } from '../config.ts'
 import type { Backend } from './backend.ts'
 import { isSameVersion, mediaColumn, notDeleted } from './backend-sql.ts'
-import type { Database } from './connect.ts'
+import type { Database, Fragment, Sql } from './connect.ts'
 
 /** What the database says of how far the archive has come; found by indexes, whatever the size of the tables. */
 export interface Gauges {
@@ -34,26 +34,9 @@ const MOST = 100_000
 
 /** One statement; what is held, rejected or missing waits for a person and not for its archiving. */
 export async function readGauges(database: Database, backend: Backend): Promise<Gauges> {
-  const { mapping } = backend
-  const [row] = await database.run((sql) => {
-    const column = (name: MediaColumn, type = 'text') => mediaColumn(sql, backend, name, type)
-    const approvedAt = column('approved_at', 'timestamptz')
-    return sql<Row[]>`
-      with fresh as (
-        select ${approvedAt}::timestamptz as approved_at from ${sql(mapping.mediaTable)} m
-        left join lateral (
-          select * from strongroom.items where media_id = m.${sql(mapping.mediaColumns.id)}
-          order by generation desc limit 1) i on true
-        where ${column('status')} = ${mapping.status.approved} and ${notDeleted(sql, backend)}
-          and ${approvedAt} is not null and ${column('object_key')} is not null
-          and case when i.id is null then true
-            when i.state in ('claimed', 'waiting', 'missing', 'publishing', 'withdrawing') then false
-            when i.state = 'withdrawn' then true
-            else not (${isSameVersion(sql, backend)}) end
-        order by ${approvedAt} limit 1),
-      open as (
-        select min(approved_at) as approved_at from strongroom.items
-        where state in ('claimed', 'waiting', 'publishing')),
+  const [row] = await database.run(
+    (sql) => sql<Row[]>`
+      with ${waiting(sql, backend, { keyPrefix: '', ours: true })},
       in_work as (
         select count(*) as count from strongroom.items
         where state in ('claimed', 'waiting', 'missing', 'publishing', 'withdrawing', 'releasing')
@@ -77,8 +60,8 @@ export async function readGauges(database: Database, backend: Backend): Promise<
         exists (select from paused where release_paused_at is not null) as release_paused,
         exists (select from paused where heal_paused_at is not null) as heal_paused,
         (select count from damaged) as damaged,
-        extract(epoch from clock_timestamp() - (select read_at from reading))::float8 as oldest_reading`
-  })
+        extract(epoch from clock_timestamp() - (select read_at from reading))::float8 as oldest_reading`,
+  )
   return {
     oldestApprovedSeconds: notNegative(row?.oldest_approved),
     leased: Number(row?.leased ?? 0),
@@ -88,6 +71,64 @@ export async function readGauges(database: Database, backend: Backend): Promise<
     damaged: Number(row?.damaged ?? 0),
     oldestReadingSeconds: notNegative(row?.oldest_reading),
   }
+}
+
+interface Wish {
+  /** Only rows whose key begins so; empty for all. */
+  keyPrefix: string
+  /** Our schema is there; without it all that is approved waits. */
+  ours: boolean
+}
+
+/**
+ * How long ago the row was approved that has waited longest for its archiving.
+ *
+ * @returns null when none waits
+ */
+export async function oldestWaiting(
+  database: Database,
+  backend: Backend,
+  wish: Wish,
+): Promise<{ ageSeconds: number } | null> {
+  const [row] = await database.run(
+    (sql) => sql<{ seconds: number | null }[]>`
+      with ${waiting(sql, backend, wish)}
+      select extract(epoch from clock_timestamp() - least(
+        (select approved_at from fresh), (select approved_at from open)))::float8 as seconds`,
+  )
+  const ageSeconds = notNegative(row?.seconds)
+  return ageSeconds === null ? null : { ageSeconds }
+}
+
+/** `fresh`: the oldest approval that no item is there for; `open`: the oldest one that is being worked on. */
+function waiting(sql: Sql, backend: Backend, { keyPrefix, ours }: Wish): Fragment {
+  const { mapping } = backend
+  const column = (name: MediaColumn, type = 'text') => mediaColumn(sql, backend, name, type)
+  const approvedAt = column('approved_at', 'timestamptz')
+  const begins = (key: Fragment) =>
+    keyPrefix === '' ? sql`true` : sql`starts_with(${key}, ${keyPrefix})`
+  const newest = ours
+    ? sql`select * from strongroom.items where media_id = m.${sql(mapping.mediaColumns.id)}
+        order by generation desc limit 1`
+    : sql`select null::bigint as id, null::text as state, null::text as object_key,
+        null::bigint as declared_bytes, null::timestamptz as approved_at`
+  const open = ours
+    ? sql`select min(approved_at) as approved_at from strongroom.items
+        where state in ('claimed', 'waiting', 'publishing') and ${begins(sql`object_key`)}`
+    : sql`select null::timestamptz as approved_at`
+  return sql`
+    fresh as (
+      select ${approvedAt}::timestamptz as approved_at from ${sql(mapping.mediaTable)} m
+      left join lateral (${newest}) i on true
+      where ${column('status')} = ${mapping.status.approved} and ${notDeleted(sql, backend)}
+        and ${approvedAt} is not null and ${column('object_key')} is not null
+        and ${begins(sql`${column('object_key')}::text`)}
+        and case when i.id is null then true
+          when i.state in ('claimed', 'waiting', 'missing', 'publishing', 'withdrawing') then false
+          when i.state = 'withdrawn' then true
+          else not (${isSameVersion(sql, backend)}) end
+      order by ${approvedAt} limit 1),
+    open as (${open})`
 }
 
 /** A backend may approve for a time to come. */
