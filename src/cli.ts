@@ -4,6 +4,7 @@ import { addInspection } from './cli/inspection.ts'
 import { addToken } from './cli/links.ts'
 import { addService } from './cli/service.ts'
 import { withOwnHelp } from './cli/session.ts'
+import { addSpace } from './cli/space.ts'
 import { addVolume } from './cli/volume.ts'
 import { withEnvFile } from './config/env-file.ts'
 import { toAppError } from './errors.ts'
@@ -68,6 +69,7 @@ function describe(host: Host, done: (code: number) => void): Command {
   addVolume(host, command)
   addAdoption(host, command, done)
   addInspection(host, command, done)
+  addSpace(host, command, done)
   addToken(host, command)
   return cli
 }

@@ -150,7 +150,7 @@ export const ERRORS = {
   DISK_FULL: archive('make room on that disk; work goes on by itself afterwards'),
   /** Nothing was refused yet: less would be left than is to stay free. */
   DISK_LOW: archive(
-    'make room on that disk, or lower FREE_SPACE_MIN; work goes on by itself afterwards',
+    'make room on that disk ("strongroom clean --dry-run" says what could go), or lower FREE_SPACE_MIN; work goes on by itself afterwards',
   ),
   DISK_SICK: archive(
     'check the disk (dmesg, smartctl), then run "strongroom accept-volume" to go on',

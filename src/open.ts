@@ -54,6 +54,8 @@ export type SyncService = Parts & {
   backend: Backend
   space: Space
   errorSpace: Space
+  /** Removes what may go where there is too little room; never throws. */
+  makeRoom?: () => Promise<void>
 }
 
 export const LEASE_MS = 90_000

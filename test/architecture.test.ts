@@ -5,13 +5,14 @@ import { before, describe, test } from 'node:test'
 
 const ROOT = join(import.meta.dirname, '..')
 const ADAPTERS = ['storage', 'db', 'tools']
-const CAPABILITIES = ['sync', 'serve', 'metrics', 'demo', 'shadow']
+const CAPABILITIES = ['sync', 'serve', 'metrics', 'demo', 'shadow', 'space']
 /** What wires the parts together and is imported by nothing below it. */
 const WIRING = [
   'main.ts',
   'cli.ts',
   'cli',
   'open.ts',
+  'open-cleaning.ts',
   'open-metrics.ts',
   'open-shadow.ts',
   'host.ts',

@@ -49,6 +49,7 @@ export async function runOnce(
   let stoppedBy: AppError | null = null
   try {
     summary.reconciled = await reconcile(service, drain)
+    await service.makeRoom?.()
     const run = await runSync({ ...service, watch: progress.watch }, { drain, abort })
     summary.items = run.reports
     summary.bytes = run.bytes

@@ -4,6 +4,7 @@ import { describeIncomplete } from '../db/checks.ts'
 import { canReadItems, planApproved } from '../db/plan.ts'
 import type { Host, Session } from '../host.ts'
 import { type Links, openLinks, openSync, type Program } from '../open.ts'
+import { withCleaning } from '../open-cleaning.ts'
 import { type PlanEntry, plan } from '../sync/plan.ts'
 import { obstaclesOf } from './obstacles.ts'
 import { planSummaryText, planText } from './plan-text.ts'
@@ -20,7 +21,8 @@ export async function syncOnce(
   config: Config,
   run: Pick<Session, 'program' | 'screen' | 'drain' | 'abort'> & { json: boolean },
 ): Promise<number> {
-  const service = await openSync(config, run.program, openLinks(config, run.program))
+  const opened = await openSync(config, run.program, openLinks(config, run.program))
+  const service = withCleaning(config, run, opened)
   const progress = createProgress({ ...run, log: run.program.log })
   const { summary, stoppedBy } = await runOnce(service, { ...run, progress })
   host.out(run.json ? `${JSON.stringify(summary)}\n` : `${summaryText(summary)}\n`)

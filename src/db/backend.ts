@@ -209,7 +209,7 @@ export interface Shadow {
 }
 
 /** The tables of our schema. */
-export const ourTables = ['archives', 'buckets', 'items', 'migrations', 'revocations']
+export const ourTables = ['archives', 'buckets', 'items', 'migrations', 'removals', 'revocations']
 
 /** @param table as configured, or with the schema in which it was found */
 export async function findShadow(database: Database, table: string): Promise<Shadow | null> {

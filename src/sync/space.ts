@@ -46,8 +46,6 @@ export interface SpaceOptions {
   minBytesOf: (totalBytes: number) => number
   /** Never more than half of what is to stay free. */
   checkEveryBytes: number
-  /** Called when less is free than should be, before that is an error; removes what may go. */
-  makeRoom: () => Promise<void>
   /** Monotonic milliseconds. */
   now: () => number
 }
@@ -60,12 +58,11 @@ const REFUSED_FOR_MS = 24 * 3_600_000
 const defaults: SpaceOptions = {
   minBytesOf: () => 0,
   checkEveryBytes: Number.POSITIVE_INFINITY,
-  makeRoom: async () => {},
   now: () => performance.now(),
 }
 
 export function createSpace(disk: Disk, options: Partial<SpaceOptions> = {}): Space {
-  const { minBytesOf, checkEveryBytes, makeRoom, now } = { ...defaults, ...options }
+  const { minBytesOf, checkEveryBytes, now } = { ...defaults, ...options }
   const isOn = minBytesOf(Number.MAX_SAFE_INTEGER) > 0
   let reserved = 0
   let unlooked = 0
@@ -124,7 +121,6 @@ export function createSpace(disk: Disk, options: Partial<SpaceOptions> = {}): Sp
   return {
     async assertRoom() {
       if (!isOn) return
-      if ((await look()).low) await makeRoom()
       const state = await look()
       const needed = reserved + state.minBytes
       if (state.freeBytes < needed) throw tooLittle(disk, state, needed)

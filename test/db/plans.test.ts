@@ -20,6 +20,7 @@ import { migrate } from '../../src/db/migrate.ts'
 import { type PlannedRow, planApproved } from '../../src/db/plan.ts'
 import { insertRebuilt, orderGenerations } from '../../src/db/rebuild.ts'
 import { findReapproved } from '../../src/db/records.ts'
+import { ownerFacts, sizesInNeed } from '../../src/db/removals.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
 import { itemOf } from '../../src/sync/rebuild.ts'
@@ -367,6 +368,19 @@ const lookups: Statement[] = [
       const item = await prepare.claimFiled(taken[n % LIMIT]?.item ?? 0, [])
       assert.ok(item && (await items.settleHeal(item, { outcome: 'damaged', damage: 'flipped' })))
     },
+  },
+  {
+    name: 'ownerFacts reads the items asked for, with their media rows and generations',
+    most: { media: 2 * LIMIT, items: 5 * LIMIT },
+    async run({ database, backend }, n) {
+      const items = Array.from({ length: LIMIT }, (_, i) => 1 + n * LIMIT + i)
+      assert.equal((await ownerFacts(database, backend, items)).length, LIMIT)
+    },
+  },
+  {
+    name: 'sizesInNeed reads what is lost or damaged',
+    most: { media: 0, items: TIMES + 1 },
+    run: ({ database }) => sizesInNeed(database),
   },
   {
     name: 'damagedFiles reads the damaged ones',

@@ -155,21 +155,4 @@ describe('what is to stay free', () => {
     at.free = 100 * MARGIN
     assert.equal((await space.state()).low, false)
   })
-
-  test('is made where something may go, before a claim is refused', async () => {
-    const at = { cleaned: 0, free: 19 * MARGIN }
-    const { space, at: disk } = withGuard({
-      makeRoom: async () => {
-        at.cleaned += 1
-        disk.free = at.free
-      },
-    })
-    await space.assertRoom()
-    assert.equal(at.cleaned, 0)
-    disk.free = 10 * MARGIN
-    await assert.rejects(space.assertRoom(), hasCode('DISK_LOW'))
-    at.free = 20 * MARGIN
-    await space.assertRoom()
-    assert.equal(at.cleaned, 2)
-  })
 })

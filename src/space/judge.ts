@@ -1,0 +1,48 @@
+import type { OwnerFacts } from '../db/removals.ts'
+import type { Unit } from './units.ts'
+
+export interface Rules {
+  now: Date
+  minAgeMs: number
+  /** Sizes of archived files that are lost or damaged. */
+  sizesInNeed: ReadonlySet<number>
+}
+
+/** Pure: why something must stay; null when it may go. In doubt it stays. */
+export function whyKept(unit: Unit, owner: OwnerFacts | undefined, rules: Rules): string | null {
+  if (owner === undefined) return 'no item of this database knows it'
+  if (unit.mediaId !== null && unit.mediaId !== owner.mediaId)
+    return `item ${unit.item} is of another medium than its name says`
+  if (unit.files.some(({ links }) => links > 1))
+    return 'it has another name elsewhere: without this one nothing would be freed'
+  if (unit.files.some(({ sizeBytes }) => sizeBytes > 0 && rules.sizesInNeed.has(sizeBytes)))
+    return 'an archived file of its very size is lost or damaged'
+  const since = lainSince(unit, owner)
+  if (rules.now.getTime() - since.getTime() < rules.minAgeMs)
+    return `it has lain there only since ${since.toISOString()}`
+  return unit.shelf.area === 'errors' ? null : whyOwnerNeedsIt(unit, owner)
+}
+
+/** When it came there, as far as files and item tell: the later of both. */
+export function lainSince(unit: Unit, owner: OwnerFacts): Date {
+  const isAtRest = unit.shelf.area === 'withdrawn' && owner.state === 'withdrawn'
+  return isAtRest && owner.changedAt > unit.since ? owner.changedAt : unit.since
+}
+
+/** Its archived file can be read first, under the lease, and must then be whole. */
+export function isFiledOwner({ state }: OwnerFacts): boolean {
+  return ['archived', 'releasing', 'released', 'source_differs', 'kept'].includes(state)
+}
+
+function whyOwnerNeedsIt(unit: Unit, owner: OwnerFacts): string | null {
+  if (owner.leased) return 'a worker has its item in hand'
+  if (owner.siblingInNeed) return 'another version of the medium may need it'
+  if (isFiledOwner(owner)) {
+    if (unit.shelf.area === 'withdrawn') return `its item is ${owner.state}`
+    return owner.damaged ? 'its archived file is damaged' : null
+  }
+  const isOver = ['withdrawn', 'rejected'].includes(owner.state)
+  if (!isOver || (unit.shelf.area === 'withdrawn' && owner.state !== 'withdrawn'))
+    return `its item is ${owner.state}`
+  return owner.approved ? 'its media row is approved again' : null
+}

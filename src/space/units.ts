@@ -1,0 +1,96 @@
+import { isAppError } from '../errors.ts'
+import { type Area, copyNameOf, readRejectedName, reportNameOf } from '../set-aside.ts'
+import type { Disk } from '../storage/disk.ts'
+import { folderChangedAt, type SeenFile, seeFile } from '../storage/removal.ts'
+
+/** Where files of one area lie. */
+export interface Shelf {
+  area: Area
+  disk: Pick<Disk, 'root' | 'list' | 'stat'>
+  /** Relative to the disk's root, '' for all of it. */
+  folder: string
+}
+
+/** What was set aside together, and goes together: a copy with its report, or all of one folder. */
+export interface Unit {
+  shelf: Shelf
+  /** Relative to the disk's root: the folder, or the copy. */
+  path: string
+  /** What its name says. */
+  item: number
+  /** Only in ERROR_DIR; null elsewhere. */
+  mediaId: number | null
+  files: SeenFile[]
+  bytes: number
+  /** When the last of it came there. */
+  since: Date
+}
+
+/** What lies there and is never touched. */
+export interface Stranger {
+  path: string
+  reason: string
+}
+
+/** Lists what lies on a shelf; anything whose name Strongroom did not give is a stranger. */
+export async function listShelf(shelf: Shelf): Promise<{ units: Unit[]; strangers: Stranger[] }> {
+  const found = { units: [] as Unit[], strangers: [] as Stranger[] }
+  const names = await shelf.disk.list(shelf.folder)
+  const wholes =
+    shelf.area === 'errors' ? [...new Set(names.map(copyNameOf))].sort() : names.toSorted()
+  for (const name of wholes) {
+    const unit =
+      shelf.area === 'errors'
+        ? await rejectedUnit(shelf, name, names)
+        : await folderUnit(shelf, name)
+    if (unit === null) continue
+    if ('files' in unit) found.units.push(unit)
+    else found.strangers.push(unit)
+  }
+  return found
+}
+
+async function rejectedUnit(
+  shelf: Shelf,
+  name: string,
+  names: readonly string[],
+): Promise<Unit | Stranger | null> {
+  const says = readRejectedName(name)
+  const own = [name, reportNameOf(name)].filter((file) => names.includes(file))
+  if (says === null) return { path: own[0] ?? name, reason: 'Strongroom gives no such name' }
+  return unitOf(shelf, { path: name, ...says }, own)
+}
+
+async function folderUnit(shelf: Shelf, name: string): Promise<Unit | Stranger | null> {
+  const path = `${shelf.folder}/${name}`
+  const [, item] = /^(\d{1,15})(?:\.\d{1,9})?$/.exec(name) ?? []
+  const isOurs = item !== undefined && name.includes('.') === (shelf.area === 'quarantine')
+  const facts = await shelf.disk.stat(path)
+  if (facts === null) return null
+  if (!isOurs || facts.kind !== 'folder') return { path, reason: 'Strongroom gives no such name' }
+  const inside = (await shelf.disk.list(path)).map((file) => `${path}/${file}`)
+  const unit = await unitOf(shelf, { path, item: Number(item), mediaId: null }, inside)
+  if (unit === null || !('files' in unit)) return unit
+  const changedAt = await folderChangedAt(shelf.disk.root, path)
+  return changedAt !== null && changedAt > unit.since ? { ...unit, since: changedAt } : unit
+}
+
+async function unitOf(
+  shelf: Shelf,
+  { path, item, mediaId }: Pick<Unit, 'path' | 'item' | 'mediaId'>,
+  paths: readonly string[],
+): Promise<Unit | Stranger | null> {
+  const files: SeenFile[] = []
+  for (const one of paths) {
+    try {
+      const seen = await seeFile(shelf.disk.root, one)
+      if (seen !== null) files.push(seen)
+    } catch (error) {
+      if (!isAppError(error, 'PATH_UNSAFE', 'DISK_DENIED')) throw error
+      return { path: one, reason: 'it is no file, or may not be read' }
+    }
+  }
+  const bytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+  const since = new Date(Math.max(0, ...files.map(({ modifiedAt }) => modifiedAt.getTime())))
+  return { shelf, path, item, mediaId, files, bytes, since }
+}
