@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { addAdoption } from './cli/adoption.ts'
 import { addInspection } from './cli/inspection.ts'
 import { addToken } from './cli/links.ts'
+import { addNotify } from './cli/notify.ts'
 import { addService } from './cli/service.ts'
 import { withOwnHelp } from './cli/session.ts'
 import { addSpace } from './cli/space.ts'
@@ -71,5 +72,6 @@ function describe(host: Host, done: (code: number) => void): Command {
   addInspection(host, command, done)
   addSpace(host, command, done)
   addToken(host, command)
+  addNotify(host, command, done)
   return cli
 }

@@ -1,5 +1,12 @@
 import { type BackendMapping, backendMapping } from './config/backend.ts'
 import { checkTogether, isShortSecret } from './config/checks.ts'
+import {
+  type HooksConfig,
+  hooksConfig,
+  type NotifyConfig,
+  notifyConfig,
+  notifySecrets,
+} from './config/notify.ts'
 import type { Need } from './config/setting.ts'
 import { type SettingName, type SettingValues, settings } from './config/settings.ts'
 import { type ShadowConfig, shadowConfig } from './config/shadow.ts'
@@ -94,6 +101,8 @@ export interface Config {
     limits: { maxConnections: number; streamsPerUser: number; streamsPerClient: number }
     publicUrl: string | null
   }
+  notify: NotifyConfig
+  hooks: HooksConfig
   log: { level: 'debug' | 'info' | 'warn' | 'error'; format: 'json' | 'text' }
   timeZone: string
   /** What is odd but no error; to be logged once the log is open. */
@@ -173,6 +182,7 @@ export function secretsOf(config: Config): string[] {
     bucket?.accessKey,
     bucket?.secretKey,
     ...(serve.tokens?.secrets ?? []),
+    ...notifySecrets(config.notify),
   ].filter((secret) => typeof secret === 'string')
   return [...new Set(plain.flatMap((secret) => [secret, encodeURIComponent(secret)]))]
 }
@@ -297,6 +307,8 @@ function assemble(values: SettingValues, warnings: string[]): Config {
       },
       publicUrl: values.PUBLIC_URL,
     },
+    notify: notifyConfig(values),
+    hooks: hooksConfig(values),
     log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT },
     timeZone: values.TZ,
     warnings,

@@ -190,6 +190,12 @@ export const ERRORS = {
 
   /** Another worker holds the item now: nothing of ours counts any more. */
   LEASE_LOST: itemLater('nothing to do: another worker has it, or the next run takes it up'),
+  /** Said no, or could not be run. */
+  HOOK_FAILED: outage(
+    'look at its output in the log and run that command by hand; the next run asks it again',
+  ),
+  /** Said "not now" (exit code 75), which is nothing to worry about. */
+  HOOK_REFUSED: outage('nothing to do: the next run asks it again'),
   /** The file server's public address. */
   EDGE_UNREACHABLE: outage('check the address, that cloudflared runs, and that it is connected'),
   CANCELLED: {

@@ -5,7 +5,7 @@ import { before, describe, test } from 'node:test'
 
 const ROOT = join(import.meta.dirname, '..')
 const ADAPTERS = ['storage', 'db', 'tools']
-const CAPABILITIES = ['sync', 'serve', 'metrics', 'demo', 'shadow', 'space']
+const CAPABILITIES = ['sync', 'serve', 'metrics', 'demo', 'shadow', 'space', 'notify', 'hooks']
 /** What wires the parts together and is imported by nothing below it. */
 const WIRING = [
   'main.ts',
@@ -14,6 +14,7 @@ const WIRING = [
   'open.ts',
   'open-cleaning.ts',
   'open-metrics.ts',
+  'open-notify.ts',
   'open-shadow.ts',
   'host.ts',
   'commands',

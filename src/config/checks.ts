@@ -1,4 +1,5 @@
 import { distinctNames } from './backend.ts'
+import { notifyFaults } from './notify.ts'
 import { type SettingName, type SettingValues, settings } from './settings.ts'
 import { shadowProblem } from './shadow.ts'
 import { isLess } from './sizes.ts'
@@ -57,6 +58,7 @@ export function checkTogether(
     complain('TRUSTED_PROXIES', `must name the front that ${name('SENDFILE_HEADER')} is for`)
   if (values.SENDFILE_HEADER === 'X-Accel-Redirect' && values.SENDFILE_PREFIX === null)
     complain('SENDFILE_PREFIX', 'must name the internal location of nginx for X-Accel-Redirect')
+  for (const { setting, wrong } of notifyFaults(values)) complain(setting, wrong)
   for (const clash of clashes(values)) {
     complain(clash.later, `must differ from ${name(clash.earlier)}`)
   }

@@ -3,6 +3,8 @@ import type { Settings, ValuesOf } from './setting.ts'
 import { archiveSettings } from './settings/archive.ts'
 import { bucketSettings } from './settings/bucket.ts'
 import { databaseSettings } from './settings/database.ts'
+import { hookSettings } from './settings/hooks.ts'
+import { notifySettings } from './settings/notify.ts'
 import { programSettings } from './settings/program.ts'
 import { serveSettings } from './settings/serve.ts'
 import { shadowSettings } from './settings/shadow.ts'
@@ -17,6 +19,8 @@ export const settings = {
   ...spaceSettings,
   ...shadowSettings,
   ...serveSettings,
+  ...notifySettings,
+  ...hookSettings,
   ...programSettings,
   ...backendSettings,
 }
@@ -30,6 +34,8 @@ export const settingGroups: readonly (readonly [heading: string, group: Settings
   ['Free space', spaceSettings],
   ['Shadow mode', shadowSettings],
   ['File server', serveSettings],
+  ['Notifications', notifySettings],
+  ['Hooks', hookSettings],
   ['Program', programSettings],
   ['The backend’s names', backendSettings],
 ]

@@ -11,8 +11,11 @@ export interface Tool {
   /** All that the tool sees; nothing of our own environment (which holds secrets) is added. */
   env: Readonly<Record<string, string>>
   timeoutMs: number
-  /** More on stdout than this stops the tool; more on stderr is read and dropped. */
+  /** More on stdout than this stops the tool, unless `excess` is `drop`; more on stderr is read and dropped. */
   maxOutputBytes: number
+  excess?: 'stop' | 'drop'
+  /** Its standard input, which is empty without it; a tool that does not read it is none the worse. */
+  input?: string
   signal?: AbortSignal
   cwd?: string
 }
@@ -55,7 +58,8 @@ export async function runTool(tool: Tool): Promise<ToolOutcome> {
     signalGroup(child.process, 'SIGTERM')
     killTimer = setTimeout(() => signalGroup(child.process, 'SIGKILL'), KILL_GRACE_MS)
   }
-  const stdout = collect(child.stdout, tool.maxOutputBytes, () => stop('overflow'))
+  const onExcess = tool.excess === 'drop' ? () => {} : () => stop('overflow')
+  const stdout = collect(child.stdout, tool.maxOutputBytes, onExcess)
   const stderr = collect(child.stderr, tool.maxOutputBytes, () => {})
   const deadline = setTimeout(() => stop('timeout'), tool.timeoutMs)
   const onAbort = (): void => stop('cancelled')
@@ -84,15 +88,21 @@ interface Running {
 
 async function start(tool: Tool): Promise<Running | { systemCode: string }> {
   try {
-    const process = spawn(tool.command, tool.args, {
+    const options = {
       env: { ...tool.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
       // A process group of its own, so that its children can be signalled with it.
       detached: true,
       ...(tool.cwd === undefined ? {} : { cwd: tool.cwd }),
-    })
-    await once(process, 'spawn')
-    return { process, stdout: process.stdout, stderr: process.stderr }
+    }
+    const child =
+      tool.input === undefined
+        ? spawn(tool.command, tool.args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
+        : spawn(tool.command, tool.args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] })
+    // EPIPE: it ended, or closed its input, before it had read everything.
+    child.stdin?.on('error', () => {})
+    await once(child, 'spawn')
+    child.stdin?.end(tool.input)
+    return { process: child, stdout: child.stdout, stderr: child.stderr }
   } catch (error) {
     const code = systemCode(error)
     // Node's own codes (ERR_…) mean wrong arguments: a bug of the caller, not of the machine.

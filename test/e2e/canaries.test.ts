@@ -20,6 +20,30 @@ function withSecrets(service: Service): Env {
     DATABASE_URL: `postgres://${DB_USER}:${DB_PASSWORD}@${DB_HOST}:${DB_PORT}/${DB_NAME}`,
     UNRAID_TUNNEL_SECRET: canary(),
     UNRAID_TUNNEL_SECRET_PREVIOUS: canary(),
+    ...withMessages(),
+  }
+}
+
+/** Nobody listens there: every attempt fails, and the log says so. */
+function withMessages(): Env {
+  const at = 'http://127.0.0.1:9'
+  const hex = () => randomBytes(20).toString('hex')
+  const encoded = () => encodeURIComponent(canary())
+  return {
+    NOTIFY_ON: 'always',
+    NOTIFY_ALLOW_PRIVATE: '127.0.0.1',
+    NOTIFY_SLACK_URL: `${at}/services/T0/B0/${encoded()}`,
+    NOTIFY_DISCORD_URL: `${at}/api/webhooks/1/${encoded()}`,
+    NOTIFY_NTFY_URL: `${at}/${hex()}`,
+    NOTIFY_NTFY_TOKEN: canary(),
+    NOTIFY_APPRISE_URL: `${at}/notify/${hex()}`,
+    NOTIFY_WEBHOOK_URL: `${at}/${encoded()}`,
+    NOTIFY_WEBHOOK_SECRET: canary(),
+    NOTIFY_SMTP_URL: `smtp://someone:${encoded()}@127.0.0.1:9`,
+    NOTIFY_EMAIL_FROM: 'strongroom@example.org',
+    NOTIFY_EMAIL_TO: 'admin@example.org',
+    NOTIFY_PING_URL: `${at}/${encoded()}`,
+    NOTIFY_KUMA_URL: `${at}/api/push/${encoded()}`,
   }
 }
 
@@ -89,6 +113,9 @@ test('no secret comes out of what the program says, answers, files or records', 
     [['doctor', '--compose'], {}],
     [['config'], {}],
     [['token', '--media', '99'], {}],
+    [['notify', 'test'], {}],
+    [['notify', 'test'], { NOTIFY_ALLOW_PRIVATE: '10.0.0.0/8' }],
+    [['config'], { NOTIFY_ALLOW_PRIVATE: '', NOTIFY_EMAIL_TO: 'nobody' }],
     [['doctor'], broken],
     [['sync', '--once'], broken],
     [['sync', '--once'], { R2_ENDPOINT: 'http://127.0.0.1:9' }],

@@ -13,8 +13,7 @@ export function secretsIn(env: Readonly<Record<string, string>>): Map<string, st
     if (!secret) continue
     for (const variable of [name, ...aliases]) {
       const value = env[variable] ?? contentsOf(env[`${variable}_FILE`])
-      // Of a database's URL only the password is secret.
-      const text = name === 'DATABASE_URL' ? passwordOf(value) : value
+      const text = /_URL$/.test(name) ? secretOfUrl(value) : value
       if (text.length >= shortest) found.set(variable, text)
     }
   }
@@ -55,6 +54,9 @@ function contentsOf(path: string | undefined): string {
   }
 }
 
-function passwordOf(url: string): string {
-  return decodeURIComponent(URL.parse(url)?.password ?? '')
+/** The password, or the last part of its path: of a database's or a mail server's address nothing else is secret. */
+function secretOfUrl(text: string): string {
+  const url = URL.parse(text)
+  const encoded = url?.password || url?.pathname.split('/').at(-1) || ''
+  return decodeURIComponent(encoded)
 }

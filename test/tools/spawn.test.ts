@@ -57,6 +57,23 @@ describe('a tool', () => {
     assert.deepEqual(ran, { kind: 'exited', exitCode: 0, signal: null, stdout: '', stderr: '' })
   })
 
+  test('finds there what it is given, also more than a pipe holds, and need not read it', async () => {
+    const input = 'x'.repeat(1_000_000)
+    const ran = await runTool(tool('wc', { args: ['-c'], input }))
+    assert.equal(ran.kind === 'exited' && ran.stdout.trim(), '1000000')
+    const deaf = await runTool(tool('true', { input }))
+    assert.equal(deaf.kind === 'exited' && deaf.exitCode, 0)
+  })
+
+  test('that says too much is stopped, or only heard to its beginning', async () => {
+    const args = ['-c', 'head -c 100000 /dev/zero; echo end >&2']
+    const ran = await runTool(tool('sh', { args, maxOutputBytes: 100, excess: 'drop' }))
+    assert.equal(ran.kind === 'exited' && ran.stdout.length, 100)
+    assert.equal(ran.kind === 'exited' && ran.stderr, 'end\n')
+    const stopped = await runTool(tool('sh', { args, maxOutputBytes: 100 }))
+    assert.equal(stopped.kind, 'overflow')
+  })
+
   test('reports exit code, output and complaints', async () => {
     const ran = await runTool(tool('sh', { args: ['-c', 'echo out; echo bad >&2; exit 3'] }))
     const expected = { kind: 'exited', exitCode: 3, signal: null, stdout: 'out\n', stderr: 'bad\n' }

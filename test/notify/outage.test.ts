@@ -1,0 +1,306 @@
+/** What arrives at real sockets over an outage of six hours and its end, and after a restart in the middle of it. */
+import assert from 'node:assert/strict'
+import { describe, type TestContext, test } from 'node:test'
+import type { NotifyConfig, NotifyOn } from '../../src/config/notify.ts'
+import { createLog } from '../../src/log.ts'
+import { openChannels } from '../../src/notify/channels.ts'
+import { createNotifier, type RunHistory } from '../../src/notify/notifier.ts'
+import { createReach } from '../../src/notify/reach.ts'
+import type { Run } from '../../src/runs.ts'
+import { type Mailbox, withMailbox } from '../support/mailbox.ts'
+import { type Receiver, withReceiver } from '../support/receiver.ts'
+import { aRun } from './message.ts'
+
+const usual: readonly NotifyOn[] = ['failure', 'recovery']
+const { signal: never } = new AbortController()
+const START = Date.parse('2026-03-05T00:00:00Z')
+const at = (minutes: number) => new Date(START + minutes * 60_000)
+
+interface Services {
+  receiver: Receiver
+  mailbox: Mailbox
+  /** What a run is for the services: with the same history a restarted program. */
+  open(options?: {
+    on?: readonly NotifyOn[]
+    history?: RunHistory | null
+  }): ReturnType<typeof createNotifier>
+}
+
+/** Every channel there is, each with a path of its own on one receiver. */
+async function withServices(t: TestContext): Promise<Services> {
+  const [receiver, mailbox] = [await withReceiver(t), await withMailbox(t)]
+  const url = (path: string) => new URL(path, receiver.url)
+  const config: NotifyConfig = {
+    on: [],
+    digest: '0 8 * * *',
+    slack: url('/slack'),
+    discord: url('/discord'),
+    ntfy: { url: url('/ntfy/topic'), token: null },
+    apprise: url('/apprise/notify/key'),
+    webhook: { url: url('/webhook'), secret: 'a-secret-of-some-length' },
+    email: {
+      server: new URL(`smtp://127.0.0.1:${mailbox.port}`),
+      from: 'strongroom@example.org',
+      to: ['admin@example.org'],
+    },
+    ping: url('/hc/uuid'),
+    kuma: url('/kuma/api/push/token'),
+    allowed: { hosts: ['127.0.0.1'], ranges: [] },
+    tunnelMetrics: null,
+    adminUrl: 'http://nas.lan:8081',
+  }
+  const log = createLog({ level: 'error', format: 'json', destination: 2, secrets: [] })
+  const open: Services['open'] = ({ on = usual, history = null } = {}) =>
+    createNotifier({
+      on,
+      channels: openChannels(config, {
+        reach: createReach(config.allowed),
+        redact: (text) => text,
+      }),
+      sender: {
+        node: 'nas',
+        adminUrl: config.adminUrl,
+        stamp: () => ({ id: crypto.randomUUID(), at: at(0) }),
+      },
+      history,
+      log,
+      wait: async () => {},
+      now: () => 0,
+    })
+  return { receiver, mailbox, open }
+}
+
+const outage: Run['error'] = {
+  code: 'BUCKET_UNAVAILABLE',
+  message: 'the bucket does not answer',
+  hint: 'check R2_ENDPOINT',
+}
+
+/** The runs of six hours, one every minute: all is well, then the bucket is away, then all is well again. */
+function sixHours(): Run[] {
+  const runs: Run[] = []
+  for (let minute = 0; minute <= 362; minute++) {
+    const failing = minute >= 1 && minute <= 361
+    runs.push(
+      aRun({
+        id: minute + 1,
+        startedAt: at(minute),
+        endedAt: at(minute + 0.5),
+        ...(failing ? { status: 'failed', error: outage, items: {}, bytes: 0 } : {}),
+      }),
+    )
+  }
+  return runs
+}
+
+const pathsOf = ({ requests }: Receiver, prefix: string) =>
+  requests.filter(({ path }) => path.startsWith(prefix)).map(({ path }) => path)
+
+const webhooksOf = ({ requests }: Receiver) =>
+  requests
+    .filter(({ path }) => path === '/webhook')
+    .map(
+      ({ body }) => JSON.parse(body) as { type: string; data: { title: string; lines: string[] } },
+    )
+
+const titlesOf = (receiver: Receiver) =>
+  webhooksOf(receiver).map(({ type, data }) => `${type.replace('strongroom.', '')}: ${data.title}`)
+
+async function tellAll(services: Services, runs: readonly Run[], open = services.open()) {
+  for (const run of runs) {
+    open.started({ ...run, status: 'running', endedAt: null, error: null })
+    open.ended(run)
+  }
+  await open.close(never)
+}
+
+describe('an outage of six hours', () => {
+  test('is two messages on each channel: it fails, and it works again', async (t) => {
+    const services = await withServices(t)
+    const { receiver, mailbox } = services
+    await tellAll(services, sixHours())
+    for (const [prefix, expected] of [
+      ['/slack', 2],
+      ['/discord', 2],
+      ['/ntfy', 2],
+      ['/apprise', 2],
+      ['/webhook', 2],
+    ] as const)
+      assert.equal(pathsOf(receiver, prefix).length, expected, prefix)
+    assert.deepEqual(titlesOf(receiver), ['failure: sync is failing', 'recovery: sync works again'])
+    const [down, up] = webhooksOf(receiver)
+    assert.deepEqual(down?.data.lines, [
+      'the bucket does not answer',
+      'Next: check R2_ENDPOINT',
+      'It is tried again by itself; the next message comes when it works again.',
+    ])
+    assert.deepEqual(up?.data.lines, ['It failed for 6 h 2 min: the bucket does not answer'])
+    assert.deepEqual(
+      mailbox.mails.map(({ text }) => /^Subject: (.*)\r$/m.exec(text)?.[1]),
+      ['Strongroom: sync is failing', 'Strongroom: sync works again'],
+    )
+  })
+
+  test('is one failure and one success for services that wait for signs of life', async (t) => {
+    const services = await withServices(t)
+    const runs = sixHours()
+    const notifier = services.open()
+    // One at a time, as runs are; only the newest signs are kept for a service that is slow.
+    for (const [index, run] of runs.entries()) {
+      notifier.started({ ...run, status: 'running' })
+      if (index < 2) await services.receiver.received(index * 3 + 1)
+      notifier.ended(run)
+      if (index === 0) await services.receiver.received(3)
+    }
+    await notifier.close(never)
+    const pings = pathsOf(services.receiver, '/hc').map((path) =>
+      path.replace(/\?rid=[\da-f-]{36}$/, ''),
+    )
+    assert.deepEqual(pings, [
+      '/hc/uuid/start',
+      '/hc/uuid',
+      '/hc/uuid/start',
+      '/hc/uuid/fail',
+      '/hc/uuid',
+    ])
+    const beats = pathsOf(services.receiver, '/kuma').map((path) => {
+      const { searchParams } = new URL(path, 'http://x')
+      return [searchParams.get('status'), searchParams.get('msg'), searchParams.get('ping')]
+    })
+    assert.deepEqual(beats, [
+      ['up', 'success', '30000'],
+      ['down', 'the bucket does not answer', '30000'],
+      ['up', 'success', '30000'],
+    ])
+  })
+
+  test('is two messages although the program was restarted in the middle of it', async (t) => {
+    const services = await withServices(t)
+    const runs = sixHours()
+    await tellAll(services, runs.slice(0, 100))
+    const last = runs[99]
+    assert.ok(last !== undefined)
+    const history = { lastEnded: async () => [last], endedSince: async () => [] }
+    await tellAll(services, runs.slice(100), services.open({ history }))
+    assert.deepEqual(titlesOf(services.receiver), [
+      'failure: sync is failing',
+      'recovery: sync works again',
+    ])
+  })
+
+  test('that begins after the restart is not taken for an old one, however late the history answers', async (t) => {
+    const services = await withServices(t)
+    const failed = aRun({ status: 'failed', error: outage })
+    let calls = 0
+    const history = {
+      async lastEnded() {
+        calls += 1
+        if (calls === 1) throw new Error('the database is away')
+        return [failed]
+      },
+      endedSince: async () => [],
+    }
+    await tellAll(services, [failed], services.open({ history }))
+    assert.deepEqual(titlesOf(services.receiver), ['failure: sync is failing'])
+  })
+})
+
+describe('what is told', () => {
+  const told: [on: NotifyOn[], titles: string[]][] = [
+    [['failure'], ['failure: sync is failing', 'attention: 2 items need a person']],
+    [['recovery'], ['recovery: sync works again']],
+    [['digest'], []],
+    [
+      ['always'],
+      [
+        'finished: sync: success',
+        'failure: sync is failing',
+        'recovery: sync works again',
+        'attention: 2 items need a person',
+      ],
+    ],
+  ]
+  const runs = [
+    aRun({ id: 1 }),
+    aRun({ id: 2, status: 'failed', error: outage }),
+    aRun({ id: 3, status: 'failed', error: outage }),
+    aRun({ id: 4, status: 'cancelled' }),
+    aRun({ id: 5, status: 'skipped' }),
+    aRun({ id: 6, mode: 'dry-run' }),
+    aRun({ id: 7, status: 'partial', items: { waiting: 1 } }),
+    aRun({ id: 8, status: 'partial', items: { rejected: 1, held: 1 } }),
+  ]
+  for (const [on, titles] of told)
+    test(`on ${on} is just that`, async (t) => {
+      const services = await withServices(t)
+      await tellAll(services, runs, services.open({ on }))
+      assert.deepEqual(titlesOf(services.receiver), titles)
+    })
+
+  test('of items that need a person are the first three reasons, as one line each', async (t) => {
+    const services = await withServices(t)
+    const notifier = services.open()
+    notifier.started(aRun({ status: 'running' }))
+    for (let mediaId = 1; mediaId <= 5; mediaId++)
+      notifier.itemSettled({ item: { media: { mediaId } }, outcome: 'rejected', reason: 'a\nb' })
+    notifier.itemSettled({ item: { media: { mediaId: 9 } }, outcome: 'archived', reason: null })
+    notifier.ended(aRun({ items: { rejected: 5, archived: 1 } }))
+    await notifier.close(never)
+    assert.deepEqual(webhooksOf(services.receiver)[0]?.data.lines, [
+      'media 1 rejected: a b',
+      'media 2 rejected: a b',
+      'media 3 rejected: a b',
+      'Next: "strongroom why MEDIA-ID" says what became of each, and what to do',
+    ])
+  })
+
+  test('of a part that fails is its beginning and its end, and nothing that was told before a restart', async (t) => {
+    const services = await withServices(t)
+    const trouble = {
+      title: 'releases are paused',
+      detail: 'by hand',
+      next: 'resume them',
+      since: at(5),
+    }
+    const paused = { subject: 'releases', trouble, recovered: 'releases run again' }
+    const notifier = services.open()
+    notifier.tell({ ...paused, trouble: null })
+    for (let times = 0; times < 50; times++) notifier.tell(paused)
+    await notifier.close(never)
+    const last = aRun({ endedAt: at(10) })
+    const history = { lastEnded: async () => [last], endedSince: async () => [] }
+    const restarted = services.open({ history })
+    restarted.tell(paused)
+    restarted.tell({ ...paused, trouble: null })
+    await restarted.close(never)
+    assert.deepEqual(titlesOf(services.receiver), [
+      'failure: releases are paused',
+      'recovery: releases run again',
+    ])
+  })
+
+  test('in a digest is how many runs of each kind there were, what they did and what fails', async (t) => {
+    const services = await withServices(t)
+    const past = [
+      aRun({ id: 1 }),
+      aRun({ id: 2, status: 'failed', error: outage, items: {}, bytes: 0 }),
+    ]
+    const history = { lastEnded: async () => [], endedSince: async () => past }
+    const notifier = services.open({ on: ['digest'], history })
+    notifier.ended(aRun({ id: 2, status: 'failed', error: outage }))
+    notifier.digest(at(0))
+    await notifier.close(never)
+    assert.deepEqual(titlesOf(services.receiver), ['digest: 3 archived, 1 failing'])
+    const [digest] = services.receiver.requests.filter(({ path }) => path === '/webhook')
+    assert.partialDeepStrictEqual(JSON.parse(digest?.body ?? ''), {
+      data: {
+        lines: [
+          'Since 2026-03-05 00:00 UTC.',
+          'Failing since 2026-03-05 04:30 UTC: sync: the bucket does not answer',
+          'sync: the bucket does not answer',
+        ],
+        facts: { 'sync runs': '1 success, 1 failed', archived: '3', bytes: '4.0 KiB' },
+      },
+    })
+  })
+})
