@@ -1,3 +1,4 @@
+import { type AdminConfig, adminConfig } from './config/admin.ts'
 import { type BackendMapping, backendMapping } from './config/backend.ts'
 import { checkTogether, isShortSecret } from './config/checks.ts'
 import {
@@ -103,6 +104,7 @@ export interface Config {
   }
   notify: NotifyConfig
   hooks: HooksConfig
+  admin: AdminConfig
   log: { level: 'debug' | 'info' | 'warn' | 'error'; format: 'json' | 'text' }
   timeZone: string
   /** What is odd but no error; to be logged once the log is open. */
@@ -176,8 +178,9 @@ export function effectiveConfig(
 
 /** Every value that must not appear in a log or an answer. */
 export function secretsOf(config: Config): string[] {
-  const { database, bucket, serve } = config
+  const { admin, database, bucket, serve } = config
   const plain = [
+    admin.token,
     database?.password,
     bucket?.accessKey,
     bucket?.secretKey,
@@ -309,6 +312,7 @@ function assemble(values: SettingValues, warnings: string[]): Config {
     },
     notify: notifyConfig(values),
     hooks: hooksConfig(values),
+    admin: adminConfig(values),
     log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT },
     timeZone: values.TZ,
     warnings,

@@ -216,6 +216,19 @@ export const ERRORS = {
   NOT_FOUND: request(404, 'check the path, or the media id and its state in strongroom.items'),
   /** A token that was good once: it was revoked, or its downloads are used up. */
   TOKEN_ENDED: request(410, 'ask for a new link: this one was taken back, or used up'),
+  /** What a person asked for would change nothing, or not what he thinks. */
+  ACTION_REFUSED: request(409, 'ask "strongroom why ID" what became of it, and what to do now'),
+  ADMIN_OFF: request(
+    404,
+    'set ADMIN_TOKEN to at least 32 random bytes, for example those of "openssl rand -hex 32", and start again',
+  ),
+  ADMIN_DENIED: request(401, 'use the value of ADMIN_TOKEN, as the running service was given it'),
+  /** A page of somebody else sent it, or a name was used that nobody gave this service. */
+  REQUEST_FOREIGN: request(
+    403,
+    'load the page again and try once more; ADMIN_HOSTS lists further names of this service',
+  ),
+  TOO_MANY_LOGINS: request(429, 'wait a minute, then use the value of ADMIN_TOKEN'),
   METHOD_NOT_ALLOWED: request(405, 'use GET or HEAD'),
   PRECONDITION_FAILED: request(412, 'load the file anew from its beginning'),
   URL_TOO_LONG: request(414, 'use the link as it was given'),

@@ -5,6 +5,7 @@ import {
   archivedFile,
   archivedTotal,
   damagedLately,
+  isReadingWanted,
   noteVerified,
   takeForScrub,
 } from './db/archived.ts'
@@ -28,7 +29,7 @@ import { guardSyncs } from './sync/guard.ts'
 import type { HealFoundParts } from './sync/heal-found.ts'
 import { createLeases } from './sync/leases.ts'
 import type { Parts, Policy, Reached } from './sync/parts.ts'
-import type { ScrubParts } from './sync/scrub.ts'
+import type { LastingScrubParts } from './sync/scrub.ts'
 import { planScrub, slowScrubText } from './sync/scrub-plan.ts'
 import type { Space } from './sync/space.ts'
 import { validate } from './sync/validate.ts'
@@ -162,7 +163,7 @@ export function openScrub(
   service: SyncService,
   config: Config,
   run: { program: Program; signal: AbortSignal; isBusy: () => boolean },
-): ScrubParts {
+): LastingScrubParts {
   const { database, disk, volume } = service
   const { program, signal, isBusy } = run
   const dueAfterMs = createDueTime(service, config)
@@ -173,6 +174,7 @@ export function openScrub(
     next: async () => takeForScrub(database, { limit: SCRUB_BATCH, periodMs: await dueAfterMs() }),
     again: (item) => archivedFile(database, item),
     note: (file, damage) => noteVerified(database, file, damage),
+    wanted: () => isReadingWanted(database),
     now: () => performance.now(),
     pace: createPace(config.scrub.bytesPerSecond, signal, isBusy),
   }

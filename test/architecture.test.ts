@@ -5,7 +5,17 @@ import { before, describe, test } from 'node:test'
 
 const ROOT = join(import.meta.dirname, '..')
 const ADAPTERS = ['storage', 'db', 'tools']
-const CAPABILITIES = ['sync', 'serve', 'metrics', 'demo', 'shadow', 'space', 'notify', 'hooks']
+const CAPABILITIES = [
+  'sync',
+  'serve',
+  'metrics',
+  'demo',
+  'shadow',
+  'space',
+  'notify',
+  'hooks',
+  'admin',
+]
 /** What wires the parts together and is imported by nothing below it. */
 const WIRING = [
   'main.ts',

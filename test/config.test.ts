@@ -84,6 +84,7 @@ describe('defaults', () => {
         },
         timeoutMs: 60_000,
       },
+      admin: { token: null, hosts: [] },
       log: { level: 'info', format: 'json' },
       timeZone: 'UTC',
       warnings: [],

@@ -55,17 +55,34 @@ export async function revokeCommand(
   config: Config,
   { program, named, keepMs }: { program: Program; named: string; keepMs: number | null },
 ): Promise<void> {
-  const { subject, expiresAt } = revocationOf(config, { named, keepMs, now: new Date() })
-  if (expiresAt !== null && expiresAt < new Date()) {
+  const database = openDatabaseOnly(config, program)
+  const { revoked, subject } = await revokeNamed(config, database, { named, keepMs })
+  if (!revoked) {
     host.out('nothing to revoke: the token has expired\n')
     return
   }
-  await revoke(openDatabaseOnly(config, program), { subject, expiresAt })
   const what = subject.startsWith('jti:')
     ? `every token with the jti ${subject.slice(4)}`
     : 'the token'
   host.out(`${what} is revoked: servers refuse it within ${refreshMs / 1000} s\n`)
   host.out('downloads under way are finished\n')
+}
+
+/**
+ * Takes back a link, a token or a jti.
+ *
+ * @returns `revoked` false when it has expired, and opens nothing anyway
+ * @throws USAGE, TOKEN_INVALID
+ */
+export async function revokeNamed(
+  config: Config,
+  database: Database,
+  { named, keepMs }: { named: string; keepMs: number | null },
+): Promise<{ revoked: boolean; subject: string }> {
+  const { subject, expiresAt } = revocationOf(config, { named, keepMs, now: new Date() })
+  if (expiresAt !== null && expiresAt < new Date()) return { revoked: false, subject }
+  await revoke(database, { subject, expiresAt })
+  return { revoked: true, subject }
 }
 
 function revocationOf(

@@ -53,6 +53,28 @@ interface Found {
   archivePath: string
 }
 
+/** A link to what is archived of a medium. @throws NOT_FOUND, USAGE, CONFIG_INVALID */
+export async function mintLink(
+  config: Config,
+  database: Database,
+  {
+    mediaId,
+    userId,
+    port,
+    ...limits
+  }: LinkLimits & {
+    mediaId: number
+    /** Null: the media row's. */
+    userId: number | null
+    /** Of the file server, where no PUBLIC_URL says how it is reached. */
+    port: number
+  },
+): Promise<string> {
+  const found = await findMedia(database, mediaId)
+  const file = { ...found, userId: userId ?? found.userId ?? 1, ...limits, inline: false }
+  return linkTo(config, file, port)
+}
+
 async function findMedia(database: Database, mediaId: number): Promise<Found> {
   const found = await findArchived(database, mediaId)
   if (found !== null) return { mediaId, ...found }

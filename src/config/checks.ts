@@ -47,6 +47,8 @@ export function checkTogether(
     complain('FREE_SPACE_TARGET', `must not be less than ${name('FREE_SPACE_MIN')}`)
   const shadowFault = shadowProblem(values)
   if (shadowFault !== null) complain('SHADOW_DIR', shadowFault)
+  if (isShortSecret(values.ADMIN_TOKEN))
+    complain('ADMIN_TOKEN', `must have at least ${SECRET_MIN_BYTES} bytes`)
   for (const secret of ['UNRAID_TUNNEL_SECRET', 'UNRAID_TUNNEL_SECRET_PREVIOUS'] as const) {
     if (isShortSecret(values[secret]) && !values.ALLOW_SHORT_SECRET)
       complain(

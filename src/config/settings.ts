@@ -1,5 +1,6 @@
 import { backendSettings } from './backend.ts'
 import type { Settings, ValuesOf } from './setting.ts'
+import { adminSettings } from './settings/admin.ts'
 import { archiveSettings } from './settings/archive.ts'
 import { bucketSettings } from './settings/bucket.ts'
 import { databaseSettings } from './settings/database.ts'
@@ -21,6 +22,7 @@ export const settings = {
   ...serveSettings,
   ...notifySettings,
   ...hookSettings,
+  ...adminSettings,
   ...programSettings,
   ...backendSettings,
 }
@@ -36,6 +38,7 @@ export const settingGroups: readonly (readonly [heading: string, group: Settings
   ['File server', serveSettings],
   ['Notifications', notifySettings],
   ['Hooks', hookSettings],
+  ['Console and API', adminSettings],
   ['Program', programSettings],
   ['The backend’s names', backendSettings],
 ]

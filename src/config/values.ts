@@ -170,6 +170,16 @@ export const origins: Reader<'*' | string[]> = reader(
   },
 )
 
+/** DNS names in lower case, as a browser sends them in Host (RFC 1123 2.1). */
+export const hostNames: Reader<string[]> = reader(
+  'must be host names such as nas.example.org, without ports and separated by commas',
+  (value) => {
+    const names = value.split(',').map((text) => text.trim().toLowerCase())
+    const isName = (text: string) => /^(?=.{1,253}$)[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/.test(text)
+    return names.every(isName) ? names : undefined
+  },
+)
+
 export const pathPrefix: Reader<string> = reader(
   'must start with / and contain only letters, digits, and . _ ~ - between slashes',
   (value) => {

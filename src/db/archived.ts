@@ -90,7 +90,8 @@ const DAMAGED_AGAIN_MS = { least: HOUR_MS, most: 24 * HOUR_MS }
 
 /**
  * Takes the files that were last read longer than `periodMs` ago, longest ago first, after those that were found damaged
- * an hour ago or earlier; what is lost is looked at once a day. For an hour no other node takes them.
+ * an hour ago or earlier; what is lost is looked at once a day. What a person wants read comes before all. For an hour no other
+ * node takes them.
  */
 export async function takeForScrub(
   database: Database,
@@ -99,8 +100,12 @@ export async function takeForScrub(
   const rows = await database.run((sql) => {
     const free = sql`(scrub_until is null or scrub_until < now())`
     const ago = (ms: number) => sql`now() - ${ms} * interval '1 ms'`
-    return sql<(Row & { read_at: Date })[]>`
-      with damaged as (
+    return sql<(Row & { read_at: Date; wanted_at: Date | null })[]>`
+      with wanted as (
+        select id from strongroom.items
+        where reading_wanted_at is not null and ${isFiled(sql)} and ${free}
+        order by reading_wanted_at limit ${limit} for no key update skip locked),
+      damaged as (
         select id from strongroom.items
         where damage is not null and verified_at < ${ago(DAMAGED_AGAIN_MS.least)} and ${isFiled(sql)} and ${free}
           and (verified_at < ${ago(DAMAGED_AGAIN_MS.most)}
@@ -110,15 +115,28 @@ export async function takeForScrub(
         select id from strongroom.items
         where ${isFiled(sql)} and coalesce(verified_at, archived_at, created_at) < ${ago(periodMs)} and ${free}
         order by coalesce(verified_at, archived_at, created_at) limit ${limit} for no key update skip locked),
-      taken as (select id from damaged union select id from due)
+      taken as (select id from wanted union select id from damaged union select id from due)
       update strongroom.items set scrub_until = now() + ${HOUR_MS} * interval '1 ms'
       where id in (select id from taken)
-      returning ${columns(sql)}, coalesce(verified_at, archived_at, created_at) as read_at`
+      returning ${columns(sql)}, reading_wanted_at as wanted_at, coalesce(verified_at, archived_at, created_at) as read_at`
   })
   // An update returns its rows in any order.
   const order = (a: (typeof rows)[0], b: (typeof rows)[0]) =>
-    Number(b.damaged) - Number(a.damaged) || a.read_at.getTime() - b.read_at.getTime()
+    Number(b.wanted_at !== null) - Number(a.wanted_at !== null) ||
+    Number(b.damaged) - Number(a.damaged) ||
+    a.read_at.getTime() - b.read_at.getTime()
   return rows.toSorted(order).map(toArchivedFile)
+}
+
+/** Whether a person wants a file read that nobody has in hand. */
+export async function isReadingWanted(database: Database): Promise<boolean> {
+  const [row] = await database.run(
+    (sql) => sql<{ wanted: boolean }[]>`
+      select exists (
+        select from strongroom.items where reading_wanted_at is not null
+          and (scrub_until is null or scrub_until < now())) as wanted`,
+  )
+  return row?.wanted === true
 }
 
 /**
@@ -135,7 +153,7 @@ export async function noteVerified(
     (sql) => sql`
       update strongroom.items set ${damage === null ? foundAgain(sql) : sql``}
         verified_at = clock_timestamp(), damage = ${damage},
-        damaged_at = ${damagedAt(sql, damage)}, scrub_until = null
+        damaged_at = ${damagedAt(sql, damage)}, scrub_until = null, reading_wanted_at = null
       where id = ${file.item} and epoch = ${file.epoch} and archive_path = ${file.archivePath} and sha256 = ${file.sha256}`,
   )
 }

@@ -3,7 +3,7 @@ import type { ItemState } from '../item-states.ts'
 import type { Proof } from '../media.ts'
 import type { Backend } from './backend.ts'
 import { isSameVersion, mediaColumn, notDeleted } from './backend-sql.ts'
-import type { Database } from './connect.ts'
+import type { Database, Fragment, Sql } from './connect.ts'
 
 /** What the backend says of a medium now. */
 export interface MediaStatus {
@@ -60,11 +60,8 @@ function mediaStatus(
 ): Promise<MediaStatus[]> {
   const { mediaTable, mediaColumns } = backend.mapping
   return database.run((sql) => {
-    const column = (name: MediaColumn) => mediaColumn(sql, backend, name)
     return sql<MediaStatus[]>`
-      select ${column('status')}::text as status, not (${notDeleted(sql, backend)}) as deleted,
-        ${column('object_key')} is not null as "hasKey",
-        ${column('approved_at')} is not null as "hasApproval"
+      select ${statusColumns(sql, backend)}
       from ${sql(mediaTable)} m where m.${sql(mediaColumns.id)} = ${mediaId}`
   })
 }
@@ -74,21 +71,39 @@ async function itemsOf(
   backend: Backend,
   mediaId: number,
 ): Promise<ItemHistory[]> {
-  const { mediaTable, mediaColumns } = backend.mapping
   const rows = await database.run(
-    (sql) => sql<(Omit<ItemHistory, 'sizeBytes'> & { sizeBytes: string | null })[]>`
-      select generation, state, error_code as "errorCode", error_message as "errorMessage", attempts,
-        next_attempt_at as "nextAttemptAt", bucket, i.object_key as "objectKey", etag,
-        case when lease_until > clock_timestamp() then lease_owner end as "leaseOwner",
-        archive_path as "archivePath", size_bytes as "sizeBytes", sha256, proof, filed_at as "filedAt",
-        i.archived_at as "archivedAt", release_due as "releaseDue", released_at as "releasedAt",
-        verified_at as "verifiedAt", damage,
-        exists (select from ${sql(mediaTable)} m
-          where m.${sql(mediaColumns.id)} = i.media_id and ${isSameVersion(sql, backend)}) as current
-      from strongroom.items i where media_id = ${mediaId} order by generation desc`,
+    (sql) => sql<HistoryRow[]>`
+      select ${historyColumns(sql, backend)} from strongroom.items i
+      where media_id = ${mediaId} order by generation desc`,
   )
-  return rows.map((row) => ({
-    ...row,
-    sizeBytes: row.sizeBytes === null ? null : Number(row.sizeBytes),
-  }))
+  return rows.map(toHistory)
+}
+
+/** {@link MediaStatus} of row `m`. */
+export function statusColumns(sql: Sql, backend: Backend): Fragment {
+  const column = (name: MediaColumn) => mediaColumn(sql, backend, name)
+  return sql`${column('status')}::text as status, not (${notDeleted(sql, backend)}) as deleted,
+    ${column('object_key')} is not null as "hasKey", ${column('approved_at')} is not null as "hasApproval"`
+}
+
+/** {@link ItemHistory} as the driver returns it. */
+export type HistoryRow = Omit<ItemHistory, 'sizeBytes'> & { sizeBytes: string | null }
+
+/** Of item `i`. */
+export function historyColumns(sql: Sql, backend: Backend): Fragment {
+  const { mediaTable, mediaColumns } = backend.mapping
+  return sql`i.generation, i.state, i.error_code as "errorCode", i.error_message as "errorMessage", i.attempts,
+    i.next_attempt_at as "nextAttemptAt", i.bucket, i.object_key as "objectKey", i.etag,
+    case when i.lease_until > clock_timestamp() then i.lease_owner end as "leaseOwner",
+    i.archive_path as "archivePath", i.size_bytes as "sizeBytes", i.sha256, i.proof, i.filed_at as "filedAt",
+    i.archived_at as "archivedAt", i.release_due as "releaseDue", i.released_at as "releasedAt",
+    i.verified_at as "verifiedAt", i.damage,
+    exists (select from ${sql(mediaTable)} m
+      where m.${sql(mediaColumns.id)} = i.media_id and ${isSameVersion(sql, backend)}) as current`
+}
+
+export function toHistory<Row extends HistoryRow>(
+  row: Row,
+): Omit<Row, 'sizeBytes'> & { sizeBytes: number | null } {
+  return { ...row, sizeBytes: row.sizeBytes === null ? null : Number(row.sizeBytes) }
 }

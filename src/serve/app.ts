@@ -4,7 +4,9 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
 import type { TokenConfig } from '../config.ts'
 import { AppError, toAppError } from '../errors.ts'
+import type { AddressRange } from '../ip-address.ts'
 import type { Log } from '../log.ts'
+import type { Mounted } from '../mounted.ts'
 import { answerError } from './answer.ts'
 import {
   allowedMethods,
@@ -20,6 +22,7 @@ import type { Health } from './health.ts'
 import { addHealthRoutes } from './health-routes.ts'
 import { createHttpServer, type HttpServer } from './listen.ts'
 import { addMetricsRoute, type Exposition } from './metrics-route.ts'
+import { createMount, type Mount } from './mount.ts'
 import type { Offload } from './offload.ts'
 import { isUnframed, prepareRequest } from './request-rules.ts'
 import { nothingRevoked, type RevokedTokens } from './revocations.ts'
@@ -83,9 +86,13 @@ export function createAdminServer(options: {
   log: Log
   /** Without them `/metrics` is not there. */
   metrics?: Exposition
+  /** What else is there; without it health and metrics alone. */
+  mounted?: { pages: Mounted; archiveDir: string; trustedProxies: readonly AddressRange[] }
 }): HttpServer {
+  const { health, log, mounted } = options
   return createAppServer({
-    ...options,
+    health,
+    log,
     metrics: options.metrics ?? null,
     corsOrigins: [],
     maxConnections: 1024,
@@ -93,6 +100,7 @@ export function createAdminServer(options: {
     watchdog: createWatchdog(),
     traffic: createTraffic(),
     files: null,
+    mount: mounted === undefined ? null : createMount({ ...mounted, log }),
   })
 }
 
@@ -108,8 +116,10 @@ function createAppServer(options: {
   traffic: Traffic
   files: FileRoute | null
   metrics: Exposition | null
+  mount?: Mount | null
 }): HttpServer {
   const { health, log, details, corsOrigins, maxConnections, watchdog, traffic, files } = options
+  const { mount = null } = options
   let draining = false
   const app = new Hono<AppEnv>()
   if (options.metrics !== null) addMetricsRoute(app, options.metrics)
@@ -119,6 +129,7 @@ function createAppServer(options: {
     logVisit(visit, { log, traffic, started })
   })
   addHealthRoutes(app, { health, isDraining: () => draining, details })
+  if (mount !== null) app.all('*', ({ req, env: { visit } }) => mount.answer(req.raw, visit))
   app.get('*', () => {
     throw new AppError('NOT_FOUND', 'nothing is served here')
   })
@@ -162,7 +173,10 @@ function createAppServer(options: {
     else answerFailure(visit, fault, log)
     logVisit(visit, { log, traffic, started: performance.now() })
   }
-  const onClosed = async () => files?.openFiles.close()
+  const onClosed = async () => {
+    await files?.openFiles.close()
+    await mount?.close()
+  }
   return createHttpServer({ listener, onDrain, onClosed, maxConnections, log })
 }
 

@@ -12,10 +12,18 @@ export type ScrubParts = VerifyParts &
     now: () => number
   }
 
+/** What goes on and on also hears of persons. */
+export type LastingScrubParts = ScrubParts & {
+  /** Whether a person wants a file read now. */
+  wanted: () => Promise<boolean>
+}
+
 /** What a pass found and did. */
 export type Scrubbed = { read: number; damaged: number } & HealedFound
 
 const IDLE_MS = 15 * 60_000
+/** A person who asked for a reading does not wait for as long. */
+const WANTED_MS = 5_000
 /** How long more is looked for after the first damage, for it to be seen whether there is too much of it to be healed. */
 const HEAL_AFTER_MS = 60_000
 
@@ -23,7 +31,7 @@ const HEAL_AFTER_MS = 60_000
  * Reads the archive again and again for as long as the program runs, the files that were read longest ago first, so that
  * what rots is noticed, and healed, while there is still another copy.
  */
-export async function scrubForever(parts: ScrubParts, signal: AbortSignal): Promise<void> {
+export async function scrubForever(parts: LastingScrubParts, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
       await scrub(parts, signal)
@@ -31,7 +39,16 @@ export async function scrubForever(parts: ScrubParts, signal: AbortSignal): Prom
       // The volume or the database is away; the sync says so as well, and louder.
       if (!signal.aborted) parts.log.warn({ error: toAppError(error) }, 'the scrub was broken off')
     }
-    await pause(IDLE_MS, signal).catch(() => {})
+    await idle(parts, signal)
+  }
+}
+
+async function idle({ wanted, now }: LastingScrubParts, signal: AbortSignal): Promise<void> {
+  const until = now() + IDLE_MS
+  while (!signal.aborted && now() < until) {
+    await pause(WANTED_MS, signal).catch(() => {})
+    // A database that is away is told of by others.
+    if (!signal.aborted && (await wanted().catch(() => false))) return
   }
 }
 

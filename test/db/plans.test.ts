@@ -5,6 +5,7 @@ import {
   type ArchivedFile,
   damagedFiles,
   damagedLately,
+  isReadingWanted,
   noteVerified,
   oldestReading,
   takeForScrub,
@@ -14,6 +15,15 @@ import { type Backend, openBackend } from '../../src/db/backend.ts'
 import { type Database, openDatabase } from '../../src/db/connect.ts'
 import { abandonedItems, ownersOf } from '../../src/db/fsck.ts'
 import { readGauges } from '../../src/db/gauges.ts'
+import {
+  countFresh,
+  countStates,
+  estimateItems,
+  findItem,
+  itemsInWork,
+  listItems,
+  searchItems,
+} from '../../src/db/item-list.ts'
 import { type Items, openItems } from '../../src/db/items.ts'
 import { countByState, findArchived, releasesToday, unfinishedItems } from '../../src/db/lookup.ts'
 import { migrate } from '../../src/db/migrate.ts'
@@ -21,6 +31,7 @@ import { type PlannedRow, planApproved } from '../../src/db/plan.ts'
 import { insertRebuilt, orderGenerations } from '../../src/db/rebuild.ts'
 import { findReapproved } from '../../src/db/records.ts'
 import { ownerFacts, sizesInNeed } from '../../src/db/removals.ts'
+import { acknowledgeItem, tryAgain, wantReading } from '../../src/db/wishes.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
 import { itemOf } from '../../src/sync/rebuild.ts'
@@ -389,10 +400,112 @@ const lookups: Statement[] = [
   },
 ]
 
+const listed = { before: 90_000, limit: LIMIT, unseen: true }
+
+const wishes: Statement[] = [
+  {
+    name: 'listItems reads the items of its page, each with its generations and its media row',
+    most: { media: 2 * LIMIT, items: 6 * LIMIT },
+    async run({ database, backend }) {
+      const found = await listItems(database, backend, { ...listed, states: null })
+      assert.equal(found.length, LIMIT)
+    },
+  },
+  {
+    name: 'listItems by state reads a page of each state',
+    most: { media: 2 * LIMIT, items: 12 * LIMIT },
+    async run({ database, backend }) {
+      const states = ['held', 'rejected', 'source_differs'] as const
+      const found = await listItems(database, backend, { ...listed, states, before: null })
+      assert.equal(found.length, LIMIT)
+    },
+  },
+  {
+    name: 'searchItems reads what has all of the words',
+    most: { media: 2, items: 4 },
+    async run({ database, backend }, n) {
+      const words = ['title', String(50_000 + n)]
+      const found = await searchItems(database, backend, { words, before: null, limit: LIMIT })
+      assert.deepEqual(
+        found.map(({ mediaId }) => mediaId),
+        [50_000 + n],
+      )
+    },
+  },
+  {
+    name: 'findItem reads the generations of one medium',
+    most: { media: 2, items: 4 },
+    run: ({ database, backend }, n) => findItem(database, backend, { mediaId: 50_000 + n }),
+  },
+  {
+    name: 'findItem reads the item of one path',
+    most: { media: 2, items: 2 },
+    async run({ database, backend }, n) {
+      const archivePath = `2026/${50_000 + n}/${50_000 + n}.mp4`
+      assert.equal((await findItem(database, backend, { archivePath }))?.mediaId, 50_000 + n)
+    },
+  },
+  {
+    name: 'itemsInWork reads what is in work',
+    most: ({ inWork }) => ({ media: 2 * LIMIT, items: inWork + LIMIT }),
+    run: ({ database, backend }) => itemsInWork(database, backend, LIMIT),
+  },
+  {
+    name: 'countStates counts no further than it is told',
+    most: { media: 0, items: 5 * LIMIT },
+    async run({ database }) {
+      const counts = await countStates(database, ['released', 'held'], {
+        most: LIMIT,
+        unseen: false,
+      })
+      assert.deepEqual(counts, { released: LIMIT, held: LIMIT })
+    },
+  },
+  {
+    name: 'countFresh passes the rows that stay approved',
+    most: ({ settled, open }) => ({ media: settled + open + LIMIT, items: settled + open + LIMIT }),
+    run: ({ database, backend }) => countFresh(database, backend, LIMIT),
+  },
+  {
+    name: 'estimateItems reads no items',
+    most: { media: 0, items: 0 },
+    run: async ({ database }) => assert.ok((await estimateItems(database)) > MANY / 2),
+  },
+  {
+    name: 'tryAgain reads the generations of one medium',
+    most: { media: 0, items: 3 },
+    run: ({ database }, n) => tryAgain(database, 50_000 + n),
+  },
+  {
+    name: 'acknowledgeItem reads the generations of one medium',
+    most: { media: 0, items: 2 },
+    run: ({ database }, n) => acknowledgeItem(database, { mediaId: 50_000 + n, note: null }),
+  },
+  {
+    name: 'wantReading reads the generations of one medium',
+    most: { media: 0, items: 3 },
+    async run({ database }, n) {
+      assert.equal((await wantReading(database, 50_000 + n))?.done, true)
+    },
+  },
+  {
+    name: 'isReadingWanted reads what is wanted',
+    most: { media: 0, items: TIMES },
+    run: async ({ database }) => assert.equal(await isReadingWanted(database), true),
+  },
+]
+
 test(`on tables of ${MANY} rows`, async (t) => {
   const rig = await openRig(t)
   const used = new Set<string>()
-  for (const { name, most, run } of [...claims, ...others, ...writes, ...sweeps, ...lookups]) {
+  for (const { name, most, run } of [
+    ...claims,
+    ...others,
+    ...writes,
+    ...sweeps,
+    ...lookups,
+    ...wishes,
+  ]) {
     await t.test(name, async () => {
       for (let n = 0; n < TIMES; n++) {
         const looked = typeof most === 'function' ? most(await whatIsThere(rig.sql), n) : most

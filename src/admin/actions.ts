@@ -1,0 +1,92 @@
+import { type AdminAction, closeAction, enterAction } from '../db/admin-actions.ts'
+import type { Database } from '../db/connect.ts'
+import { acknowledgeItem, tryAgain, type Wanted, wantReading } from '../db/wishes.ts'
+import { AppError, toAppError } from '../errors.ts'
+import { ITEM_STATES } from '../item-states.ts'
+
+/** Who asks for something. */
+export type Actor = Pick<AdminAction, 'actor' | 'client'>
+
+/** Enters what is done before it is done, and then how it ended: nothing changes that no row tells of. */
+export async function audited<Result>(
+  database: Database,
+  action: AdminAction,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  const id = await enterAction(database, action)
+  try {
+    const result = await work()
+    await closeAction(database, id, 'done')
+    return result
+  } catch (error) {
+    await closeAction(database, id, toAppError(error).code)
+    throw error
+  }
+}
+
+/**
+ * Has a medium tried again at once that only waits for its time.
+ *
+ * What was held or rejected is not: the next look would find the same object under the same approval. A new approval starts
+ * it afresh (docs/safety.md, "States"), which only the backend can give.
+ *
+ * @throws ACTION_REFUSED with what a person does instead; NOT_FOUND when nothing of it was begun
+ */
+export async function retry(database: Database, actor: Actor, mediaId: number): Promise<void> {
+  const action = { ...actor, action: 'retry', mediaId, details: {} }
+  await audited(database, action, async () => {
+    const found = known(await tryAgain(database, mediaId), mediaId)
+    if (!found.done) throw refusalOf(found, mediaId)
+  })
+}
+
+function refusalOf({ state, leased }: Wanted, mediaId: number): AppError {
+  if (leased)
+    return refused(`a worker has media ${mediaId} in hand`, 'nothing to do: see what comes of it')
+  const inWork = state === 'claimed' || state === 'publishing' || state === 'withdrawing'
+  if (inWork)
+    return refused(`media ${mediaId} is in the middle of the work`, 'the next run goes on with it')
+  return refused(
+    `media ${mediaId} is ${state}: a retry would change nothing`,
+    ITEM_STATES[state].sentence,
+  )
+}
+
+function refused(message: string, hint: string): AppError {
+  return new AppError('ACTION_REFUSED', message, { hint })
+}
+
+/** Has the scrub read a medium's archived file before all others. @throws NOT_FOUND when none of it is archived */
+export async function verifySoon(database: Database, actor: Actor, mediaId: number): Promise<void> {
+  const action = { ...actor, action: 'verify', mediaId, details: {} }
+  await audited(database, action, async () => {
+    if (!(await wantReading(database, mediaId))?.done)
+      throw new AppError('NOT_FOUND', `nothing of media ${mediaId} is in the archive`, {
+        hint: `"strongroom why ${mediaId}" says what became of it`,
+      })
+  })
+}
+
+/**
+ * Notes that a person has seen what needs one; it counts again once its state changes.
+ *
+ * @throws NOT_FOUND, ACTION_REFUSED for what needs nobody
+ */
+export async function acknowledge(
+  database: Database,
+  actor: Actor,
+  { mediaId, note }: { mediaId: number; note: string | null },
+): Promise<void> {
+  const action = { ...actor, action: 'acknowledge', mediaId, details: { note } }
+  await audited(database, action, async () => {
+    const { done, state } = known(await acknowledgeItem(database, { mediaId, note }), mediaId)
+    if (!done) throw refused(`media ${mediaId} is ${state}: it needs nobody`, 'nothing to do')
+  })
+}
+
+function known(found: Wanted | null, mediaId: number): Wanted {
+  if (found !== null) return found
+  throw new AppError('NOT_FOUND', `nothing of media ${mediaId} was begun`, {
+    hint: `"strongroom why ${mediaId}" says whether it is approved; the next run takes what is`,
+  })
+}

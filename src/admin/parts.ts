@@ -1,0 +1,42 @@
+import type { Backend } from '../db/backend.ts'
+import type { Database } from '../db/connect.ts'
+import type { Log } from '../log.ts'
+
+/** A link to order. */
+export interface LinkOrder {
+  mediaId: number
+  /** Null: the media row's. */
+  userId: number | null
+  ttlSeconds: number
+  ip: string | null
+  maxDownloads: number | null
+}
+
+export interface HealthVerdict {
+  ok: boolean
+  checks: Record<
+    string,
+    { ok: boolean; latencyMs: number; error: string | null; checkedAt: string }
+  >
+  gauges: Record<string, number | null>
+}
+
+/** What console and API are made of; what other parts of the program do is given as functions. */
+export interface AdminParts {
+  version: string
+  token: string
+  /** Names of this service that have dots and are no addresses. */
+  hosts: readonly string[]
+  database: Database
+  /** Its tables, looked at when they are first needed: the database may be away when the program starts. */
+  backend: () => Promise<Backend>
+  health: () => Promise<HealthVerdict>
+  /** @throws NOT_FOUND, USAGE, CONFIG_INVALID when there is no secret to sign with */
+  mint: (order: LinkOrder) => Promise<{ url: string; expiresAt: Date }>
+  /** @returns `revoked` false when it has expired @throws USAGE, TOKEN_INVALID */
+  revoke: (order: {
+    named: string
+    keepMs: number | null
+  }) => Promise<{ revoked: boolean; subject: string }>
+  log: Log
+}

@@ -1,0 +1,314 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { Validator } from '@seriousme/openapi-schema-validator'
+import { createApi, documentOf } from '../../src/admin/api.ts'
+import * as schema from '../../src/admin/api-schemas.ts'
+import type { AdminParts } from '../../src/admin/parts.ts'
+import { AppError } from '../../src/errors.ts'
+import type { Item } from '../../src/media.ts'
+import { intentFor } from '../contract/items-stores.ts'
+import { type AdminScope, adminToken, withAdmin } from '../support/admin.ts'
+import { captureLog } from '../support/file-server.ts'
+
+const nowhere = () => Promise.reject(new AppError('DB_UNAVAILABLE', 'there is none'))
+const parts: AdminParts = {
+  version: '1.2.3',
+  token: adminToken,
+  hosts: [],
+  database: { run: nowhere, settle: nowhere, rehearse: nowhere, script: nowhere, close: nowhere },
+  backend: nowhere,
+  health: nowhere,
+  mint: nowhere,
+  revoke: nowhere,
+  log: captureLog(),
+}
+
+/** Media 1 is archived, 2 waits, 3 is held, 4 was rejected, 5 is approved and not begun. */
+async function filled(on: AdminScope): Promise<AdminScope> {
+  const { store } = on
+  const items = store.worker('a')
+  for (const id of [1, 2, 3, 4]) await store.addMedia(id, { filename: `harbour at dawn ${id}.mp4` })
+  const claimed = (await items.claim(4, [])) as [Item, Item, Item, Item]
+  const [archived, waiting, held, rejected] = claimed
+  await items.commitIntent(archived, intentFor(archived, '2026/01/1/clip.mp4'))
+  await items.record(archived)
+  const later = new AppError('TRANSFER_BROKEN', 'the connection was reset')
+  await items.putBack(waiting, { state: 'waiting', error: later, delayMs: 3_600_000, burn: true })
+  const changed = new AppError('CHANGED_AFTER_APPROVAL', 'the object is newer than its approval')
+  await items.putBack(held, { state: 'held', error: changed })
+  await items.reject(rejected, {
+    reason: 'no video in it',
+    report: 'r',
+    sha256: 'ab',
+    sizeBytes: 5,
+  })
+  await store.addMedia(5)
+  return on
+}
+
+interface Call {
+  method: 'get' | 'post'
+  /** As the document names it. */
+  path: string
+  url?: string
+  body?: unknown
+  status: number
+  answer?: { parse(value: unknown): unknown }
+}
+
+const calls: readonly Call[] = [
+  { method: 'get', path: '/health', status: 200, answer: schema.health },
+  { method: 'get', path: '/items', status: 200, answer: schema.itemPage },
+  { method: 'get', path: '/items/{media_id}', url: '/items/1', status: 200, answer: schema.medium },
+  {
+    method: 'post',
+    path: '/items/{media_id}/retry',
+    url: '/items/2/retry',
+    status: 200,
+    answer: schema.done,
+  },
+  {
+    method: 'post',
+    path: '/items/{media_id}/acknowledge',
+    url: '/items/3/acknowledge',
+    body: { note: 'the uploader was asked' },
+    status: 200,
+    answer: schema.done,
+  },
+  {
+    method: 'post',
+    path: '/items/{media_id}/verify',
+    url: '/items/1/verify',
+    status: 202,
+    answer: schema.done,
+  },
+  { method: 'post', path: '/tokens', body: { media_id: 1 }, status: 201, answer: schema.link },
+  {
+    method: 'post',
+    path: '/tokens/revoke',
+    body: { token: 'a-jti' },
+    status: 200,
+    answer: schema.revoked,
+  },
+  { method: 'get', path: '/actions', status: 200, answer: schema.actionPage },
+  { method: 'get', path: '/openapi.json', status: 200 },
+]
+
+const ofCall = ({ method, path }: Pick<Call, 'method' | 'path'>) => `${method} ${path}`
+
+describe('the OpenAPI document', () => {
+  const api = createApi(parts, { admit: () => {} })
+  const document = documentOf(api, '1.2.3')
+
+  test('is valid OpenAPI 3.1', async () => {
+    const validator = new Validator()
+    const plain = JSON.parse(JSON.stringify(document))
+    assert.deepEqual(await validator.validate(plain), { valid: true })
+    assert.equal(validator.version, '3.1')
+  })
+
+  test('names every route that there is, and no other', () => {
+    const there = api.routes
+      .filter(({ method }) => method !== 'ALL')
+      .map(({ method, path }) =>
+        ofCall({
+          method: method === 'GET' ? 'get' : 'post',
+          path: path.replace(/:(\w+)/g, '{$1}'),
+        }),
+      )
+    const told = Object.entries(document.paths ?? {}).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method} ${path}`),
+    )
+    assert.deepEqual([...new Set(there)].toSorted(), told.toSorted())
+  })
+
+  test('names no route that is not called here', () => {
+    const told = Object.entries(document.paths ?? {}).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method} ${path}`),
+    )
+    assert.deepEqual(calls.map(ofCall).toSorted(), told.toSorted())
+  })
+})
+
+test('every route answers as its schema says, and changes are entered', async (t) => {
+  const { ask, store } = await filled(await withAdmin(t))
+  for (const { method, path, url = path, body, status, answer } of calls) {
+    const given = await ask(
+      method.toUpperCase(),
+      `/api/v1${url}`,
+      body === undefined ? {} : { body },
+    )
+    assert.equal(given.status, status, `${path}: ${JSON.stringify(given.body)}`)
+    if (answer !== undefined) assert.deepEqual(answer.parse(given.body), given.body, path)
+    assert.equal(given.headers.get('cache-control'), 'no-store')
+  }
+  const entered = await store.sql<{ action: string; actor: string; outcome: string }[]>`
+    select action, actor, outcome from strongroom.admin_actions order by id`
+  assert.deepEqual(
+    entered.map(({ action, actor, outcome }) => [action, actor, outcome]),
+    ['retry', 'acknowledge', 'verify', 'mint', 'revoke'].map((action) => [action, 'api', 'done']),
+  )
+})
+
+test('what waits is next after a retry, and what needs an approval says so instead', async (t) => {
+  const { ask, store } = await filled(await withAdmin(t))
+  const due = () => store.sql<{ media_id: number }[]>`
+    select media_id from strongroom.items
+    where state in ('waiting', 'missing') and next_attempt_at <= clock_timestamp()`
+  assert.deepEqual([...(await due())], [])
+  const answer = await ask('POST', '/api/v1/items/2/retry')
+  assert.equal(answer.status, 200)
+  assert.deepEqual(
+    (await due()).map((row) => row.media_id),
+    [2],
+  )
+  const [item] = await store.worker('b').claim(1, [])
+  assert.equal(item?.media.mediaId, 2, 'and the next run takes it')
+  const inWork = await ask('POST', '/api/v1/items/2/retry')
+  assert.equal(inWork.status, 409)
+  assert.match(JSON.stringify(inWork.body), /has media 2 in hand/)
+
+  const before = await store.seen()
+  for (const [id, says] of [
+    [1, /is archived: a retry would change nothing/],
+    [3, /is held: .*approve the row again/],
+    [4, /is rejected: .*approve again/],
+  ] as const) {
+    const { status, body } = await ask('POST', `/api/v1/items/${id}/retry`)
+    assert.equal(status, 409)
+    assert.match(JSON.stringify(body), says)
+  }
+  for (const [id, says] of [
+    [5, /nothing of media 5 was begun/],
+    [6, /nothing of media 6 was begun/],
+  ] as const) {
+    const { status, body } = await ask('POST', `/api/v1/items/${id}/retry`)
+    assert.equal(status, 404)
+    assert.match(JSON.stringify(body), says)
+  }
+  assert.deepEqual(await store.seen(), before)
+  const refused = await store.sql<{ outcome: string }[]>`
+    select outcome from strongroom.admin_actions order by id`
+  assert.deepEqual(
+    refused.map(({ outcome }) => outcome),
+    ['done', ...Array.from({ length: 4 }, () => 'ACTION_REFUSED'), 'NOT_FOUND', 'NOT_FOUND'],
+  )
+})
+
+test('what was acknowledged is left out of what is unseen until its state changes', async (t) => {
+  const { ask, store } = await filled(await withAdmin(t))
+  const unseen = async () => {
+    const { body } = await ask('GET', '/api/v1/items?state=held&unseen=true')
+    return schema.itemPage.parse(body).items.map((item) => item.media_id)
+  }
+  assert.deepEqual(await unseen(), [3])
+  await ask('POST', '/api/v1/items/3/acknowledge', { body: {} })
+  assert.deepEqual(await unseen(), [])
+  await store.sql`update strongroom.acknowledgements set state = 'missing'`
+  assert.deepEqual(await unseen(), [3])
+  const needless = await ask('POST', '/api/v1/items/1/acknowledge', { body: {} })
+  assert.equal(needless.status, 409)
+})
+
+test('items come in pages, by state, by words, by id and by path', async (t) => {
+  const { ask, store } = await filled(await withAdmin(t))
+  const found = async (query: string) => {
+    const { status, body } = await ask('GET', `/api/v1/items?${query}`)
+    assert.equal(status, 200, JSON.stringify(body))
+    const { items, next } = schema.itemPage.parse(body)
+    return { ids: items.map((item) => item.media_id), next, items }
+  }
+  const first = await found('limit=3')
+  assert.deepEqual(first.ids, [4, 3, 2])
+  assert.deepEqual((await found(`limit=3&before=${first.next}`)).ids, [1])
+  assert.deepEqual((await found('state=rejected')).ids, [4])
+  assert.deepEqual((await found('q=DAWN')).ids, [4, 3, 2, 1])
+  assert.deepEqual((await found('q=daw%203')).ids, [3])
+  assert.deepEqual((await found('q=2')).ids, [2])
+  assert.deepEqual((await found('q=2026/01/1/clip.mp4')).ids, [1])
+  // Signs that mean something in a search of words are no words.
+  assert.deepEqual((await found(`q=${encodeURIComponent("':* | !&<-> ")}`)).ids, [])
+  assert.deepEqual((await found(`q=${encodeURIComponent("dawn':* & !harbour")}`)).ids, [4, 3, 2, 1])
+  const [rejected] = (await found('state=rejected')).items
+  assert.match(rejected?.why ?? '', /^rejected\. It is not valid media.*no video in it/)
+  // Approved again, and superseded: only the newest version of a medium is listed.
+  await store.changeMedia(4, { objectKey: 'uploads/better.mp4' })
+  await store.worker('b').claim(5, [])
+  assert.deepEqual((await found('state=rejected')).ids, [])
+})
+
+test('a link that was minted opens its file, and none once it is revoked', async (t) => {
+  const { ask, store } = await filled(await withAdmin(t))
+  const { body } = await ask('POST', '/api/v1/tokens', { body: { media_id: 1, ttl_seconds: 60 } })
+  const { url, expires_at } = schema.link.parse(body)
+  assert.match(url, /^http:\/\/127\.0\.0\.1:8080\/2026\/01\/1\/clip\.mp4\/-\?token=eyJ/)
+  assert.ok(new Date(expires_at).getTime() <= Date.now() + 60_000)
+  const revoked = await ask('POST', '/api/v1/tokens/revoke', { body: { token: url } })
+  assert.equal(schema.revoked.parse(revoked.body).revoked, true)
+  const subjects = await store.sql<
+    { subject: string }[]
+  >`select subject from strongroom.revocations`
+  assert.equal(subjects.length, 1)
+  for (const [order, status] of [
+    [{ media_id: 3 }, 404],
+    [{ media_id: 1, ttl_seconds: 0 }, 400],
+    [{ media_id: 1, ttl_seconds: 1e9 }, 400],
+    [{ media_id: 1, ip: 'nowhere' }, 400],
+    [{}, 400],
+  ] as const) {
+    const refusal = await ask('POST', '/api/v1/tokens', { body: order })
+    assert.equal(refusal.status, status, JSON.stringify(refusal.body))
+    assert.ok(schema.problem.parse(refusal.body).hint.length > 0)
+  }
+})
+
+test('without the token nothing is told, and nothing is guessed', async (t) => {
+  const { ask, log } = await withAdmin(t)
+  for (const path of ['/items', '/openapi.json', '/nothing'])
+    for (const headers of [
+      { Authorization: '' },
+      { Authorization: 'Basic eDp5' },
+      { Authorization: '', Cookie: `session=${adminToken}` },
+    ]) {
+      const { status, body } = await ask('GET', `/api/v1${path}`, { headers })
+      assert.deepEqual([status, schema.problem.parse(body).error], [401, 'ADMIN_DENIED'], path)
+    }
+  const wrong = { headers: { Authorization: 'Bearer wrong' } }
+  for (let n = 0; n < 10; n++) assert.equal((await ask('GET', '/api/v1/items', wrong)).status, 401)
+  const slowed = await ask('GET', '/api/v1/items', wrong)
+  assert.deepEqual([slowed.status, slowed.headers.get('retry-after')], [429, '60'])
+  assert.equal((await ask('GET', '/api/v1/items')).status, 429, 'whatever comes then')
+  assert.equal((await ask('GET', '/health')).status, 200, 'but health stays open')
+  assert.doesNotMatch(log.text(), new RegExp(adminToken))
+})
+
+test('without ADMIN_TOKEN the API says that it is off and how it is turned on', async (t) => {
+  const { ask } = await withAdmin(t, { ADMIN_TOKEN: undefined })
+  const { status, body } = await ask('GET', '/api/v1/items')
+  const { error, hint } = schema.problem.parse(body)
+  assert.deepEqual([status, error], [404, 'ADMIN_OFF'])
+  assert.match(hint, /set ADMIN_TOKEN to at least 32 random bytes/)
+  assert.equal((await ask('GET', '/health')).status, 200)
+})
+
+test('what is malformed is refused before anything is done', async (t) => {
+  const { ask, store } = await filled(await withAdmin(t))
+  const before = await store.seen()
+  for (const [method, path, body] of [
+    ['GET', '/items?limit=0'],
+    ['GET', '/items?limit=1000'],
+    ['GET', '/items?state=nonsense'],
+    ['GET', '/items/zero'],
+    ['GET', '/items/99999999999999999999'],
+    ['POST', '/items/2/acknowledge', { note: 7 }],
+    ['POST', '/tokens', { media_id: '1; drop table media' }],
+    ['POST', '/tokens/revoke', { token: 'x'.repeat(70_000) }],
+  ] as const) {
+    const answer = await ask(method, `/api/v1${path}`, body === undefined ? {} : { body })
+    assert.equal(answer.status, 400, `${path}: ${JSON.stringify(answer.body)}`)
+    assert.equal(schema.problem.parse(answer.body).error, 'REQUEST_INVALID')
+  }
+  const other = await ask('DELETE', '/api/v1/items/1')
+  assert.equal(other.status, 404)
+  assert.deepEqual(await store.seen(), before)
+})
