@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { addAdoption } from './cli/adoption.ts'
+import { addHistory } from './cli/history.ts'
 import { addInspection } from './cli/inspection.ts'
 import { addToken } from './cli/links.ts'
 import { addNotify } from './cli/notify.ts'
@@ -71,6 +72,7 @@ function describe(host: Host, done: (code: number) => void): Command {
   addAdoption(host, command, done)
   addInspection(host, command, done)
   addSpace(host, command, done)
+  addHistory(host, command)
   addToken(host, command)
   addNotify(host, command, done)
   return cli

@@ -60,6 +60,13 @@ export interface Config {
   sync: {
     batchSize: number
     schedule: Schedule
+    jitterMs: number
+    /** What becomes of scheduled starts that could not be kept. */
+    missed: 'run' | 'skip'
+    /** Only one node syncs at a time. */
+    alone: boolean
+    /** Null for any time. */
+    timeoutMs: number | null
     concurrency: number
     changedAfterApproval: 'hold' | 'accept'
     sizeMismatch: 'warn' | 'reject'
@@ -84,6 +91,8 @@ export interface Config {
     bytesPerSecond: number
   }
   ffprobePath: string
+  /** How long the history of runs is kept. */
+  runsKeptMs: number
   shutdownTimeoutMs: number
   serve: {
     port: number
@@ -276,6 +285,10 @@ function assemble(values: SettingValues, warnings: string[]): Config {
     sync: {
       batchSize: values.BATCH_SIZE,
       schedule: values.SYNC_INTERVAL,
+      jitterMs: values.SYNC_JITTER,
+      missed: values.SYNC_MISSED,
+      alone: values.SYNC_OVERLAP === 'skip',
+      timeoutMs: values.SYNC_TIMEOUT,
       concurrency: values.SYNC_CONCURRENCY,
       changedAfterApproval: values.CHANGED_AFTER_APPROVAL,
       sizeMismatch: values.SIZE_MISMATCH,
@@ -293,6 +306,7 @@ function assemble(values: SettingValues, warnings: string[]): Config {
     releaseDailyMax: values.RELEASE_DAILY_MAX,
     scrub: { periodMs: values.SCRUB_PERIOD, bytesPerSecond: values.SCRUB_RATE * 1_000_000 },
     ffprobePath: values.FFPROBE_PATH,
+    runsKeptMs: values.RUNS_KEPT,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
     serve: {
       port: values.SERVER_PORT,

@@ -197,6 +197,17 @@ export const ERRORS = {
   /** Said "not now" (exit code 75), which is nothing to worry about. */
   HOOK_REFUSED: outage('nothing to do: the next run asks it again'),
   /** The file server's public address. */
+  RUN_INTERRUPTED: itemLater(
+    'nothing is lost: the next run finishes or undoes what was in hand; the log of that time says why it ended',
+  ),
+  RUN_OVERLAPS: itemLater('nothing to do: the run that is under way does the work'),
+  RUN_MISSED: itemLater(
+    'nothing to do unless it goes on: then run the job less often, or find out what takes so long',
+  ),
+  RUN_REFUSED: itemLater('look at what the hook printed; the next run asks it again'),
+  RUN_TIMED_OUT: itemLater(
+    'raise SYNC_TIMEOUT, or look with "strongroom runs show ID" at what took so long',
+  ),
   EDGE_UNREACHABLE: outage('check the address, that cloudflared runs, and that it is connected'),
   CANCELLED: {
     ...outage('nothing is lost: start it again and it goes on where it was'),

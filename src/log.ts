@@ -17,6 +17,8 @@ export interface LogOptions {
   destination: number | { write(line: string): unknown }
   /** Values that are masked wherever they appear. */
   secrets: readonly string[]
+  /** Gets each line as JSON, after redaction, as well. */
+  also?: (line: string) => void
 }
 
 /**
@@ -65,9 +67,10 @@ function redactFields(redact: Redactor, fields: Fields): Record<string, Plain> {
   )
 }
 
-function openDestination({ destination, format }: LogOptions): DestinationStream {
+function openDestination({ destination, format, also }: LogOptions): DestinationStream {
   const sink = typeof destination === 'number' ? openSync(destination) : destination
   const write = (line: string) => {
+    also?.(line)
     try {
       sink.write(format === 'text' ? textLine(line) : line)
     } catch {

@@ -18,6 +18,7 @@ import { assertMigrated, migrate } from './db/migrate.ts'
 import { AppError, type ErrorCode, isAppError, toAppError } from './errors.ts'
 import type { StopStack } from './lifecycle.ts'
 import type { Log } from './log.ts'
+import type { LogTail } from './log-tail.ts'
 import { openSpaces } from './open-space.ts'
 import type { Bucket } from './storage/bucket.ts'
 import { type Disk, fileSystemKind, openDisk } from './storage/disk.ts'
@@ -43,6 +44,8 @@ export interface Program {
   /** PATH: where FFPROBE_PATH is looked up when it is a bare name. */
   searchPath: string | undefined
   log: Log
+  /** What it said lately. */
+  logTail: LogTail
   stops: StopStack
   reached: Reached
   /** Told of each request to database or bucket that failed; only what counts them answers with anything but nothing. */

@@ -4,8 +4,11 @@ import type { ErrorCode } from './errors.ts'
 export const jobs = ['sync', 'reconcile', 'scrub', 'verify', 'clean'] as const
 export type Job = (typeof jobs)[number]
 
-export const runTriggers = ['schedule', 'start', 'manual', 'api'] as const
+/** What began it: the first run of a process, its schedule, a person at the command line, or the admin port. */
+export const runTriggers = ['start', 'schedule', 'manual', 'api'] as const
 export type RunTrigger = (typeof runTriggers)[number]
+
+export type RunMode = 'live' | 'dry-run' | 'shadow'
 
 /**
  * `partial`: came to its end, but left something for another run or a person. `failed`: an outage or a crash cut it off.
@@ -30,20 +33,46 @@ export interface RunError {
 }
 
 export interface Run {
-  id: number
+  /** Null for one that the database could not be told of, because it was away. */
+  id: number | null
   job: Job
   trigger: RunTrigger
-  mode: 'live' | 'dry-run' | 'shadow'
+  mode: RunMode
   status: RunStatus
-  /** Host name and process of who ran it. */
+  /** Host name of who ran it. */
   node: string
   startedAt: Date
   /** Null while it goes on. */
   endedAt: Date | null
+  /** How often in a row it was tried, and failed for the same reason. */
+  attempts: number
   /** How many items came to which end: `archived`, `rejected`, `released`, … */
   items: Readonly<Record<string, number>>
   bytes: number
   error: RunError | null
+}
+
+/** How a run came out. */
+export type RunEnd = Pick<Run, 'items' | 'bytes' | 'error'> & {
+  status: 'success' | 'partial' | 'failed' | 'cancelled' | 'skipped'
+}
+
+/** What became of one item in a run. */
+export interface RunEvent {
+  at: Date
+  itemId: number | null
+  mediaId: number | null
+  outcome: string
+  reason: string | null
+  archivePath: string | null
+  sizeBytes: number | null
+}
+
+/** Told of runs as they begin and end; never throws, and nothing waits for it. */
+export interface RunListener {
+  started?(run: Run): void
+  /** Also of runs that were skipped, and never began. */
+  ended?(run: Run): void
 }
 
 /** Whether it is over, and nothing about it changes any more. */

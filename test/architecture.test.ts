@@ -8,6 +8,7 @@ const ADAPTERS = ['storage', 'db', 'tools']
 const CAPABILITIES = [
   'sync',
   'serve',
+  'jobs',
   'metrics',
   'demo',
   'shadow',
@@ -25,6 +26,7 @@ const WIRING = [
   'open-cleaning.ts',
   'open-metrics.ts',
   'open-notify.ts',
+  'open-runs.ts',
   'open-shadow.ts',
   'host.ts',
   'commands',

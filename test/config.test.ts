@@ -19,6 +19,10 @@ describe('defaults', () => {
       sync: {
         batchSize: 10,
         schedule: { every: 1_800_000 },
+        jitterMs: 0,
+        missed: 'run',
+        alone: false,
+        timeoutMs: null,
         concurrency: 4,
         changedAfterApproval: 'hold',
         sizeMismatch: 'warn',
@@ -41,6 +45,7 @@ describe('defaults', () => {
       releaseDailyMax: null,
       scrub: { periodMs: 2_592_000_000, bytesPerSecond: 20_000_000 },
       ffprobePath: 'ffprobe',
+      runsKeptMs: 7_776_000_000,
       shutdownTimeoutMs: 30_000,
       serve: {
         port: 8080,

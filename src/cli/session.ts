@@ -4,6 +4,7 @@ import { type Config, parseConfig, secretsOf } from '../config.ts'
 import type { Host, Session } from '../host.ts'
 import { createStopStack, superviseSignals } from '../lifecycle.ts'
 import { createLog } from '../log.ts'
+import { createLogTail } from '../log-tail.ts'
 import { openScreen } from '../screen.ts'
 
 /** Makes a command of the program. */
@@ -37,8 +38,10 @@ export async function inSession(
 ): Promise<void> {
   host.setUmask(config.archive.umask)
   const screen = destination === host.stderr ? openScreen(host) : null
+  const logTail = createLogTail()
   const log = createLog({
     ...config.log,
+    also: logTail.add,
     destination: screen ?? destination,
     secrets: secretsOf(config),
   })
@@ -52,7 +55,7 @@ export async function inSession(
   })
   try {
     const { version, reached, env } = host
-    const program = { version, searchPath: env.PATH, log, stops, reached }
+    const program = { version, searchPath: env.PATH, log, logTail, stops, reached }
     const signals = { drain: supervision.draining, abort: supervision.aborted }
     await work({ config, program, screen, ...signals })
   } finally {

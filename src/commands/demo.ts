@@ -15,7 +15,7 @@ import { type Links, migrateWithLog, openArchiveFolder, openLinks, openSync } fr
 import { initVolume } from '../sync/volume.ts'
 import { createProgress } from './progress.ts'
 import { runOnce } from './run.ts'
-import { startServers, waitForStop } from './start.ts'
+import { startServers, waitForStop } from './servers.ts'
 import { summaryText } from './summary.ts'
 import { linkTo } from './token.ts'
 

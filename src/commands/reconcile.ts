@@ -1,9 +1,14 @@
 import type { Config } from '../config.ts'
 import type { Host, Session } from '../host.ts'
+import type { JobKind } from '../jobs/runs.ts'
 import { openLinks, openSync } from '../open.ts'
+import { openRuns } from '../open-runs.ts'
 import { reconcile } from '../sync/reconcile.ts'
+import { asRun } from './as-run.ts'
 import { createProgress } from './progress.ts'
 import { recoveryText } from './summary.ts'
+
+const kind: JobKind = { job: 'reconcile', mode: 'live', alone: false }
 
 /** `strongroom reconcile`: finishes or undoes what a crash left. */
 export async function reconcileCommand(
@@ -14,6 +19,12 @@ export async function reconcileCommand(
   const service = await openSync(config, run.program, openLinks(config, run.program))
   const progress = createProgress({ ...run, log: run.program.log })
   const disk = progress.reading(service.disk)
-  const reconciled = await reconcile({ ...service, disk }, run.drain).finally(() => progress.end())
+  const { database } = service
+  const runs = openRuns(config, run.program, { database, listeners: [] })
+  const work = () => reconcile({ ...service, disk }, run.drain).finally(() => progress.end())
+  const reconciled = await asRun(runs, { kind, drain: run.drain }, work, (done) => ({
+    items: { ...done },
+    status: done.failed > 0 ? 'partial' : 'success',
+  }))
   host.out(`${run.json ? JSON.stringify(reconciled) : recoveryText(reconciled)}\n`)
 }

@@ -5,12 +5,14 @@ import { canReadItems, planApproved } from '../db/plan.ts'
 import type { Host, Session } from '../host.ts'
 import { type Links, openLinks, openSync, type Program } from '../open.ts'
 import { withCleaning } from '../open-cleaning.ts'
+import { openRuns } from '../open-runs.ts'
 import { type PlanEntry, plan } from '../sync/plan.ts'
 import { obstaclesOf } from './obstacles.ts'
 import { planSummaryText, planText } from './plan-text.ts'
 import { createProgress } from './progress.ts'
-import { type RunSummary, runOnce } from './run.ts'
+import type { RunSummary } from './run.ts'
 import { summaryText } from './summary.ts'
+import { syncAsRun } from './sync-run.ts'
 
 /** Exit code of a run that ended well but left items for another run or a person (EX_TEMPFAIL). */
 export const EXIT_UNFINISHED = 75
@@ -24,7 +26,17 @@ export async function syncOnce(
   const opened = await openSync(config, run.program, openLinks(config, run.program))
   const service = withCleaning(config, run, opened)
   const progress = createProgress({ ...run, log: run.program.log })
-  const { summary, stoppedBy } = await runOnce(service, { ...run, progress })
+  const { database } = service
+  const runs = openRuns(config, run.program, { database, listeners: [] })
+  const parts = { ...run, service, runs, progress }
+  const { summary, stoppedBy } = await syncAsRun(config, parts, 'manual')
+  if (summary === null) {
+    if (stoppedBy !== null) throw stoppedBy
+    host.err(
+      'strongroom: not begun: another sync is under way, or a hook refused it; "strongroom runs" tells\n',
+    )
+    return EXIT_UNFINISHED
+  }
   host.out(run.json ? `${JSON.stringify(summary)}\n` : `${summaryText(summary)}\n`)
   if (stoppedBy !== null) return stoppedBy.exit
   if (run.drain.aborted) return 1

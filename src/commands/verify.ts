@@ -11,6 +11,7 @@ import { openArchives } from '../db/archives.ts'
 import type { Database } from '../db/connect.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Host, Session } from '../host.ts'
+import type { JobKind } from '../jobs/runs.ts'
 import {
   checkFolders,
   type Links,
@@ -20,10 +21,20 @@ import {
   openLinks,
   openSync,
 } from '../open.ts'
+import { openRuns } from '../open-runs.ts'
+import type { Disk } from '../storage/disk.ts'
 import { type HealedFound, healFound } from '../sync/heal-found.ts'
-import { createPace, noteOf, type Trouble, type Verified, verify } from '../sync/verify.ts'
+import {
+  createPace,
+  noteOf,
+  type Trouble,
+  type Verified,
+  type VerifyParts,
+  verify,
+} from '../sync/verify.ts'
 import { openVolumeToRead } from '../sync/volume.ts'
 import { bytesText, things } from '../units.ts'
+import { asRun } from './as-run.ts'
 import { createProgress } from './progress.ts'
 import { EXIT_UNFINISHED } from './sync.ts'
 
@@ -40,23 +51,23 @@ const words: Record<Trouble, string> = {
   sidecar: 'without a good sidecar',
 }
 
+type Order = Pick<Session, 'program' | 'screen' | 'drain'> & {
+  selection: Selection
+  /** Bytes a second; null for as fast as it goes. */
+  rate: number | null
+  json: boolean
+  /** What is wrong is healed; `confirmed` however much it is. Null: it is only told of. */
+  repair: { confirmed: boolean } | null
+}
+
+const kind: JobKind = { job: 'verify', mode: 'live', alone: false }
+
 /**
  * `strongroom verify`: reads archived files again and notes what it found; changes none, unless it is told to repair them.
  *
  * @returns the exit code
  */
-export async function verifyCommand(
-  host: Host,
-  config: Config,
-  run: Pick<Session, 'program' | 'screen' | 'drain'> & {
-    selection: Selection
-    /** Bytes a second; null for as fast as it goes. */
-    rate: number | null
-    json: boolean
-    /** What is wrong is healed; `confirmed` however much it is. Null: it is only told of. */
-    repair: { confirmed: boolean } | null
-  },
-): Promise<number> {
+export async function verifyCommand(host: Host, config: Config, run: Order): Promise<number> {
   const { selection, json, repair } = run
   await checkFolders(config, repair === null ? 'reading' : 'writing')
   const links = repair === null ? null : openLinks(config, run.program)
@@ -66,6 +77,44 @@ export async function verifyCommand(
   const total = await totalOf(database, selection)
   if (selection.mediaId !== null && total?.files === 0)
     throw new AppError('USAGE', `nothing of media ${selection.mediaId} is in the archive`)
+  const runs = openRuns(config, run.program, { database, listeners: [] })
+  const work = () => readFiles(host, config, { ...run, links, database, parts, volume, total })
+  const done = await asRun(runs, { kind, drain: run.drain }, work, ({ tally, bytes, healed }) => ({
+    items: { ...tally, ...healed },
+    bytes,
+    status: tally.busy + tally.whole === sumOf(tally) ? 'success' : 'partial',
+  }))
+  const { tally, bad, bytes, healed, stopped } = done
+  host.out(
+    json
+      ? `${JSON.stringify({ ...tally, ...healed, bytes, stopped })}\n`
+      : `${summary(tally, { bytes, stopped, healed })}\n`,
+  )
+  if (bad.length > (healed?.healed ?? 0)) return EXIT_DAMAGED
+  if (stopped) return EXIT_STOPPED
+  return tally.busy > 0 ? EXIT_UNFINISHED : 0
+}
+
+interface Done {
+  tally: Tally
+  bad: ArchivedFile[]
+  bytes: number
+  healed: HealedFound | null
+  stopped: boolean
+}
+
+async function readFiles(
+  host: Host,
+  config: Config,
+  run: Order & {
+    links: Links | null
+    database: Database
+    parts: { disk: Disk }
+    volume: VerifyParts['volume']
+    total: { files: number; bytes: number } | null
+  },
+): Promise<Done> {
+  const { selection, json, repair, links, database, parts, volume, total } = run
   const progress = createProgress({ ...run, log: run.program.log })
   if (total !== null) progress.expectReading(total.bytes * selection.share)
   const tally: Tally = { whole: 0, busy: 0, missing: 0, damaged: 0, unreadable: 0, sidecar: 0 }
@@ -106,14 +155,11 @@ export async function verifyCommand(
           confirmed: repair?.confirmed === true,
         })
   const stopped = run.drain.aborted
-  host.out(
-    json
-      ? `${JSON.stringify({ ...tally, ...healed, bytes, stopped })}\n`
-      : `${summary(tally, { bytes, stopped, healed })}\n`,
-  )
-  if (bad.length > (healed?.healed ?? 0)) return EXIT_DAMAGED
-  if (stopped) return EXIT_STOPPED
-  return tally.busy > 0 ? EXIT_UNFINISHED : 0
+  return { tally, bad, bytes, healed, stopped }
+}
+
+function sumOf(tally: Tally): number {
+  return Object.values(tally).reduce((total, count) => total + count, 0)
 }
 
 /** What too many damages paused goes on only when a person says so. */

@@ -209,7 +209,16 @@ export interface Shadow {
 }
 
 /** The tables of our schema. */
-export const ourTables = ['archives', 'buckets', 'items', 'migrations', 'removals', 'revocations']
+export const ourTables = [
+  'archives',
+  'buckets',
+  'items',
+  'migrations',
+  'removals',
+  'revocations',
+  'run_events',
+  'runs',
+]
 
 /** @param table as configured, or with the schema in which it was found */
 export async function findShadow(database: Database, table: string): Promise<Shadow | null> {

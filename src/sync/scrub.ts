@@ -31,10 +31,14 @@ const HEAL_AFTER_MS = 60_000
  * Reads the archive again and again for as long as the program runs, the files that were read longest ago first, so that
  * what rots is noticed, and healed, while there is still another copy.
  */
-export async function scrubForever(parts: LastingScrubParts, signal: AbortSignal): Promise<void> {
+export async function scrubForever(
+  parts: LastingScrubParts,
+  signal: AbortSignal,
+  once: typeof scrub = scrub,
+): Promise<void> {
   while (!signal.aborted) {
     try {
-      await scrub(parts, signal)
+      await once(parts, signal)
     } catch (error) {
       // The volume or the database is away; the sync says so as well, and louder.
       if (!signal.aborted) parts.log.warn({ error: toAppError(error) }, 'the scrub was broken off')

@@ -14,6 +14,7 @@ import { describe, type TestContext, test } from 'node:test'
 import { openBackend } from '../../src/db/backend.ts'
 import { AppError } from '../../src/errors.ts'
 import { createStopStack } from '../../src/lifecycle.ts'
+import { createLogTail } from '../../src/log-tail.ts'
 import { openCleaning } from '../../src/open-cleaning.ts'
 import { type CleanParts, clean } from '../../src/space/clean.ts'
 import { type CleanableDisk, createMakeRoom, planDisk } from '../../src/space/cleaner.ts'
@@ -83,6 +84,7 @@ async function withSetAside(t: TestContext): Promise<Scene> {
   const program = {
     version: '0',
     searchPath: undefined,
+    logTail: createLogTail(),
     log: worker.parts.log,
     stops: createStopStack(worker.parts),
     reached: () => {},

@@ -1,6 +1,6 @@
 import type { Settings } from '../setting.ts'
 import * as read from '../values.ts'
-import { upToAnHour } from './durations.ts'
+import { upToAnHour, upToTenYears } from './durations.ts'
 
 export const programSettings = {
   SHUTDOWN_TIMEOUT: {
@@ -14,6 +14,12 @@ export const programSettings = {
     reader: read.yesNo,
     help: 'Bring the schema strongroom up to date at start; false leaves that to `strongroom migrate`.',
     example: 'false',
+  },
+  RUNS_KEPT: {
+    fallback: '2160h',
+    reader: read.duration(upToTenYears),
+    help: 'How long "strongroom runs" remembers a run and what became of each of its items.',
+    example: '8760h',
   },
   LOG_LEVEL: {
     fallback: 'info',

@@ -1,6 +1,6 @@
 import type { Settings } from '../setting.ts'
 import * as read from '../values.ts'
-import { tenYears } from './durations.ts'
+import { tenYears, upToAnHourOrNone, upToTenYears } from './durations.ts'
 
 export const syncSettings = {
   MODE: {
@@ -14,6 +14,29 @@ export const syncSettings = {
     reader: read.schedule,
     help: 'How often approved rows are looked for: a duration (1h30m, 90s), plain seconds (1800), or a cron expression of 5 or 6 fields read in TZ.',
     example: '30m',
+  },
+  SYNC_JITTER: {
+    fallback: '0',
+    reader: read.duration(upToAnHourOrNone),
+    help: 'Each scheduled sync begins up to so much later, at random, so that many nodes do not all come at once.',
+    example: '30s',
+  },
+  SYNC_MISSED: {
+    fallback: 'run',
+    reader: read.oneOf('run', 'skip'),
+    help: 'What becomes of scheduled syncs whose time came while one was under way, or before the program was started: run makes up for them by one at once, skip waits for the next.',
+    example: 'skip',
+  },
+  SYNC_OVERLAP: {
+    fallback: 'share',
+    reader: read.oneOf('share', 'skip'),
+    help: 'What a sync does while another node syncs: share the work, or skip (then "strongroom runs" says so).',
+    example: 'skip',
+  },
+  SYNC_TIMEOUT: {
+    reader: read.duration(upToTenYears),
+    help: 'A sync that takes longer claims no more, finishes what it has in hand within SHUTDOWN_TIMEOUT, and counts as failed; not set means any time.',
+    example: '6h',
   },
   BATCH_SIZE: {
     fallback: '10',

@@ -1,0 +1,29 @@
+import { toAppError } from '../errors.ts'
+import { type JobKind, plain, type Runs } from '../jobs/runs.ts'
+import type { RunEnd } from '../runs.ts'
+
+/**
+ * Does work that a person asked for at the command line, and keeps it in the history; where the database cannot take that,
+ * the work is done all the same.
+ *
+ * @param told what is to be kept of what the work gave
+ */
+export async function asRun<T>(
+  runs: Runs,
+  { kind, drain }: { kind: JobKind; drain: AbortSignal },
+  work: () => Promise<T>,
+  told: (done: T) => Pick<RunEnd, 'items' | 'status'> & { bytes?: number },
+): Promise<T> {
+  const open = await runs.begin(kind, 'manual').catch(() => null)
+  try {
+    const done = await work()
+    const { items, status, bytes = 0 } = told(done)
+    const seen = Object.entries(items).filter(([, count]) => count > 0)
+    const how = drain.aborted ? 'cancelled' : status
+    await open?.end({ items: Object.fromEntries(seen), bytes, status: how, error: null })
+    return done
+  } catch (error) {
+    await open?.end({ status: 'failed', items: {}, bytes: 0, error: plain(toAppError(error)) })
+    throw error
+  }
+}

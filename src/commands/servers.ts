@@ -1,0 +1,89 @@
+import type { Config } from '../config.ts'
+import type { Metrics } from '../metrics/metrics.ts'
+import type { Program } from '../open.ts'
+import { createAdminServer, createFileServer } from '../serve/app.ts'
+import { createHealth, type Gauges, type HealthChecks } from '../serve/health.ts'
+import type { HttpServer } from '../serve/listen.ts'
+import { nothingRevoked, type RevokedTokens } from '../serve/revocations.ts'
+import { createTraffic, type Traffic } from '../serve/traffic.ts'
+
+export const roles = ['sync', 'serve', 'admin'] as const
+export type Role = (typeof roles)[number]
+
+/** A process that works until a signal comes. */
+export interface Service {
+  program: Program
+  roles: ReadonlySet<Role>
+  drain: AbortSignal
+  abort: AbortSignal
+}
+
+const MIB = 2 ** 20
+/** For downloads, beside a syncer; a server that has the process for itself holds 64 whole chunks. */
+const sharedBufferBytes = 64 * MIB
+const ownBufferBytes = 128 * MIB
+/**
+ * Starts what the roles ask for; a health check without `checks` answers for the process alone.
+ *
+ * @returns the real port of each
+ */
+export async function startServers(
+  config: Config,
+  run: Pick<Service, 'program' | 'roles' | 'drain'> & {
+    checks?: HealthChecks
+    gauges?: () => Gauges
+    revoked?: RevokedTokens
+    traffic?: Traffic
+    metrics?: Metrics
+  },
+): Promise<Map<Role, number>> {
+  const { log, stops } = run.program
+  const { checks = {}, gauges = () => ({}), traffic = createTraffic() } = run
+  const health = createHealth({ checks, gauges })
+  run.metrics?.addHealth(health)
+  const metrics = run.metrics === undefined ? {} : { metrics: run.metrics }
+  const { serve, archive } = config
+  const ports = new Map<Role, number>()
+  const servers: [Role, HttpServer, number][] = []
+  if (run.roles.has('serve') && serve.tokens !== null)
+    servers.push([
+      'serve',
+      createFileServer({
+        archiveDir: archive.dir,
+        tokens: serve.tokens,
+        rules: serve,
+        limits: serve.limits,
+        revoked: run.revoked ?? nothingRevoked,
+        pathPrefix: serve.pathPrefix,
+        corsOrigins: serve.corsOrigins,
+        offload: serve.offload,
+        traffic,
+        bufferBytes: run.roles.has('sync') ? sharedBufferBytes : ownBufferBytes,
+        health,
+        log,
+      }),
+      serve.port,
+    ])
+  if (run.roles.has('admin'))
+    servers.push(['admin', createAdminServer({ health, log, ...metrics }), serve.adminPort])
+  for (const [role, server, port] of servers) {
+    const listening = await server.listen(port)
+    ports.set(role, listening.port)
+    log.info({ role, port: listening.port }, 'listening')
+    run.drain.addEventListener('abort', () => listening.drain())
+    stops.push(
+      `${role} server`,
+      () => listening.close(config.shutdownTimeoutMs),
+      config.shutdownTimeoutMs,
+    )
+  }
+  return ports
+}
+
+/** Resolves at the first signal. */
+export function waitForStop(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
+  })
+}

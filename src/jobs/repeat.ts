@@ -1,0 +1,82 @@
+import { AppError } from '../errors.ts'
+import type { RunTrigger } from '../runs.ts'
+import { type Timetable, ticksOf } from './schedule.ts'
+
+/** When a job is done again and again. */
+export interface Repetition {
+  timetable: Timetable
+  /** Each start comes up to so much later, at random, so that many nodes do not come at once. */
+  jitterMs: number
+  /** Starts that came while the job was under way, or before the process was there: made up for by one, or left out. */
+  missed: 'run' | 'skip'
+}
+
+export interface Work {
+  /** @returns false when an outage ended it: then it is tried again sooner */
+  once(trigger: RunTrigger): Promise<boolean>
+  /** Told of starts that came while it was under way. */
+  missed(reason: AppError): Promise<void>
+  /** Whether somebody asks for it; then it is done at once. */
+  asked(): Promise<boolean>
+}
+
+export interface Waiting {
+  signal: AbortSignal
+  /** Resolves after so long, or when `signal` aborts. */
+  pause: (ms: number) => Promise<void>
+  random?: () => number
+  now?: () => { wall: Date; monotonicMs: number }
+}
+
+const ASKED_EVERY_MS = 5_000
+const FIRST_RETRY_MS = 15_000
+const LAST_RETRY_MS = 120_000
+/** Two starts are never closer, whatever the clocks do. */
+const LEAST_WAIT_MS = 1_000
+
+/** Does the work by its timetable until `signal` aborts; after an outage sooner, at growing distances. */
+export async function repeat(
+  repetition: Repetition,
+  work: Work,
+  { signal, pause, random = Math.random, now = clocks }: Waiting,
+): Promise<void> {
+  const { timetable, jitterMs, missed } = repetition
+  let trigger: RunTrigger = 'start'
+  let retryMs = FIRST_RETRY_MS
+  let since = now()
+
+  /** @returns what the work is done for next; null when it is to stop */
+  const wait = async (waitMs: number): Promise<RunTrigger | null> => {
+    const until = now().monotonicMs + Math.max(waitMs, LEAST_WAIT_MS)
+    for (let left = waitMs; !signal.aborted; left = until - now().monotonicMs) {
+      if (left <= 0) return 'schedule'
+      await pause(Math.min(left, ASKED_EVERY_MS))
+      if (!signal.aborted && (await work.asked())) return 'api'
+    }
+    return null
+  }
+  const jitter = () => Math.floor(random() * jitterMs)
+
+  let next: RunTrigger | null = trigger
+  if (missed === 'skip') next = await wait(ticksOf(timetable, since, now()).untilNextMs + jitter())
+  while (next !== null && !signal.aborted) {
+    trigger = next
+    since = now()
+    const well = await work.once(trigger)
+    if (signal.aborted) return
+    const ticks = ticksOf(timetable, since, now())
+    if (ticks.missed > 0) await work.missed(tooLong(ticks.missed))
+    const regular = ticks.missed > 0 && missed === 'run' ? LEAST_WAIT_MS : ticks.untilNextMs
+    next = await wait(well ? regular + jitter() : Math.min(regular, retryMs))
+    retryMs = well ? FIRST_RETRY_MS : Math.min(retryMs * 2, LAST_RETRY_MS)
+  }
+}
+
+function tooLong(count: number): AppError {
+  const starts = count === 1 ? 'one scheduled start' : `${count} scheduled starts`
+  return new AppError('RUN_MISSED', `${starts} came while the run before was under way`)
+}
+
+function clocks() {
+  return { wall: new Date(), monotonicMs: performance.now() }
+}

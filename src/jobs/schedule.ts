@@ -1,0 +1,46 @@
+import { Cron } from 'croner'
+import { AppError } from '../errors.ts'
+
+/** `every`: milliseconds between starts; `cron`: a cron expression read in `timeZone`. */
+export type Timetable = ({ every: number } | { cron: string }) & { timeZone: string }
+
+/** When the last start was, by both clocks: intervals run on the monotonic one, cron texts on the wall's. */
+export interface Moment {
+  wall: Date
+  /** Milliseconds from an arbitrary start. */
+  monotonicMs: number
+}
+
+/** The scheduled starts after `since`, up to and with `now`, and how long it is until the next one. */
+export interface Ticks {
+  missed: number
+  untilNextMs: number
+}
+
+/** Above it the number says nothing more to a person. */
+const MOST_MISSED = 1_000
+
+/** @throws CONFIG_INVALID for a cron text whose date never comes */
+export function ticksOf(timetable: Timetable, since: Moment, now: Moment): Ticks {
+  if ('every' in timetable) {
+    const passedMs = now.monotonicMs - since.monotonicMs
+    const missed = Math.floor(passedMs / timetable.every)
+    return {
+      missed: Math.min(missed, MOST_MISSED),
+      untilNextMs: (missed + 1) * timetable.every - passedMs,
+    }
+  }
+  const cron = new Cron(timetable.cron, { timezone: timetable.timeZone, paused: true })
+  let missed = 0
+  let next = cron.nextRun(since.wall)
+  while (next !== null && next <= now.wall && missed < MOST_MISSED) {
+    missed += 1
+    next = cron.nextRun(next)
+  }
+  if (missed === MOST_MISSED) next = cron.nextRun(now.wall)
+  if (next === null)
+    throw new AppError('CONFIG_INVALID', `the schedule "${timetable.cron}" never comes`, {
+      hint: 'for example 30m, or "0 3 * * *"',
+    })
+  return { missed, untilNextMs: next.getTime() - now.wall.getTime() }
+}
