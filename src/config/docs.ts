@@ -2,6 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Setting, Settings } from './setting.ts'
 import { settingGroups } from './settings.ts'
+import { unraidTemplate } from './unraid.ts'
 
 /** The settings as Markdown tables, one for each group. */
 export function settingTables(): string {
@@ -107,6 +108,7 @@ if (import.meta.main) {
   const root = join(import.meta.dirname, '../..')
   writeFileSync(join(root, 'docs/configuration.md'), configurationPage())
   writeFileSync(join(root, '.env.example'), envExample())
+  writeFileSync(join(root, 'deploy/unraid/strongroom.xml'), unraidTemplate())
   const compose = join(root, 'deploy/compose.yaml')
   writeFileSync(compose, composeFile(readFileSync(compose, 'utf8')))
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { configurationPage, envExample } from '../../src/config/docs.ts'
+import { unraidTemplate } from '../../src/config/unraid.ts'
 import { complete } from '../support/config.ts'
 
 describe('the generated documents', () => {
@@ -10,6 +11,7 @@ describe('the generated documents', () => {
   for (const [path, generate] of [
     ['docs/configuration.md', configurationPage],
     ['.env.example', envExample],
+    ['deploy/unraid/strongroom.xml', unraidTemplate],
   ] as const) {
     test(`${path} says what the settings are (node src/config/docs.ts writes it)`, () => {
       assert.equal(readFileSync(join(root, path), 'utf8'), generate())

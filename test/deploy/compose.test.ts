@@ -71,6 +71,12 @@ describe('the compose file', () => {
       assert.notDeepEqual(faultsOf(path), [])
     })
 
+  test('has every service tell whether it is well', () => {
+    for (const [name, { healthcheck }] of Object.entries(compose.services))
+      assert.ok(healthcheck, name)
+    assert.deepEqual(sync.healthcheck?.test, ['CMD', 'strongroom', 'health'])
+  })
+
   test('names every setting, its meaning and its default (node src/config/docs.ts writes them)', () => {
     assert.equal(text, composeFile(text))
     for (const [name, setting] of Object.entries<Setting>(settings)) {
