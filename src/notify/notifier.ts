@@ -70,7 +70,7 @@ export function createNotifier(parts: NotifierParts): Notifier {
   )
   const pinger = createPinger()
   let firstOfOurs = Number.POSITIVE_INFINITY
-  const recall = createRecall(parts, ({ id }) => id >= firstOfOurs)
+  const recall = createRecall(parts, ({ id }) => id !== null && id >= firstOfOurs)
   let reasons: string[] = []
 
   const ping = (sign: Ping | null) => {
@@ -83,7 +83,7 @@ export function createNotifier(parts: NotifierParts): Notifier {
   return {
     started(run) {
       reasons = []
-      firstOfOurs = Math.min(firstOfOurs, run.id)
+      firstOfOurs = Math.min(firstOfOurs, run.id ?? firstOfOurs)
       ping(pinger.started(run))
     },
     itemSettled({ item, outcome, reason }) {
@@ -93,7 +93,7 @@ export function createNotifier(parts: NotifierParts): Notifier {
       )
     },
     ended(run) {
-      firstOfOurs = Math.min(firstOfOurs, run.id)
+      firstOfOurs = Math.min(firstOfOurs, run.id ?? firstOfOurs)
       ping(pinger.ended(run))
       if (messages.length === 0) return
       const said = reasons

@@ -16,22 +16,19 @@ export interface Ping {
  * failure and the success after it, however often it was tried.
  */
 export function createPinger(): { started(run: Run): Ping | null; ended(run: Run): Ping | null } {
-  const keys = new Map<number, string>()
+  let key: string | null = null
   let failing = false
-  const keyOf = (run: Run) => {
-    const key = keys.get(run.id) ?? crypto.randomUUID()
-    keys.set(run.id, key)
-    return key
-  }
   return {
     started(run) {
       if (!counts(run) || failing) return null
-      return { sign: 'started', runKey: keyOf(run), text: '', durationMs: null }
+      // One run of a sync at a time goes on in a process; its id changes when it repeats a failure.
+      key = crypto.randomUUID()
+      return { sign: 'started', runKey: key, text: '', durationMs: null }
     },
     ended(run) {
       if (!counts(run)) return null
-      const runKey = keyOf(run)
-      keys.delete(run.id)
+      const runKey = key ?? crypto.randomUUID()
+      key = null
       const durationMs =
         run.endedAt === null ? null : run.endedAt.getTime() - run.startedAt.getTime()
       if (run.status === 'success' || run.status === 'partial') {

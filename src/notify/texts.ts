@@ -22,7 +22,8 @@ interface Said {
 }
 
 function compose(sender: Sender, { kind, subject, title, lines, facts = [], run }: Said): Message {
-  const link = sender.adminUrl === null ? null : `${sender.adminUrl}/${run ? `runs/${run.id}` : ''}`
+  const link =
+    sender.adminUrl === null ? null : `${sender.adminUrl}/${run?.id ? `runs/${run.id}` : ''}`
   return {
     ...sender.stamp(),
     kind,

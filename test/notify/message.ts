@@ -30,6 +30,7 @@ export function aRun(facts: Partial<Run> = {}): Run {
     node: 'nas',
     startedAt: new Date('2026-03-05T04:30:00Z'),
     endedAt: new Date('2026-03-05T04:30:12Z'),
+    attempts: 1,
     items: { archived: 3 },
     bytes: 4_096,
     error: null,
