@@ -151,6 +151,17 @@ export function whyNoArchivePath(path: string): string | null {
   return sidecarName.test(path) ? 'ends in .json, as only sidecars do' : null
 }
 
+/**
+ * A path that another service wrote into its row, relative to the archive: such services wrote whole paths, or relative ones
+ * with a dot or a slash before them.
+ *
+ * @param roots absolute spellings of ARCHIVE_DIR
+ */
+export function relativePath(roots: readonly string[], text: string): string {
+  const root = roots.find((one) => text.startsWith(`${one}/`))
+  return (root === undefined ? text : text.slice(root.length)).replace(/^(?:\.?\/)+/, '')
+}
+
 function tokenValues({ media, sha256, extension }: NamingFacts): TokenValues {
   const { stem, extension: dotted } = splitName(fileName(media, extension ?? null))
   const approved = Number.isNaN(media.approvedAt.getTime()) ? null : media.approvedAt

@@ -6,6 +6,7 @@ import { addToken } from './cli/links.ts'
 import { addNotify } from './cli/notify.ts'
 import { addService } from './cli/service.ts'
 import { withOwnHelp } from './cli/session.ts'
+import { addShadow } from './cli/shadow.ts'
 import { addSpace } from './cli/space.ts'
 import { addVolume } from './cli/volume.ts'
 import { withEnvFile } from './config/env-file.ts'
@@ -70,6 +71,7 @@ function describe(host: Host, done: (code: number) => void): Command {
   addService(host, command, done)
   addVolume(host, command)
   addAdoption(host, command, done)
+  addShadow(host, command, done)
   addInspection(host, command, done)
   addSpace(host, command, done)
   addHistory(host, command)

@@ -28,6 +28,7 @@ const WIRING = [
   'open-notify.ts',
   'open-runs.ts',
   'open-shadow.ts',
+  'open-shadow-report.ts',
   'host.ts',
   'commands',
 ]

@@ -2,7 +2,7 @@
 import type { AuditColumn, MediaColumn } from '../config.ts'
 import type { AdoptedMedia } from '../media.ts'
 import type { Backend } from './backend.ts'
-import { mediaColumn, notDeleted } from './backend-sql.ts'
+import { mediaColumn } from './backend-sql.ts'
 import type { Database, Fragment, Sql } from './connect.ts'
 import { arrayText, type MediaFactsRow, toMediaRow } from './item-rows.ts'
 
@@ -13,7 +13,7 @@ export interface RowNow {
   status: 'approved' | 'archived' | 'rejected' | 'other'
   /** The status as the row has it. */
   statusText: string | null
-  deleted: boolean
+  deletedAt: Date | null
   archivePath: string | null
   archivedAt: Date | null
   /** Hex, lower case. */
@@ -24,7 +24,7 @@ type Row = Omit<MediaFactsRow, 'object_key' | 'approved_at'> & {
   object_key: string | null
   approved_at: Date | null
   status: string | null
-  deleted: boolean
+  deleted_at: Date | null
   archive_path: string | null
   archived_at: Date | null
   checksum: string | null
@@ -71,6 +71,22 @@ export async function archivedSince(
   return rows.map((row) => toRowNow(backend, row))
 }
 
+/** Which of these texts are the archive path of any row. */
+export async function namedPaths(
+  database: Database,
+  backend: Backend,
+  paths: readonly string[],
+): Promise<Set<string>> {
+  if (paths.length === 0) return new Set()
+  const rows = await database.run((sql) => {
+    const path = mediaColumn(sql, backend, 'archive_path')
+    return sql<{ path: string }[]>`
+      select ${path}::text as path from ${sql(backend.mapping.mediaTable)} m
+      where ${path}::text in (select jsonb_array_elements_text(${sql.json([...paths])}::jsonb))`
+  })
+  return new Set(rows.map(({ path }) => path))
+}
+
 /**
  * How often each action was written for each of these media since `since`, by media id. The array has the type of the
  * column, which may be text, so that its index serves.
@@ -109,7 +125,7 @@ function selectRows(sql: Sql, backend: Backend): Fragment {
         when ${kinds.image} then 'image' when ${kinds.audio} then 'audio' end as content_type,
       ${column('mime_type')} as mime_type, ${column('file_size', 'bigint')} as declared_bytes,
       ${column('object_key')} as object_key, ${column('approved_at')}::timestamptz as approved_at,
-      ${column('status')}::text as status, not (${notDeleted(sql, backend)}) as deleted,
+      ${column('status')}::text as status, ${column('deleted_at', 'timestamptz')}::timestamptz as deleted_at,
       nullif(${column('archive_path')}::text, '') as archive_path,
       ${column('archived_at', 'timestamptz')}::timestamptz as archived_at,
       lower(nullif(${column('checksum_sha256')}::text, '')) as checksum
@@ -122,7 +138,7 @@ function toRowNow({ mapping }: Backend, row: Row): RowNow {
     media: { ...facts, objectKey: row.object_key, approvedAt: row.approved_at },
     status: statusOf(mapping, row.status),
     statusText: row.status,
-    deleted: row.deleted,
+    deletedAt: row.deleted_at,
     archivePath: row.archive_path,
     archivedAt: row.archived_at,
     checksum: row.checksum,

@@ -22,7 +22,6 @@ const recordSchema = z.object({
   media_id: z.int(),
   /** Names the version of the row, see {@link versionOf}. */
   version: z.string().regex(/^[0-9a-f]{16}$/),
-  approved_at: z.iso.datetime().nullable(),
   verdict: z.enum(shadowVerdicts),
   /** Why it would not be archived; null when it would. */
   reason: z.string().nullable(),
@@ -62,9 +61,15 @@ export interface Records {
   save(record: ShadowRecord): Promise<void>
 }
 
-/** Names what a row says of its version: another key, size or time of approval is another version. */
-export function versionOf({ objectKey, declaredBytes, approvedAt }: AdoptedMedia): string {
-  const facts = JSON.stringify([objectKey, declaredBytes, approvedAt?.toISOString() ?? null])
+/**
+ * Names what a row says of its version: another key or time of approval is another version. Its size does not tell, because
+ * the other service may write what it found.
+ */
+export function versionOf({
+  objectKey,
+  approvedAt,
+}: Pick<AdoptedMedia, 'objectKey' | 'approvedAt'>): string {
+  const facts = JSON.stringify([objectKey, approvedAt?.toISOString() ?? null])
   return createHash('sha256').update(facts).digest('hex').slice(0, 16)
 }
 
@@ -96,15 +101,34 @@ export async function openRecords(disk: Disk): Promise<Records> {
   }
 }
 
-/** All records, one after the other. @throws SIDECAR_INVALID */
-export async function* readRecords(
-  disk: Pick<Disk, 'root' | 'list' | 'read'>,
-): AsyncGenerator<ShadowRecord> {
+type ReadingDisk = Pick<Disk, 'root' | 'list' | 'read'>
+
+/** Of which media there are records. */
+export async function recordedMedia(disk: ReadingDisk): Promise<number[]> {
+  const names = await disk.list(RECORD_FOLDER)
+  return names.flatMap((name) => (isRecord(name) ? [Number.parseInt(name, 10)] : []))
+}
+
+/** @returns null when this version was not looked at; @throws SIDECAR_INVALID */
+export async function readRecord(
+  disk: ReadingDisk,
+  of: Pick<ShadowRecord, 'media_id' | 'version'>,
+): Promise<ShadowRecord | null> {
+  const name = `${nameOf(of)}.json`
+  const text = await disk.read(`${RECORD_FOLDER}/${name}`, RECORD_MAX_BYTES)
+  return text === null ? null : parseRecord(disk, name, text.toString('utf8'))
+}
+
+async function* readRecords(disk: ReadingDisk): AsyncGenerator<ShadowRecord> {
   for (const name of await disk.list(RECORD_FOLDER)) {
-    if (!/^\d+-[0-9a-f]{16}\.json$/.test(name)) continue
+    if (!isRecord(name)) continue
     const text = await disk.read(`${RECORD_FOLDER}/${name}`, RECORD_MAX_BYTES)
     if (text !== null) yield parseRecord(disk, name, text.toString('utf8'))
   }
+}
+
+function isRecord(name: string): boolean {
+  return /^\d+-[0-9a-f]{16}\.json$/.test(name)
 }
 
 function parseRecord({ root }: Pick<Disk, 'root'>, name: string, text: string): ShadowRecord {

@@ -103,10 +103,10 @@ async function* versions(parts: ShadowParts): AsyncGenerator<Version> {
   }
   for (let afterId = 0; ; ) {
     const page = await parts.archived({ afterId, limit: PAGE })
-    for (const { media, deleted } of page) {
+    for (const { media, deletedAt } of page) {
       const { objectKey, approvedAt } = media
       // No claim would ever take these; that they were archived is for the report.
-      if (objectKey === null || approvedAt === null || deleted) continue
+      if (objectKey === null || approvedAt === null || deletedAt !== null) continue
       yield* unsettled(parts, { ...media, objectKey, approvedAt })
     }
     afterId = page.at(-1)?.media.mediaId ?? afterId
@@ -146,7 +146,6 @@ async function lookAt(
     schema_version: 1,
     media_id: media.mediaId,
     version,
-    approved_at: media.approvedAt.toISOString(),
     looked_at: new Date().toISOString(),
     attempts: item.attempts,
     ...found,

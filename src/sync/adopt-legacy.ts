@@ -1,3 +1,4 @@
+import { relativePath } from '../archive-path.ts'
 import type { LegacyRow } from '../db/legacy.ts'
 import { AppError, type ErrorCode, toAppError } from '../errors.ts'
 import type { AdoptedFile } from '../media.ts'
@@ -99,7 +100,7 @@ async function settle(
   })
   if (row.known) return entry('already')
   try {
-    const binding = { media: row.media, archivePath: relativePath(parts, row.pathText) }
+    const binding = { media: row.media, archivePath: relativePath(parts.roots, row.pathText) }
     const reason = parts.dryRun
       ? await look(parts, binding)
       : await adoptRow(parts, { row, binding, signal })
@@ -171,10 +172,4 @@ async function look(parts: LegacyParts, binding: Binding): Promise<string | null
     throw new AppError('ARCHIVE_DAMAGED', `${archivePath}: ${doubt}`)
   await readOwnSidecar(parts, binding)
   return doubt
-}
-
-/** Old services wrote whole paths, or relative ones with a dot or a slash before them. */
-function relativePath({ roots }: Pick<LegacyParts, 'roots'>, text: string): string {
-  const root = roots.find((one) => text.startsWith(`${one}/`))
-  return (root === undefined ? text : text.slice(root.length)).replace(/^(?:\.?\/)+/, '')
 }

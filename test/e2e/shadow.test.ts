@@ -4,44 +4,8 @@ import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { sha256, tree } from '../support/adoption.ts'
 import { photograph } from '../support/checker.ts'
-import { withDemoBucket } from '../support/demo-bucket.ts'
-import { withReader } from '../support/reader.ts'
-import { type Ended, type Env, type Service, story, withService } from '../support/service.ts'
-
-const SYNC = ['sync', '--once', '--json']
-const readOnlyKey = { accessKey: 'reader', secretKey: 'reader-secret' }
-
-interface Shadowed extends Service {
-  shadowDir: string
-  /** Runs the program in shadow mode, as a role and with a key that may only read. */
-  shadow(args?: readonly string[], env?: Env): Promise<Ended>
-  /** What was asked of the bucket since the test began. */
-  operations(): Set<string>
-}
-
-async function withShadow(t: Parameters<typeof withService>[0]): Promise<Shadowed> {
-  const demo = await withDemoBucket(t, { readOnlyKey })
-  const service = await withService(t, { bucket: demo })
-  const reader = await withReader(t, service)
-  const shadowDir = join(dirname(service.archiveDir), 'shadow')
-  const settings = {
-    MODE: 'shadow',
-    SHADOW_DIR: shadowDir,
-    ...reader,
-    R2_ACCESS_KEY: readOnlyKey.accessKey,
-    R2_SECRET_KEY: readOnlyKey.secretKey,
-  }
-  let seen = 0
-  return {
-    ...service,
-    shadowDir,
-    async shadow(args = SYNC, env = {}) {
-      seen = demo.server.requests.length
-      return service.run(args, { ...settings, ...env })
-    },
-    operations: () => new Set(demo.server.requests.slice(seen).map((sent) => sent.operation)),
-  }
-}
+import { type Ended, story } from '../support/service.ts'
+import { SYNC, withShadow } from '../support/shadow.ts'
 
 function summaryOf(ended: Ended): Record<string, unknown> {
   return JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '')
