@@ -4,14 +4,19 @@ import { openBackend } from '../db/backend.ts'
 import { assertMigrated } from '../db/migrate.ts'
 import { AppError } from '../errors.ts'
 import type { Host, Session } from '../host.ts'
+import type { JobKind } from '../jobs/runs.ts'
 import { openDatabaseOnly, openFoldersToRead, openLinks, openSync } from '../open.ts'
 import { cleanableDisks, openCleaning } from '../open-cleaning.ts'
+import { openRuns } from '../open-runs.ts'
 import { openSpaces } from '../open-space.ts'
 import { type Cleaned, type CleanParts, clean, type PlanParts } from '../space/clean.ts'
 import { type CleanableDisk, type DiskPlan, planDisk } from '../space/cleaner.ts'
 import { openVolumeToRead } from '../sync/volume.ts'
 import { bytesText } from '../units.ts'
+import { asRun } from './as-run.ts'
 import { EXIT_UNFINISHED } from './sync.ts'
+
+const kind: JobKind = { job: 'clean', mode: 'live', alone: false }
 
 type Run = Pick<Session, 'program' | 'drain'> & { json: boolean }
 
@@ -47,17 +52,28 @@ async function cleanNow(host: Host, config: Config, run: Run): Promise<number> {
     throw new AppError('MODE_UNSUPPORTED', 'MODE is not live, and cleaning removes files')
   const { program, json, drain } = run
   const service = await openSync(config, program, openLinks(config, program))
-  let enough = true
-  for (const disk of openCleaning(config, program, service)) {
-    const planned: DiskPlan<CleanParts> = await planDisk(disk)
-    const done = await clean(disk.parts, planned.plan, drain)
-    const { freeBytes } = await disk.state()
-    const after = { ...done, freeBytes }
-    host.out(
-      json ? `${JSON.stringify({ ...record(planned), done: after })}\n` : doneText(planned, after),
-    )
-    enough &&= done.bytes >= planned.plan.wantedBytes
+  const { database } = service
+  const runs = openRuns(config, program, { database, listeners: [] })
+  const work = async () => {
+    const sum = { enough: true, files: 0, bytes: 0 }
+    for (const disk of openCleaning(config, program, service)) {
+      const planned: DiskPlan<CleanParts> = await planDisk(disk)
+      const done = await clean(disk.parts, planned.plan, drain)
+      const { freeBytes } = await disk.state()
+      const after = { ...done, freeBytes }
+      const told = json ? JSON.stringify({ ...record(planned), done: after }) : null
+      host.out(told === null ? doneText(planned, after) : `${told}\n`)
+      sum.enough &&= done.bytes >= planned.plan.wantedBytes
+      sum.files += done.files
+      sum.bytes += done.bytes
+    }
+    return sum
   }
+  const { enough } = await asRun(runs, { kind, drain }, work, ({ files, bytes, enough }) => ({
+    items: { removed: files },
+    bytes,
+    status: enough ? 'success' : 'partial',
+  }))
   return enough ? 0 : EXIT_UNFINISHED
 }
 
