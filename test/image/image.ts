@@ -90,8 +90,12 @@ describe('the image', { concurrency: 2 }, () => {
     assert.deepEqual((await readdir(app)).sort(), expected)
     assert.deepEqual(await readdir(join(app, 'deploy')), ['entrypoint.sh'])
     const { dependencies, devDependencies } = JSON.parse(await readFile('package.json', 'utf8'))
+    const { packages } = JSON.parse(await readFile('package-lock.json', 'utf8'))
     for (const name of Object.keys(dependencies)) await stat(join(app, 'node_modules', name))
-    for (const name of Object.keys(devDependencies))
+    // What a library needs as well is there for it.
+    const dev = Object.keys(devDependencies).filter((name) => packages[`node_modules/${name}`].dev)
+    assert.ok(dev.includes('typescript'))
+    for (const name of dev)
       await assert.rejects(stat(join(app, 'node_modules', name)), { code: 'ENOENT' })
   })
 
