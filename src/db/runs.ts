@@ -217,7 +217,7 @@ export async function closeInterrupted(database: Database, error: RunError): Pro
     (sql) => sql<RunRow[]>`
       update strongroom.runs set status = 'failed', ended_at = lease_until, error_code = ${error.code},
         error_message = ${error.message}, error_hint = ${error.hint}
-      where status = 'running' and lease_until < clock_timestamp()
+      where status = 'running' and lease_until < now()
       returning ${columns(sql)}`,
   )
   return rows.map(runOf)
@@ -270,17 +270,17 @@ export async function lastRuns(
   return { ended: of('ended'), well: of('well') }
 }
 
-const FORGOTTEN_AT_ONCE = 5_000
+const FORGOTTEN_AT_ONCE = 1_000
 
 /** Removes runs, and their events, that began longer ago. @returns how many */
 export async function forgetRuns(database: Database, olderThanMs: number): Promise<number> {
   const rows = await database.run(
     (sql) => sql`
-      delete from strongroom.runs where id in (
+      delete from strongroom.runs where id = any(array(
         select id from strongroom.runs
-        where started_at < clock_timestamp() - ${olderThanMs} * interval '1 millisecond'
+        where started_at < now() - ${olderThanMs} * interval '1 millisecond'
           and status not in ('pending', 'running')
-        order by started_at limit ${FORGOTTEN_AT_ONCE})
+        order by started_at limit ${FORGOTTEN_AT_ONCE}))
       returning 1`,
   )
   return rows.length
