@@ -43,6 +43,8 @@ export interface Program {
   version: string
   /** PATH: where FFPROBE_PATH is looked up when it is a bare name. */
   searchPath: string | undefined
+  /** HOME, for the hooks. */
+  home?: string | undefined
   log: Log
   /** What it said lately. */
   logTail: LogTail

@@ -55,7 +55,7 @@ export async function inSession(
   })
   try {
     const { version, reached, env } = host
-    const program = { version, searchPath: env.PATH, log, logTail, stops, reached }
+    const program = { version, searchPath: env.PATH, home: env.HOME, log, logTail, stops, reached }
     const signals = { drain: supervision.draining, abort: supervision.aborted }
     await work({ config, program, screen, ...signals })
   } finally {

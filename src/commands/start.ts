@@ -15,6 +15,7 @@ import {
   type SyncService,
 } from '../open.ts'
 import { type Measured, measureArchive, openMetrics } from '../open-metrics.ts'
+import { digestDaily, openHooks, openNotifier, partsOfTunnel, watchAll } from '../open-notify.ts'
 import { openRuns } from '../open-runs.ts'
 import { requireArchive } from '../serve/locate.ts'
 import { nothingRevoked } from '../serve/revocations.ts'
@@ -29,7 +30,8 @@ import { scrubAsRun } from './scrub-run.ts'
 import { type Service, startServers, waitForStop } from './servers.ts'
 import { createShadow } from './shadow.ts'
 import { syncDryRun } from './sync.ts'
-import { syncAsRun, syncKind } from './sync-run.ts'
+import { type SyncHooks, syncAsRun, syncKind } from './sync-run.ts'
+import { partsOfServer, partsOfSyncer } from './watched-parts.ts'
 
 const FIRST_RETRY_MS = 1_000
 const RETRY_MS = 15_000
@@ -59,7 +61,11 @@ export async function start(host: Host, config: Config, asked: Service): Promise
   if (database !== null) measureArchive(metrics, config, database)
   if (run.roles.has('serve')) metrics.addTraffic(traffic)
   await startServers(config, { ...run, checks, revoked, traffic, gauges: () => gauges, metrics })
+  const keepsHistory = links !== null && config.mode === 'live'
+  const notifier = openNotifier(config, run, keepsHistory ? links.database : null)
+  watchAll(run, notifier, partsOfTunnel(config))
   if (links === null) {
+    if (run.roles.has('serve')) watchAll(run, notifier, partsOfServer(config))
     await waitForStop(run.drain)
     return 0
   }
@@ -79,10 +85,14 @@ export async function start(host: Host, config: Config, asked: Service): Promise
     await repeat(syncs, { once, ...unasked }, waiting)
     return run.abort.aborted ? 1 : 0
   }
-  const runs = openRuns(config, run.program, { database: links.database, listeners: [] })
+  const { database: ours } = links
+  const runs = openRuns(config, run.program, { database: ours, listeners: [notifier] })
   const opened = await openWhenReachable(config, { ...run, syncer, runs }, links)
   if (opened === null) return 0
   syncer.service = opened
+  const hooks = openHooks(config, run, notifier)
+  watchAll(run, notifier, partsOfSyncer(opened))
+  digestDaily(config, run, notifier)
   const { program, drain: signal } = run
   const isBusy = () => traffic.underWay.size > 0
   const scrub = openScrub(opened, config, { program, signal, isBusy })
@@ -90,7 +100,7 @@ export async function start(host: Host, config: Config, asked: Service): Promise
     config.scrub.periodMs > 0
       ? scrubForever(scrub, signal, (parts) => scrubAsRun(parts, runs, signal))
       : null
-  await repeat(syncs, syncing(config, { ...run, service: opened, runs, watched }), waiting)
+  await repeat(syncs, syncing(config, { ...run, service: opened, runs, hooks, watched }), waiting)
   await scrubbing
   return run.abort.aborted ? 1 : 0
 }
@@ -102,7 +112,12 @@ function repetitionOf({ sync, timeZone }: Config): Repetition {
 
 function syncing(
   config: Config,
-  run: Service & { service: SyncService; runs: Runs; watched: Measured['watched'] },
+  run: Service & {
+    service: SyncService
+    runs: Runs
+    hooks: SyncHooks
+    watched: Measured['watched']
+  },
 ): Work {
   const { service, runs, watched } = run
   const { log } = run.program
@@ -172,7 +187,12 @@ async function openWhenReachable(
       const error = toAppError(thrown)
       const isAway = error.code === 'DB_UNAVAILABLE' || error.code === 'DB_UNKNOWN'
       const waits = isAway || (run.roles.has('serve') && error.retry === 'outage')
-      if (!waits) throw error
+      if (!waits) {
+        // The database itself is what the history would be kept in.
+        if (!error.code.startsWith('DB_'))
+          await run.runs.failedToBegin(syncKind(config), 'start', error, new Date())
+        throw error
+      }
       run.syncer.problem = error
       const what = isAway ? 'waiting for the database' : 'nothing is synced; files are served'
       run.program.log.error({ error }, what)

@@ -2,9 +2,12 @@ import type { Config } from '../config.ts'
 import { openBackend } from '../db/backend.ts'
 import { describeIncomplete } from '../db/checks.ts'
 import { canReadItems, planApproved } from '../db/plan.ts'
+import { toAppError } from '../errors.ts'
 import type { Host, Session } from '../host.ts'
-import { type Links, openLinks, openSync, type Program } from '../open.ts'
+import type { Runs } from '../jobs/runs.ts'
+import { type Links, openLinks, openSync, type Program, type SyncService } from '../open.ts'
 import { withCleaning } from '../open-cleaning.ts'
+import { openHooks, openNotifier } from '../open-notify.ts'
 import { openRuns } from '../open-runs.ts'
 import { type PlanEntry, plan } from '../sync/plan.ts'
 import { obstaclesOf } from './obstacles.ts'
@@ -12,7 +15,7 @@ import { planSummaryText, planText } from './plan-text.ts'
 import { createProgress } from './progress.ts'
 import type { RunSummary } from './run.ts'
 import { summaryText } from './summary.ts'
-import { syncAsRun } from './sync-run.ts'
+import { syncAsRun, syncKind } from './sync-run.ts'
 
 /** Exit code of a run that ended well but left items for another run or a person (EX_TEMPFAIL). */
 export const EXIT_UNFINISHED = 75
@@ -23,12 +26,15 @@ export async function syncOnce(
   config: Config,
   run: Pick<Session, 'program' | 'screen' | 'drain' | 'abort'> & { json: boolean },
 ): Promise<number> {
-  const opened = await openSync(config, run.program, openLinks(config, run.program))
+  const links = openLinks(config, run.program)
+  const { database } = links
+  const notifier = openNotifier(config, run, database)
+  const runs = openRuns(config, run.program, { database, listeners: [notifier] })
+  const opened = await openOrTell(config, { ...run, links, runs })
   const service = withCleaning(config, run, opened)
   const progress = createProgress({ ...run, log: run.program.log })
-  const { database } = service
-  const runs = openRuns(config, run.program, { database, listeners: [] })
-  const parts = { ...run, service, runs, progress }
+  const hooks = openHooks(config, run, notifier)
+  const parts = { ...run, service, runs, hooks, progress }
   const { summary, stoppedBy } = await syncAsRun(config, parts, 'manual')
   if (summary === null) {
     if (stoppedBy !== null) throw stoppedBy
@@ -41,6 +47,22 @@ export async function syncOnce(
   if (stoppedBy !== null) return stoppedBy.exit
   if (run.drain.aborted) return 1
   return isUnfinished(summary) ? EXIT_UNFINISHED : 0
+}
+
+/** @throws what `openSync` does, once it is in the history; of a database that is away nothing can be */
+async function openOrTell(
+  config: Config,
+  run: { program: Program; links: Links; runs: Runs },
+): Promise<SyncService> {
+  const startedAt = new Date()
+  try {
+    return await openSync(config, run.program, run.links)
+  } catch (thrown) {
+    const error = toAppError(thrown)
+    if (!error.code.startsWith('DB_'))
+      await run.runs.failedToBegin(syncKind(config), 'manual', error, startedAt)
+    throw error
+  }
 }
 
 function isUnfinished({ reconciled, items, released, unfinished }: RunSummary): boolean {

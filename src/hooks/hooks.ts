@@ -137,6 +137,7 @@ function createQueue(parts: HooksParts) {
   const waiting: ItemHook[] = []
   const stop = new AbortController()
   const lanes = new Set<Promise<void>>()
+  let working = 0
   let leftOut = 0
 
   const work = async () => {
@@ -149,6 +150,8 @@ function createQueue(parts: HooksParts) {
         else log.warn(what, 'the hook was stopped')
       }
     }
+    // In the same turn in which nothing was left, so that what comes next finds a lane.
+    working -= 1
   }
   return {
     put(one: ItemHook) {
@@ -159,7 +162,8 @@ function createQueue(parts: HooksParts) {
         return
       }
       waiting.push(one)
-      if (lanes.size >= AT_ONE_TIME) return
+      if (working >= AT_ONE_TIME) return
+      working += 1
       const lane = work().finally(() => lanes.delete(lane))
       lanes.add(lane)
     },

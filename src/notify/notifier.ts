@@ -93,7 +93,6 @@ export function createNotifier(parts: NotifierParts): Notifier {
       )
     },
     ended(run) {
-      firstOfOurs = Math.min(firstOfOurs, run.id ?? firstOfOurs)
       ping(pinger.ended(run))
       if (messages.length === 0) return
       const said = reasons

@@ -170,7 +170,8 @@ export function testMessage(sender: Sender, setting: string): Message {
 /** How many reasons one message repeats. */
 export const MOST_REASONS = 3
 
-const endsForAPerson = ['rejected', 'held', 'lost', 'source_differs']
+/** Files that are lost are told of as such, whoever finds them. */
+const endsForAPerson = ['rejected', 'held', 'source_differs']
 
 /** How many items of the run only a person can help. */
 export function forAPerson({ items }: Run): number {

@@ -20,6 +20,7 @@ function withSecrets(service: Service): Env {
     DATABASE_URL: `postgres://${DB_USER}:${DB_PASSWORD}@${DB_HOST}:${DB_PORT}/${DB_NAME}`,
     UNRAID_TUNNEL_SECRET: canary(),
     UNRAID_TUNNEL_SECRET_PREVIOUS: canary(),
+    ADMIN_TOKEN: canary(),
     ...withMessages(),
   }
 }

@@ -75,9 +75,9 @@ describe('the history of runs', { concurrency: 3 }, () => {
     const failed = runs.filter(({ status }) => status === 'failed')
     assert.deepEqual(
       failed.map(({ error }) => error?.code),
-      ['BUCKET_MISSING'],
+      ['PROBE_MISSING', 'BUCKET_MISSING'],
     )
-    const shown = await service.run(['runs', 'show', String(failed[0]?.id)])
+    const shown = await service.run(['runs', 'show', String(failed[1]?.id)])
     assert.match(shown.stdout, /logged meanwhile:\n.*the run stopped early/)
   })
 
