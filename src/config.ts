@@ -94,6 +94,8 @@ export interface Config {
   /** How long the history of runs is kept. */
   runsKeptMs: number
   shutdownTimeoutMs: number
+  /** Without a sync that came to its end for so long something is wrong; null for what SYNC_INTERVAL makes usual. */
+  staleAfterMs: number | null
   serve: {
     port: number
     adminPort: number
@@ -308,6 +310,7 @@ function assemble(values: SettingValues, warnings: string[]): Config {
     ffprobePath: values.FFPROBE_PATH,
     runsKeptMs: values.RUNS_KEPT,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
+    staleAfterMs: values.STALE_AFTER,
     serve: {
       port: values.SERVER_PORT,
       adminPort: values.ADMIN_PORT,

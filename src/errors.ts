@@ -196,7 +196,6 @@ export const ERRORS = {
   ),
   /** Said "not now" (exit code 75), which is nothing to worry about. */
   HOOK_REFUSED: outage('nothing to do: the next run asks it again'),
-  /** The file server's public address. */
   RUN_INTERRUPTED: itemLater(
     'nothing is lost: the next run finishes or undoes what was in hand; the log of that time says why it ended',
   ),
@@ -208,6 +207,11 @@ export const ERRORS = {
   RUN_TIMED_OUT: itemLater(
     'raise SYNC_TIMEOUT, or look with "strongroom runs show ID" at what took so long',
   ),
+  /** No sync has come to its end for longer than STALE_AFTER. */
+  RUN_OVERDUE: outage(
+    'look with "strongroom runs" at what became of the last ones, and in the log at why; STALE_AFTER sets the limit',
+  ),
+  /** The file server's public address. */
   EDGE_UNREACHABLE: outage('check the address, that cloudflared runs, and that it is connected'),
   CANCELLED: {
     ...outage('nothing is lost: start it again and it goes on where it was'),

@@ -47,6 +47,7 @@ describe('defaults', () => {
       ffprobePath: 'ffprobe',
       runsKeptMs: 7_776_000_000,
       shutdownTimeoutMs: 30_000,
+      staleAfterMs: null,
       serve: {
         port: 8080,
         adminPort: 8081,

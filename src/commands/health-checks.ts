@@ -1,18 +1,39 @@
 import type { Config } from '../config.ts'
-import { damagedFiles, oldestReading } from '../db/archived.ts'
-import type { Database } from '../db/connect.ts'
+import { type DatabaseHealth, readHealth } from '../db/health.ts'
 import { AppError } from '../errors.ts'
+import { longestPauseMs } from '../jobs/schedule.ts'
 import type { Links, SyncService } from '../open.ts'
-import type { HealthChecks } from '../serve/health.ts'
+import type { Gauges, HealthChecks } from '../serve/health.ts'
 import { requireArchive } from '../serve/locate.ts'
+import { createWriteProbe } from '../sync/write-probe.ts'
 
 /** What became of the syncer in this process so far. */
 export interface Syncer {
   service: SyncService | null
   /** Why it does not run, or did not when it was last tried. */
   problem: AppError | null
-  /** `oldestUnverifiedSeconds`: how long ago the archived file was read that was read longest ago. */
-  gauges: { oldestUnverifiedSeconds: number | null }
+  /** What the last check measured; see {@link syncerGauges}. */
+  gauges: SyncerGauges
+}
+
+interface SyncerGauges extends Gauges {
+  /** How long ago the archived file was read that was read longest ago. */
+  oldestUnverifiedSeconds: number | null
+  /** How long ago a sync came to its end. */
+  lastRunSeconds: number | null
+  freeBytes: number | null
+  /** What downloads under way are still going to write. */
+  reservedBytes: number | null
+}
+
+export function newSyncer(): Syncer {
+  const gauges = {
+    oldestUnverifiedSeconds: null,
+    lastRunSeconds: null,
+    freeBytes: null,
+    reservedBytes: null,
+  }
+  return { service: null, problem: null, gauges }
 }
 
 /** Without a syncer in this process only the archive itself is asked. */
@@ -23,29 +44,86 @@ export function checksOf(config: Config, links: Links | null, syncer: Syncer): H
   }
   if (links === null) return { archive }
   const { database, bucket } = links
+  const look = createLook(links, syncer)
   return {
     // Beside another service there is no archive of ours yet.
     ...(config.mode === 'shadow' ? {} : { archive }),
-    database: async () => void (await database.run((sql) => sql`select 1`)),
-    bucket: (signal) => bucket.check(signal),
-    files: async () => {
-      if (syncer.service === null) return
-      const oldest = await oldestReading(database)
-      syncer.gauges.oldestUnverifiedSeconds = oldest?.ageSeconds ?? null
-      await assertUndamaged(database)
+    database: async () => {
+      if (syncer.service === null) await database.run((sql) => sql`select 1`)
+      else await look()
     },
+    bucket: (signal) => bucket.check(signal),
+    ...liveChecks(config, syncer, look),
     syncer: async () => {
       if (syncer.problem !== null) throw syncer.problem
     },
   }
 }
 
+type Look = () => Promise<DatabaseHealth>
+
+/** All checks of one verdict share one statement. */
+function createLook({ database }: Links, { gauges }: Syncer): Look {
+  let flight: Promise<DatabaseHealth> | null = null
+  const fly = async () => {
+    try {
+      const health = await readHealth(database, 'sync')
+      const { oldestReadingSeconds: oldest, lastWellSeconds: last } = health
+      gauges.oldestUnverifiedSeconds = oldest === null ? null : Math.floor(oldest)
+      gauges.lastRunSeconds = last === null ? null : Math.floor(last)
+      return health
+    } finally {
+      flight = null
+    }
+  }
+  return () => {
+    flight ??= fly()
+    return flight
+  }
+}
+
+/** What only a syncer that archives is asked; until it is open, its own check says why. */
+function liveChecks(config: Config, syncer: Syncer, look: Look): HealthChecks {
+  if (config.mode !== 'live') return {}
+  const startedAt = performance.now()
+  const staleAfterMs = config.staleAfterMs ?? usualStaleMs(config)
+  let probe: { of: SyncService; write: () => Promise<void> } | null = null
+  const when = (check: (service: SyncService) => Promise<void>) => async () => {
+    if (syncer.service !== null) await check(syncer.service)
+  }
+  return {
+    files: when(async () => assertUndamaged(await look())),
+    writes: when(async (service) => {
+      if (probe?.of !== service) probe = { of: service, write: createWriteProbe(service.disk) }
+      await probe.write()
+    }),
+    space: when(async ({ space, disk }) => {
+      const { low, freeBytes, reservedBytes } = await space.state()
+      Object.assign(syncer.gauges, { freeBytes, reservedBytes })
+      if (low) throw new AppError('DISK_LOW', `${disk.root} has only ${freeBytes} bytes free`)
+    }),
+    runs: when(async () => {
+      const { lastWellSeconds, underWay } = await look()
+      const sinceMs =
+        lastWellSeconds === null ? performance.now() - startedAt : lastWellSeconds * 1e3
+      if (!underWay && sinceMs > staleAfterMs)
+        throw new AppError('RUN_OVERDUE', `no sync has come to its end for ${sinceMs} ms`)
+    }),
+  }
+}
+
+const HOUR_MS = 3_600_000
+
+/** Two scheduled runs in a row may fail, and one may take an hour, before anybody is called. */
+function usualStaleMs({ sync, timeZone }: Config): number {
+  return 2 * longestPauseMs({ ...sync.schedule, timeZone }, new Date()) + HOUR_MS
+}
+
 /** As the last scrub, or `verify`, found it. @throws ARCHIVE_DAMAGED */
-async function assertUndamaged(database: Database): Promise<void> {
-  const [first] = await damagedFiles(database, 1)
-  if (first === undefined) return
+function assertUndamaged({ damaged }: DatabaseHealth): void {
+  if (damaged === null) return
   throw new AppError(
     'ARCHIVE_DAMAGED',
-    `${first.archivePath} is not what was archived: ${first.damage}`,
+    `${damaged.archivePath} is not what was archived: ${damaged.damage}`,
   )
 }

@@ -23,7 +23,7 @@ import { createTraffic } from '../serve/traffic.ts'
 import { scrubForever } from '../sync/scrub.ts'
 import { pause } from '../sync/transfer.ts'
 import { watchArchive } from './archive-watch.ts'
-import { checksOf, type Syncer } from './health-checks.ts'
+import { checksOf, newSyncer, type Syncer } from './health-checks.ts'
 import { createProgress } from './progress.ts'
 import { watchRevocations } from './revocations.ts'
 import { scrubAsRun } from './scrub-run.ts'
@@ -46,7 +46,7 @@ export async function start(host: Host, config: Config, asked: Service): Promise
   const writes = run.roles.has('sync') && config.mode === 'live'
   if (writes || run.roles.has('serve')) await checkFolders(config, writes ? 'writing' : 'reading')
   const links = run.roles.has('sync') ? openLinks(config, run.program) : null
-  const syncer: Syncer = { service: null, problem: null, gauges: { oldestUnverifiedSeconds: null } }
+  const syncer = newSyncer()
   const checks = checksOf(config, links, syncer)
   const database = links?.database ?? databaseForServers(config, run)
   // A syncer says so itself, and why it waits.

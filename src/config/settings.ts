@@ -4,6 +4,7 @@ import { adminSettings } from './settings/admin.ts'
 import { archiveSettings } from './settings/archive.ts'
 import { bucketSettings } from './settings/bucket.ts'
 import { databaseSettings } from './settings/database.ts'
+import { healthSettings } from './settings/health.ts'
 import { hookSettings } from './settings/hooks.ts'
 import { notifySettings } from './settings/notify.ts'
 import { programSettings } from './settings/program.ts'
@@ -22,6 +23,7 @@ export const settings = {
   ...serveSettings,
   ...notifySettings,
   ...hookSettings,
+  ...healthSettings,
   ...adminSettings,
   ...programSettings,
   ...backendSettings,
@@ -38,6 +40,7 @@ export const settingGroups: readonly (readonly [heading: string, group: Settings
   ['File server', serveSettings],
   ['Notifications', notifySettings],
   ['Hooks', hookSettings],
+  ['Monitoring', healthSettings],
   ['Console and API', adminSettings],
   ['Program', programSettings],
   ['The backend’s names', backendSettings],

@@ -71,17 +71,6 @@ export async function archivedTotal(
 }
 
 const HOUR_MS = 3_600_000
-/** How long ago the file that was read longest ago was read, or archived. @returns null when there is none */
-export async function oldestReading(database: Database): Promise<{ ageSeconds: number } | null> {
-  const [row] = await database.run(
-    (sql) => sql<{ seconds: number }[]>`
-      select floor(extract(epoch from now() - coalesce(verified_at, archived_at, created_at)))::int as seconds
-      from strongroom.items where ${isFiled(sql)}
-      order by coalesce(verified_at, archived_at, created_at) limit 1`,
-  )
-  return row === undefined ? null : { ageSeconds: row.seconds }
-}
-
 /**
  * How soon a file that was found damaged is looked at again, because its source may be within reach now: after as long as its
  * damage was known at the last look, within these bounds.

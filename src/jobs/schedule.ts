@@ -11,6 +11,23 @@ export interface Moment {
   monotonicMs: number
 }
 
+const LOOKED_AHEAD = 10
+
+/** The longest time between two of the next starts. */
+export function longestPauseMs(timetable: Timetable, from: Date): number {
+  if ('every' in timetable) return timetable.every
+  let longest = 0
+  let wall = from
+  for (let n = 0; n < LOOKED_AHEAD; n++) {
+    const at = { wall, monotonicMs: 0 }
+    const { untilNextMs } = ticksOf(timetable, at, at)
+    // The time from now to the first of them is no pause.
+    if (n > 0) longest = Math.max(longest, untilNextMs)
+    wall = new Date(wall.getTime() + untilNextMs)
+  }
+  return longest
+}
+
 /** The scheduled starts after `since`, up to and with `now`, and how long it is until the next one. */
 export interface Ticks {
   missed: number

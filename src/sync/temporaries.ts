@@ -6,6 +6,7 @@ import type { Item } from '../media.ts'
 import type { Disk, NewFile } from '../storage/disk.ts'
 import type { Parts } from './parts.ts'
 import { isLinkProbe, TEMPORARY_FOLDER } from './volume.ts'
+import { isWriteProbe } from './write-probe.ts'
 
 /** A file in the temporary folder, as its name tells it. */
 export interface Temporary {
@@ -107,8 +108,10 @@ export async function sweepTemporaries(
   return paths.length
 }
 
-/** Files by which starts found out about hard links; one that is at it just now tries again. */
+/** Files by which others found out about this disk; one that is at it just now tries again. */
 async function listProbes(disk: Pick<Disk, 'list'>): Promise<string[]> {
   const names = await disk.list(TEMPORARY_FOLDER)
-  return names.filter(isLinkProbe).map((name) => `${TEMPORARY_FOLDER}/${name}`)
+  return names
+    .filter((name) => isLinkProbe(name) || isWriteProbe(name))
+    .map((name) => `${TEMPORARY_FOLDER}/${name}`)
 }

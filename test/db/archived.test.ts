@@ -7,7 +7,6 @@ import {
   archivedTotal,
   damagedFiles,
   noteVerified,
-  oldestReading,
   takeForScrub,
 } from '../../src/db/archived.ts'
 import type { Item } from '../../src/media.ts'
@@ -115,17 +114,6 @@ describe('what the scrub takes', { concurrency: 2 }, () => {
     assert.deepEqual(mediaIds(taken), [2])
     assert.equal(await archivedFile(store.database, 1), null)
   })
-})
-
-test('how long ago the oldest reading was is told, from the archiving on', async (t) => {
-  const store = await withArchived(t, 3)
-  const { database } = store
-  assert.equal((await oldestReading(database))?.ageSeconds, 3 * 86_400)
-  for (const file of await takeForScrub(database, { limit: 1, periodMs: 0 }))
-    await noteVerified(database, file, 'damaged')
-  assert.equal((await oldestReading(database))?.ageSeconds, 2 * 86_400)
-  await store.sql`truncate strongroom.items`
-  assert.equal(await oldestReading(database), null)
 })
 
 test('what was read is not noted of a version that took its place meanwhile', async (t) => {

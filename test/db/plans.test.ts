@@ -7,7 +7,6 @@ import {
   damagedLately,
   isReadingWanted,
   noteVerified,
-  oldestReading,
   takeForScrub,
 } from '../../src/db/archived.ts'
 import { openArchives } from '../../src/db/archives.ts'
@@ -15,6 +14,7 @@ import { type Backend, openBackend } from '../../src/db/backend.ts'
 import { type Database, openDatabase } from '../../src/db/connect.ts'
 import { abandonedItems, ownersOf } from '../../src/db/fsck.ts'
 import { readGauges } from '../../src/db/gauges.ts'
+import { readHealth } from '../../src/db/health.ts'
 import {
   countFresh,
   countStates,
@@ -349,9 +349,10 @@ const lookups: Statement[] = [
     run: ({ database }, n) => noteVerified(database, taken[n % LIMIT] ?? assert.fail(), 'damaged'),
   },
   {
-    name: 'oldestReading reads one item',
-    most: oneItem,
-    run: async ({ database }) => assert.ok(await oldestReading(database)),
+    name: 'readHealth reads the item that was read longest ago, the first damaged one, and few runs',
+    most: { media: 0, items: 2 },
+    run: async ({ database }) =>
+      assert.ok((await readHealth(database, 'sync')).oldestReadingSeconds),
   },
   {
     name: 'readGauges looks at rows that stay approved, at what is in work, due and damaged, and at one archived item',

@@ -59,7 +59,10 @@ describe('strongroom start', { concurrency: 2 }, () => {
       'bucket',
       'database',
       'files',
+      'runs',
+      'space',
       'syncer',
+      'writes',
     ])
 
     const own = {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
-import { ticksOf } from '../../src/jobs/schedule.ts'
+import { longestPauseMs, ticksOf } from '../../src/jobs/schedule.ts'
 
 const at = (text: string, monotonicMs = 0) => ({ wall: new Date(text), monotonicMs })
 const hour = 3_600_000
@@ -74,4 +74,13 @@ test('a date that never comes is refused, with an example', () => {
     code: 'CONFIG_INVALID',
     message: /"0 0 30 2 \*" never comes/,
   })
+})
+
+test('the longest pause between two starts is found, and not the time to the first of them', () => {
+  const from = new Date('2026-11-22T05:00:00Z')
+  const cron = (text: string) => longestPauseMs({ cron: text, timeZone: 'UTC' }, from)
+  assert.equal(longestPauseMs({ every: 1_800_000, timeZone: 'UTC' }, from), 1_800_000)
+  assert.equal(cron('0 3 * * *'), 24 * hour)
+  assert.equal(cron('0 3,4 * * *'), 23 * hour)
+  assert.equal(cron('0 3 * * 1'), 7 * 24 * hour)
 })

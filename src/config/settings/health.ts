@@ -1,0 +1,11 @@
+import type { Settings } from '../setting.ts'
+import * as read from '../values.ts'
+import { upToTenYears } from './durations.ts'
+
+export const healthSettings = {
+  STALE_AFTER: {
+    reader: read.duration(upToTenYears),
+    help: 'Without a sync that came to its end for so long, and none under way, /health/deep fails. Not set means two intervals of SYNC_INTERVAL and an hour.',
+    example: '6h',
+  },
+} as const satisfies Settings

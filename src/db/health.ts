@@ -1,0 +1,51 @@
+import type { Job } from '../runs.ts'
+import { isFiled } from './archived.ts'
+import type { Database } from './connect.ts'
+
+/** What a health check asks of the database, in one statement. */
+export interface DatabaseHealth {
+  /** How long ago the archived file was read that was read longest ago; null when there is none. */
+  oldestReadingSeconds: number | null
+  /** Of the archived files that were damaged when they were last read, the first. */
+  damaged: { archivePath: string; damage: string } | null
+  /** How long ago a run of the job came to its end; null when none ever did. */
+  lastWellSeconds: number | null
+  /** One is under way, and whoever runs it is alive. */
+  underWay: boolean
+}
+
+interface Row {
+  oldest_reading: number | null
+  archive_path: string | null
+  damage: string | null
+  last_well: number | null
+  under_way: boolean
+}
+
+export async function readHealth(database: Database, job: Job): Promise<DatabaseHealth> {
+  const [row] = await database.run(
+    (sql) => sql<Row[]>`
+      with oldest as (
+        select coalesce(verified_at, archived_at, created_at) as read_at from strongroom.items
+        where ${isFiled(sql)} order by coalesce(verified_at, archived_at, created_at) limit 1),
+      damaged as (
+        select archive_path, damage from strongroom.items
+        where damage is not null and ${isFiled(sql)} order by verified_at limit 1),
+      well as (
+        select ended_at from strongroom.runs
+        where job = ${job} and status in ('success', 'partial') order by ended_at desc limit 1)
+      select extract(epoch from clock_timestamp() - (select read_at from oldest))::float8 as oldest_reading,
+        damaged.archive_path, damaged.damage,
+        extract(epoch from clock_timestamp() - (select ended_at from well))::float8 as last_well,
+        exists (select from strongroom.runs
+          where job = ${job} and status = 'running' and lease_until > clock_timestamp()) as under_way
+      from (select) one left join damaged on true`,
+  )
+  const { archive_path: archivePath = null, damage = null } = row ?? {}
+  return {
+    oldestReadingSeconds: row?.oldest_reading ?? null,
+    damaged: archivePath === null || damage === null ? null : { archivePath, damage },
+    lastWellSeconds: row?.last_well ?? null,
+    underWay: row?.under_way === true,
+  }
+}
