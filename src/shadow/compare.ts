@@ -82,18 +82,19 @@ export function isOfSource({ record, row }: Pick<Evidence, 'record' | 'row'>): b
 }
 
 function wouldOf(seen: Evidence): Side {
-  const { record, oldVerdict, file } = seen
+  const { record, wouldPath, oldVerdict, file } = seen
   if (record !== null && isOfSource(seen)) {
-    const { verdict, sidecar, source, reason } = record
+    const { verdict, source, reason } = record
     const why = reason === null ? '' : `: ${reason}`
     return {
       verdict: verdict === 'archive' ? 'archived' : `${verdict}${why}`,
-      path: sidecar?.archive_path ?? null,
+      path: wouldPath,
       sizeBytes: source?.bytes ?? null,
       sha256: source?.sha256 ?? null,
     }
   }
-  if (oldVerdict === null) return nothing
+  // What was cut short says nothing of what its source was.
+  if (oldVerdict === null || (!oldVerdict.valid && isShort(seen))) return nothing
   const { valid, reason, archivePath } = oldVerdict
   const bytes = { sizeBytes: file?.sizeBytes ?? null, sha256: file?.sha256 ?? null }
   return valid
@@ -174,10 +175,10 @@ function differencesOfFile(seen: Evidence, { kinds }: Meaning): Difference[] {
         'bytes',
         `${is} with SHA-256 ${file.sha256}, the source had ${bytes} with ${sha256}${orphaned(seen)}`,
       )
-  } else if (row?.media.declaredBytes != null && file.sizeBytes < row.media.declaredBytes)
+  } else if (isShort(seen))
     add(
       'truncated',
-      `${file.path} has ${file.sizeBytes} bytes, its row says ${row.media.declaredBytes}`,
+      `${file.path} has ${file.sizeBytes} bytes, its row says ${row?.media.declaredBytes}`,
     )
   const { path } = wouldOf(seen)
   if (path !== null && path !== file.path)
@@ -185,6 +186,12 @@ function differencesOfFile(seen: Evidence, { kinds }: Meaning): Difference[] {
   const wrong = file.sidecar === null ? [] : wrongFacts(file.sidecar, factsOf(seen, file, kinds))
   if (wrong.length > 0) add('sidecar', `its sidecar says what is not so: ${wrong.join(', ')}`)
   return found
+}
+
+/** By its row, where its source cannot be asked. */
+function isShort({ file, row }: Evidence): boolean {
+  const declared = row?.media.declaredBytes ?? null
+  return file !== null && declared !== null && file.sizeBytes < declared
 }
 
 /** A bad copy is worse when it is the only one. */

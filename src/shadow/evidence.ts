@@ -28,6 +28,8 @@ export interface Evidence {
   mediaId: number
   /** Of the row's version as it is now. */
   record: ShadowRecord | null
+  /** Where the layout of now puts what the record says would be archived. */
+  wouldPath: string | null
   /** Another version was looked at, and none of this one. */
   superseded: boolean
   row: RowNow | null

@@ -23,7 +23,7 @@ const tokens = [
   'sha256_2',
 ] as const
 
-/** Spellings of one path that are tried; ids of one digit are found in many places. */
+/** Spellings of one path that are tried. */
 const MAX_SPELLINGS = 400
 
 /**
@@ -89,10 +89,10 @@ function waysOf(text: string, values: readonly TokenValue[]): string[] {
   return [...new Set([...ways, ...literal])].slice(0, 12)
 }
 
-/** Not within a longer word or number. */
+/** Short ones not within a longer word or number: an id of one digit is found in many places. */
 function wordAt(text: string, value: string): number {
   const at = text.indexOf(value)
-  if (at === -1) return -1
+  if (at === -1 || value.length >= 4) return at
   const isWord = (char: string) => /[\p{L}\p{N}]/u.test(char)
   const before = text.charAt(at - 1)
   const after = text.charAt(at + value.length)

@@ -1,7 +1,8 @@
-import { renderArchivePath } from '../archive-path.ts'
+import { renderArchivePath, withSuffix } from '../archive-path.ts'
 import type { RowNow } from '../db/shadow.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { MediaRow } from '../media.ts'
+import { describedMedia } from '../sidecar.ts'
 import type { Bucket } from '../storage/bucket.ts'
 import type { PinnedFile } from '../storage/pinned-file.ts'
 import type { Validate } from '../sync/validate.ts'
@@ -67,6 +68,7 @@ async function observeOne(
   return {
     mediaId: id,
     record,
+    wouldPath: wouldPathOf(parts, record),
     superseded: record === null && parts.recorded.has(id),
     row,
     audits,
@@ -75,6 +77,19 @@ async function observeOne(
     source,
     overtakenBy: overtakenBy(parts, row),
   }
+}
+
+/** ARCHIVE_LAYOUT may have been changed since it was looked at; a suffix for a name that was taken stays. */
+function wouldPathOf(
+  { layout }: Pick<ObserveParts, 'layout'>,
+  record: ShadowRecord | null,
+): string | null {
+  if (record === null || record.sidecar === null) return null
+  const { archive_path: recorded, sha256 } = record.sidecar
+  const { objectKey, approvedAt, ...media } = describedMedia(record.sidecar)
+  if (objectKey === null || approvedAt === null) return recorded
+  const rendered = renderArchivePath(layout, { media: { ...media, objectKey, approvedAt }, sha256 })
+  return recorded === withSuffix(rendered, sha256.slice(0, 8)) ? recorded : rendered
 }
 
 function overtakenBy({ latest }: ObserveParts, row: RowNow | null): number | null {

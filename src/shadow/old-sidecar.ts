@@ -87,6 +87,7 @@ const judges: Readonly<Record<string, Judge>> = {
   sourcekey: oneOf(({ key }) => [key]),
   archivepath: endsWithPath,
   filepath: endsWithPath,
+  path: endsWithPath,
   duration: lasts,
   durationseconds: lasts,
   width: oneOf(({ widths }) => widths),

@@ -32,7 +32,7 @@ export async function reportHtml(report: Report): Promise<string> {
 <body>
 <header class="${safe ? 'safe' : 'unsafe'}">
 <h1>${verdictLine(report)}</h1>
-<p>What the service of now did and what Strongroom would have done,
+<p>What the other service did and what Strongroom would have done,
 from ${timeOf(since)} to ${timeOf(at)}.</p>
 </header>
 <main>
@@ -83,9 +83,14 @@ function sideOf(title: string, { verdict, path, sizeBytes, sha256 }: Side): Mark
   return html`<dl>
 <dt>${title}</dt><dd>${verdict}</dd>
 ${path === null ? '' : html`<dt>Path</dt><dd>${path}</dd>`}
-${sizeBytes === null ? '' : html`<dt>Size</dt><dd>${bytesText(sizeBytes)} (${sizeBytes} bytes)</dd>`}
+${sizeBytes === null ? '' : html`<dt>Size</dt><dd>${sizeText(sizeBytes)}</dd>`}
 ${sha256 === null ? '' : html`<dt>SHA-256</dt><dd><code>${sha256}</code></dd>`}
 </dl>`
+}
+
+/** To the byte: a copy may lack only a few. */
+function sizeText(sizeBytes: number): string {
+  return sizeBytes < 1024 ? bytesText(sizeBytes) : `${bytesText(sizeBytes)} (${sizeBytes} bytes)`
 }
 
 function alikeOf(alike: readonly Comparison[]): Markup {

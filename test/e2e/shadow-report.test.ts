@@ -1,49 +1,13 @@
 import assert from 'node:assert/strict'
-import { writeFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { photograph } from '../support/checker.ts'
+import { openPage } from '../support/chromium.ts'
 import { uniqueMedia } from '../support/media-files.ts'
 import { type OldService, oldService, type Plant } from '../support/old-service.ts'
-import { type Ended, story } from '../support/service.ts'
-import { type Shadowed, SYNC, withShadow } from '../support/shadow.ts'
-
-const REPORT = ['shadow', 'report', '--json']
-
-interface Line {
-  media_id: number | null
-  name: string
-  basis: string
-  skipped: string | null
-  differences: { kind: string; text: string }[]
-}
-
-interface Sum {
-  compared: number
-  differ: number
-  by_old_file: number
-  skipped: Record<string, number>
-  general: { kind: string; count: number; hint: string }[]
-  safe: boolean
-  verdict: string
-}
-
-async function reported(
-  { shadow }: Pick<Shadowed, 'shadow'>,
-  args: readonly string[] = [],
-): Promise<{ lines: Line[]; sum: Sum; ended: Ended }> {
-  const ended = await shadow([...REPORT, ...args])
-  const parsed = ended.stdout.trim().split('\n')
-  const sum = JSON.parse(parsed.pop() ?? '') as Sum
-  return { lines: parsed.map((line) => JSON.parse(line) as Line), sum, ended }
-}
-
-/** Each difference as `<media id or name> <kind>`. */
-function found(lines: readonly Line[]): string[] {
-  return lines.flatMap(({ media_id: id, name, differences }) =>
-    differences.map(({ kind }) => `${id ?? name} ${kind}`),
-  )
-}
+import { story } from '../support/service.ts'
+import { found, reported, type Shadowed, SYNC, withShadow } from '../support/shadow.ts'
 
 /** Beside an old service that works as it should. */
 describe('the report compares what the old service did with what Strongroom would have done', {
@@ -118,6 +82,98 @@ describe('the report compares what the old service did with what Strongroom woul
     assert.match(why(5) ?? '', /has \d+ bytes of \d+; its source is gone/)
     assert.match(why(6) ?? '', /lies at misfiled\/6\.mp4; Strongroom .* at \d{4}\/\d\d\/6\/6\.mp4/)
     assert.match(why(13) ?? '', /size is "\d+"/)
+  })
+
+  test('another layout is one difference with its remedy, and hides no file that lies elsewhere', async (t) => {
+    const service = await withShadow(t)
+    const old = oldService(service, ({ id, content_type: kind, filename, approved_at: at }) => {
+      const [year, month] = at.toISOString().split('-')
+      return `${kind}/${year}-${month}/${id}_${filename}`
+    })
+    await service.approve(8)
+    await service.shadow()
+    await old.round(new Map([[5, 'other path']]))
+
+    const { lines, sum, ended } = await reported(service)
+    assert.deepEqual(found(lines), ['5 path'], story(ended))
+    const [layout, ...others] = sum.general
+    assert.deepEqual(others, [])
+    assert.deepEqual([layout?.kind, layout?.count], ['path', 7])
+    const [, wanted = ''] =
+      /^ARCHIVE_LAYOUT='([^']+)' gives its paths/.exec(layout?.hint ?? '') ?? []
+    assert.equal(wanted, '{content_type}/{year}-{month}/{media_id}_{filename}')
+    assert.equal(
+      sum.verdict,
+      '8 compared, 1 differ, 1 thing differs in all of them: not safe to cut over',
+    )
+
+    const set = await reported(service, [], { ARCHIVE_LAYOUT: wanted })
+    assert.deepEqual(found(set.lines), ['5 path'])
+    assert.equal(set.sum.verdict, '8 compared, 1 differ: not safe to cut over')
+    const meant = await reported(service, ['--accept', 'path'])
+    assert.equal(meant.sum.verdict, '8 compared, 0 differ: safe to cut over')
+    assert.equal(meant.ended.code, 0)
+  })
+
+  test('a habit of the old service is said once', async (t) => {
+    const service = await withShadow(t)
+    const old = oldService(service)
+    await service.approve(5)
+    await service.shadow()
+    await old.round(new Map([1, 2, 3, 4, 5].map((id) => [id, 'source not deleted'])))
+    await service.sql`update audit_logs set action = 'media_archived'`
+    const { lines, sum } = await reported(service)
+    assert.deepEqual(found(lines), [])
+    assert.deepEqual(
+      sum.general.map(({ kind, count }) => [kind, count]),
+      [
+        ['audit-missing', 5],
+        ['source-kept', 5],
+      ],
+    )
+    const named = await reported(service, ['--accept', 'source-kept'], {
+      ACTION_ARCHIVED: 'media_archived',
+    })
+    assert.equal(named.sum.verdict, '5 compared, 0 differ: safe to cut over')
+  })
+
+  test('its page is one file that fits a telephone, and runs nothing that a name holds', async (t) => {
+    const service = await withShadow(t)
+    const old = oldService(service)
+    await service.approve(6)
+    const hostile = `<img src=x onerror="document.title = 'run'">.mp4`
+    await service.sql`update media set filename = ${hostile}, title = ${hostile}`
+    await service.shadow()
+    await old.round(
+      new Map([
+        [2, 'truncated'],
+        [3, 'rejects'],
+        [4, 'audit doubled'],
+      ]),
+    )
+    const file = join(service.errorDir, 'report.html')
+    const { ended, sum } = await reported(service, ['--html', file])
+    assert.equal(ended.code, 75, story(ended))
+
+    const markup = await readFile(file, 'utf8')
+    assert.doesNotMatch(markup, /<script|<img|https?:|url\(|@import/)
+    const page = await openPage(t, `file://${file}`)
+    assert.equal(await page.evaluate('document.title'), sum.verdict)
+    assert.equal(await page.evaluate("document.querySelector('h1').textContent"), sum.verdict)
+    const cards = "[...document.querySelectorAll('main article')].length"
+    assert.equal(await page.evaluate(cards), sum.differ)
+    // As wide as a small telephone: nothing sticks out of it.
+    const narrow = `(async () => {
+      const frame = document.createElement('iframe')
+      frame.style = 'width: 360px; height: 800px; border: 0'
+      const loaded = new Promise((resolve) => { frame.onload = resolve })
+      frame.srcdoc = document.documentElement.outerHTML
+      document.body.append(frame)
+      await loaded
+      const { scrollWidth, clientWidth } = frame.contentDocument.documentElement
+      return scrollWidth - clientWidth
+    })()`
+    assert.equal(await page.evaluate(narrow), 0)
   })
 })
 

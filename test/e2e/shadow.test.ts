@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { sha256, tree } from '../support/adoption.ts'
 import { photograph } from '../support/checker.ts'
+import { startTalking } from '../support/program.ts'
 import { type Ended, story } from '../support/service.ts'
 import { SYNC, withShadow } from '../support/shadow.ts'
 
@@ -112,5 +113,26 @@ describe('shadow mode does everything up to the archive, in a folder of its own'
       ['adopt', '--from-database'],
     ])
       assert.equal((await shadow(args)).code, 78, args.join(' '))
+  })
+
+  test('start looks again and again, waits for what is away, and ends at a signal', async (t) => {
+    const service = await withShadow(t)
+    const { approve, env, settings, shadowDir } = service
+    await approve(1)
+    const each = { ...env, ...settings, SYNC_INTERVAL: '1s' }
+    const running = startTalking(t, ['start', '--role', 'sync', '--role', 'admin'], each)
+    const port = await running.port('admin')
+    await running.said(/"media":1,"verdict":"archive"/)
+    await approve(1)
+    await running.said(/"media":2,"verdict":"archive"/)
+    const health = await fetch(`http://127.0.0.1:${port}/health/deep`)
+    const verdict = (await health.json()) as { checks: object }
+    assert.equal(health.status, 200, JSON.stringify(verdict))
+    assert.equal('archive' in verdict.checks, false, 'there is none of ours yet')
+    const ended = await running.stop()
+    assert.equal(ended.code, 0, story(ended))
+    assert.equal((await filed(shadowDir)).length, 4)
+    const [ours] = await service.sql`select from pg_namespace where nspname = 'strongroom'`
+    assert.equal(ours, undefined)
   })
 })

@@ -41,3 +41,42 @@ export async function withShadow(t: Scope): Promise<Shadowed> {
     operations: () => new Set(demo.server.requests.slice(seen).map((sent) => sent.operation)),
   }
 }
+
+const REPORT = ['shadow', 'report', '--json']
+
+export interface Line {
+  media_id: number | null
+  name: string
+  basis: string
+  skipped: string | null
+  differences: { kind: string; text: string }[]
+}
+
+export interface Sum {
+  compared: number
+  differ: number
+  by_old_file: number
+  skipped: Record<string, number>
+  general: { kind: string; count: number; hint: string }[]
+  safe: boolean
+  verdict: string
+}
+
+/** Runs `shadow report`. */
+export async function reported(
+  { shadow }: Pick<Shadowed, 'shadow'>,
+  args: readonly string[] = [],
+  env: Env = {},
+): Promise<{ lines: Line[]; sum: Sum; ended: Ended }> {
+  const ended = await shadow([...REPORT, ...args], env)
+  const parsed = ended.stdout.trim().split('\n')
+  const sum = JSON.parse(parsed.pop() ?? '') as Sum
+  return { lines: parsed.map((line) => JSON.parse(line) as Line), sum, ended }
+}
+
+/** Each difference as `<media id or name> <kind>`. */
+export function found(lines: readonly Line[]): string[] {
+  return lines.flatMap(({ media_id: id, name, differences }) =>
+    differences.map(({ kind }) => `${id ?? name} ${kind}`),
+  )
+}
