@@ -14,9 +14,11 @@ import {
   openSync,
   type SyncService,
 } from '../open.ts'
+import { withCleaning } from '../open-cleaning.ts'
 import { type Measured, measureArchive, openMetrics } from '../open-metrics.ts'
 import { digestDaily, openHooks, openNotifier, partsOfTunnel, watchAll } from '../open-notify.ts'
 import { openRuns } from '../open-runs.ts'
+import { openRoom } from '../open-space.ts'
 import { requireArchive } from '../serve/locate.ts'
 import { nothingRevoked } from '../serve/revocations.ts'
 import { createTraffic } from '../serve/traffic.ts'
@@ -87,8 +89,9 @@ export async function start(host: Host, config: Config, asked: Service): Promise
   }
   const { database: ours } = links
   const runs = openRuns(config, run.program, { database: ours, listeners: [notifier] })
-  const opened = await openWhenReachable(config, { ...run, syncer, runs }, links)
-  if (opened === null) return 0
+  const reached = await openWhenReachable(config, { ...run, syncer, runs }, links)
+  if (reached === null) return 0
+  const opened = withCleaning(config, run, reached)
   syncer.service = opened
   const hooks = openHooks(config, run, notifier)
   watchAll(run, notifier, partsOfSyncer(opened))
@@ -122,6 +125,7 @@ function syncing(
   const { service, runs, watched } = run
   const { log } = run.program
   const kind = syncKind(config)
+  const room = openRoom(service)
   return {
     async once(trigger) {
       const shown = createProgress({ screen: null, log })
@@ -130,23 +134,25 @@ function syncing(
       // The error itself was logged as it stopped the run.
       if (summary !== null)
         log.info({ summary: { ...summary, stoppedBy: stoppedBy?.code ?? null } }, 'run finished')
-      return stoppedBy === null
+      room.ended(stoppedBy)
+      return stoppedBy === null || stoppedBy.code === 'DISK_LOW'
     },
     missed: (reason) => runs.skip(kind, 'schedule', reason),
     async asked() {
       try {
         await runs.closeInterrupted()
-        return await isAsked(service.database, kind.job)
+        if (await isAsked(service.database, kind.job)) return 'api'
+        return (await room.isBack()) ? 'schedule' : null
       } catch {
         // The run itself says, and louder, that the database is away.
-        return false
+        return null
       }
     },
   }
 }
 
 /** What leaves no trace is kept in no history, and nobody can ask for it. */
-const unasked = { missed: async () => {}, asked: async () => false }
+const unasked = { missed: async () => {}, asked: async () => null }
 
 /** The servers need none; where there is one they hear of tokens that were revoked, and how far the archive is. */
 function databaseForServers(config: Config, { program }: Service): Database | null {

@@ -16,8 +16,8 @@ export interface Work {
   once(trigger: RunTrigger): Promise<boolean>
   /** Told of starts that came while it was under way. */
   missed(reason: AppError): Promise<void>
-  /** Whether somebody asks for it; then it is done at once. */
-  asked(): Promise<boolean>
+  /** Whether it is to be done at once, and why: somebody asks for it, or what stopped it is over. */
+  asked(): Promise<RunTrigger | null>
 }
 
 export interface Waiting {
@@ -51,7 +51,8 @@ export async function repeat(
     for (let left = waitMs; !signal.aborted; left = until - now().monotonicMs) {
       if (left <= 0) return 'schedule'
       await pause(Math.min(left, ASKED_EVERY_MS))
-      if (!signal.aborted && (await work.asked())) return 'api'
+      const asked = signal.aborted ? null : await work.asked()
+      if (asked !== null) return asked
     }
     return null
   }

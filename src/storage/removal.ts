@@ -1,7 +1,7 @@
 import { lstat, rmdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isAppError, systemCode } from '../errors.ts'
-import { factsOf } from './disk.ts'
+import { factsOf, orWhenMissing } from './disk.ts'
 import { diskError } from './disk-errors.ts'
 import { segmentsOf } from './disk-path.ts'
 import { attempt } from './file-io.ts'
@@ -63,7 +63,8 @@ export async function removeSeen(
 /** @returns false when something is in it, or it is gone; the root itself is never removed */
 export async function removeEmptyFolder(root: string, path: string): Promise<boolean> {
   if (segmentsOf(path).length === 0) return false
-  if ((await factsOf(join(root, path))).kind !== 'folder') return false
+  const facts = await orWhenMissing(null, () => factsOf(join(root, path)))
+  if (facts?.kind !== 'folder') return false
   try {
     await rmdir(join(root, path))
     return true

@@ -44,9 +44,9 @@ async function play(
       if (told.length >= times) controller.abort()
     },
     async asked() {
-      if (asked || nowMs < askedAtMs) return false
+      if (asked || nowMs < askedAtMs) return null
       asked = true
-      return true
+      return 'api'
     },
   }
   await repeat(repetition, work, {

@@ -43,8 +43,8 @@ export interface Service extends Scene {
   migrate(): Promise<void>
 }
 
-/** What is wrong with an upload: other bytes than media, or no object at all. */
-export type Spoilt = { bytes: Buffer } | 'no object'
+/** What is wrong with an upload: other bytes than media (unless `fate` says so), or no object at all. */
+export type Spoilt = { bytes: Buffer; fate?: Upload['fate'] } | 'no object'
 
 export interface Running {
   pid: number
@@ -269,9 +269,14 @@ async function uploadOne(
     sizeBytes: bytes.length,
     sha256: createHash('sha256').update(bytes).digest('hex'),
     md5: createHash('md5').update(bytes).digest('hex'),
-    fate: spoilt === undefined ? 'archived' : 'kept',
+    fate: fateOf(spoilt),
     uploaded: spoilt !== 'no object',
   }
+}
+
+function fateOf(spoilt: Spoilt | undefined): Upload['fate'] {
+  if (spoilt === undefined) return 'archived'
+  return spoilt === 'no object' ? 'kept' : (spoilt.fate ?? 'kept')
 }
 
 async function insertApproved(sql: TestSql, uploads: readonly Upload[]): Promise<void> {
