@@ -1,8 +1,11 @@
 import { type AdminAction, closeAction, enterAction } from '../db/admin-actions.ts'
 import type { Database } from '../db/connect.ts'
+import { requestRun } from '../db/runs.ts'
 import { acknowledgeItem, tryAgain, type Wanted, wantReading } from '../db/wishes.ts'
 import { AppError, toAppError } from '../errors.ts'
 import { ITEM_STATES } from '../item-states.ts'
+import type { Run } from '../runs.ts'
+import type { AdminParts } from './parts.ts'
 
 /** Who asks for something. */
 export type Actor = Pick<AdminAction, 'actor' | 'client'>
@@ -22,6 +25,15 @@ export async function audited<Result>(
     await closeAction(database, id, toAppError(error).code)
     throw error
   }
+}
+
+/** Asks for a sync, which a node that syncs begins within seconds. @returns the run that is asked for */
+export async function syncNow(
+  { database, node, mode }: Pick<AdminParts, 'database' | 'node' | 'mode'>,
+  actor: Actor,
+): Promise<Run> {
+  const action = { ...actor, action: 'sync', mediaId: null, details: {} }
+  return audited(database, action, () => requestRun(database, { job: 'sync', mode, node }))
 }
 
 /**

@@ -3,6 +3,7 @@ import { z } from '@hono/zod-openapi'
 import { ERRORS, type ErrorCode } from '../errors.ts'
 import { itemStates } from '../item-states.ts'
 import { mediaKinds, proofKinds } from '../media.ts'
+import { jobs, runStatuses, runTriggers } from '../runs.ts'
 
 const codes = Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]
 const time = z.iso.datetime().openapi({ example: '2026-03-05T04:30:00.000Z' })
@@ -218,3 +219,41 @@ const action = z.object({
 export const actionPage = z.object({ actions: z.array(action), next }).openapi('ActionPage')
 
 export const done = z.object({ media_id: id, why: z.string() }).openapi('Done')
+
+const job = z.enum(jobs)
+
+export const runQuery = pageQuery.extend({
+  job: job.optional().openapi({ param: { name: 'job', in: 'query' } }),
+})
+
+export const runParam = z.object({
+  id: z.coerce
+    .number()
+    .pipe(id)
+    .openapi({ param: { name: 'id', in: 'path' }, type: 'integer', example: 7 }),
+})
+
+export const run = z
+  .object({
+    id: id.nullable(),
+    job,
+    trigger: z.enum(runTriggers),
+    mode: z.enum(['live', 'dry-run', 'shadow']),
+    status: z.enum(runStatuses),
+    node: z.string(),
+    started_at: time,
+    ended_at: time.nullable(),
+    attempts: z.int(),
+    items: z.record(z.string(), z.number()),
+    bytes: z.int(),
+    error: z
+      .object({ code: z.string(), message: z.string(), hint: z.string().nullable() })
+      .nullable(),
+  })
+  .openapi('Run')
+
+export const runPage = z.object({ runs: z.array(run), next }).openapi('RunPage')
+
+export const loggedRun = run.extend({ log: z.string().nullable() }).openapi('LoggedRun')
+
+export const runOrder = z.object({ job: z.literal('sync') }).openapi('RunOrder')

@@ -4,6 +4,7 @@ import { type AdminActionRow, listActions } from '../db/admin-actions.ts'
 import { AppError } from '../errors.ts'
 import { type AdminEnv, type Api, answers, json } from './api-answers.ts'
 import { addItemActions, addItems } from './api-items.ts'
+import { addRuns } from './api-runs.ts'
 import * as schema from './api-schemas.ts'
 import { addTokens } from './api-tokens.ts'
 import type { Doorkeeper } from './doorkeeper.ts'
@@ -31,9 +32,15 @@ export function createApi(parts: AdminParts, doorkeeper: Doorkeeper): Api {
   addHealth(api, parts)
   addItems(api, parts)
   addItemActions(api, parts)
+  addRuns(api, parts)
   addTokens(api, parts)
   addActions(api, parts)
   addDocument(api, parts)
+  api.all('*', () => {
+    throw new AppError('NOT_FOUND', 'the API has no such route', {
+      hint: 'see /api/v1/openapi.json',
+    })
+  })
   return api
 }
 

@@ -1,6 +1,9 @@
 import type { Backend } from '../db/backend.ts'
 import type { Database } from '../db/connect.ts'
 import type { Log } from '../log.ts'
+import type { RunMode } from '../runs.ts'
+import type { Live } from './live.ts'
+import type { LookAround } from './look.ts'
 
 /** A link to order. */
 export interface LinkOrder {
@@ -21,6 +24,12 @@ export interface HealthVerdict {
   gauges: Record<string, number | null>
 }
 
+/** The file system of the archive. */
+export interface Storage {
+  freeBytes: number
+  totalBytes: number
+}
+
 /** What console and API are made of; what other parts of the program do is given as functions. */
 export interface AdminParts {
   version: string
@@ -38,5 +47,18 @@ export interface AdminParts {
     named: string
     keepMs: number | null
   }) => Promise<{ revoked: boolean; subject: string }>
+  /** Null where this node cannot see the archive. */
+  storage: () => Promise<Storage | null>
+  /** The sidecar beside an archived file. @returns null where this node cannot read it */
+  sidecar: (archivePath: string) => Promise<string | null>
+  /** Goes through archive and items as `strongroom fsck` does, and changes nothing. */
+  lookAround: LookAround
+  /** What the sync of this process does at this moment. */
+  live: Live
+  /** Host name. */
+  node: string
+  mode: RunMode
+  /** Aborts when the process stops: long answers end then. */
+  closing: AbortSignal
   log: Log
 }

@@ -1,31 +1,41 @@
+import { statfs } from 'node:fs/promises'
+import { hostname } from 'node:os'
 import { createAdmin, createAdminOff } from '../admin/app.ts'
+import type { Live } from '../admin/live.ts'
+import type { LookAround } from '../admin/look.ts'
+import type { Storage } from '../admin/parts.ts'
 import type { Config } from '../config.ts'
 import { type Backend, openBackend } from '../db/backend.ts'
 import type { Database } from '../db/connect.ts'
 import { assertMigrated } from '../db/migrate.ts'
-import { AppError } from '../errors.ts'
+import { AppError, isAppError } from '../errors.ts'
 import type { Mounted } from '../mounted.ts'
 import type { Program } from '../open.ts'
 import type { Health } from '../serve/health.ts'
+import { requireArchive } from '../serve/locate.ts'
+import { SIDECAR_MAX_BYTES, sidecarPathOf } from '../sidecar.ts'
+import { openDisk } from '../storage/disk.ts'
+import { fsck } from '../sync/fsck.ts'
+import { FINDINGS } from '../sync/fsck-findings.ts'
+import type { Watch } from '../sync/watch.ts'
+import { openFsck } from './fsck.ts'
 import { revokeNamed } from './revocations.ts'
 import { mintLink } from './token.ts'
 
+export interface AdminOptions {
+  program: Pick<Program, 'version' | 'log'>
+  database: Database | null
+  health: Health
+  live: Live
+  /** Aborts when the process is to stop. */
+  drain: AbortSignal
+  /** Where this process serves files, if it does. */
+  servePort: () => number | null
+}
+
 /** Console and API of this process, or what says why they are off. */
-export function openAdmin(
-  config: Config,
-  {
-    program,
-    database,
-    health,
-    servePort,
-  }: {
-    program: Pick<Program, 'version' | 'log'>
-    database: Database | null
-    health: Health
-    /** Where this process serves files, if it does. */
-    servePort: () => number | null
-  },
-): Mounted {
+export function openAdmin(config: Config, options: AdminOptions): Mounted {
+  const { program, database, health, servePort, drain } = options
   const { log, version } = program
   const { token, hosts } = config.admin
   if (token === null) {
@@ -37,14 +47,22 @@ export function openAdmin(
     const hint = 'set DB_HOST, DB_NAME and DB_USER, or DATABASE_URL, as for the nodes that sync'
     return createAdminOff(new AppError('ADMIN_OFF', what, { hint }), log)
   }
+  const { adminUrl } = config.notify
   return createAdmin({
     version,
     token,
-    hosts,
+    hosts: adminUrl === null ? hosts : [...hosts, new URL(adminUrl).hostname.toLowerCase()],
     database,
     log,
+    live: options.live,
+    node: hostname(),
+    mode: config.mode,
+    closing: drain,
     backend: onceOpened(() => openTables(database, config)),
     health: () => health.deep(),
+    storage: () => storageOf(config),
+    sidecar: (archivePath) => readSidecar(config, archivePath),
+    lookAround: (told) => lookAround(config, { database, drain, told }),
     async mint(order) {
       const port = servePort() ?? config.serve.port
       const url = await mintLink(config, database, { ...order, port })
@@ -54,9 +72,66 @@ export function openAdmin(
   })
 }
 
+/** Tells both, the first one first. */
+export function watchBoth(first: Watch, second: Live['watch']): Watch {
+  return {
+    claimed(items) {
+      first.claimed(items)
+      second.claimed(items)
+    },
+    fetching(item, sizeBytes) {
+      first.fetching(item, sizeBytes)
+      second.fetching(item, sizeBytes)
+    },
+    fetched(item, bytes) {
+      first.fetched(item, bytes)
+      second.fetched(item, bytes)
+    },
+    settled(report) {
+      first.settled(report)
+      second.settled(report)
+    },
+  }
+}
+
 async function openTables(database: Database, config: Config): Promise<Backend> {
   await assertMigrated(database)
   return openBackend(database, config.backend)
+}
+
+async function storageOf({ archive }: Config): Promise<Storage | null> {
+  try {
+    await requireArchive(archive.dir)
+    const { bavail, blocks, bsize } = await statfs(archive.dir)
+    return { freeBytes: bavail * bsize, totalBytes: blocks * bsize }
+  } catch {
+    // A node that has the admin role alone need not see the archive; that it is away is told by its health.
+    return null
+  }
+}
+
+async function readSidecar({ archive }: Config, archivePath: string): Promise<string | null> {
+  try {
+    await requireArchive(archive.dir)
+    const disk = await openDisk(archive.dir)
+    const bytes = await disk.read(sidecarPathOf(archivePath), SIDECAR_MAX_BYTES)
+    return bytes?.toString() ?? null
+  } catch (error) {
+    if (isAppError(error)) return null
+    throw error
+  }
+}
+
+async function lookAround(
+  config: Config,
+  {
+    database,
+    drain,
+    told,
+  }: { database: Database; drain: AbortSignal; told: Parameters<LookAround>[0] },
+): Promise<void> {
+  const parts = await openFsck(config, database, told.looked)
+  for await (const finding of fsck(parts, drain)) told.found(finding, FINDINGS[finding.kind].next)
 }
 
 /** Asks again after a failure, and never after a success. */

@@ -92,7 +92,7 @@ async function inspect(
 }
 
 /** Opens what can be looked at without any right to write. */
-async function openFsck(
+export async function openFsck(
   config: Config,
   database: Database,
   looked: FsckParts['looked'],

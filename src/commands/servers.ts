@@ -1,4 +1,6 @@
+import type { Live } from '../admin/live.ts'
 import type { Config } from '../config.ts'
+import type { Database } from '../db/connect.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { Program } from '../open.ts'
 import { createAdminServer, createFileServer } from '../serve/app.ts'
@@ -6,6 +8,7 @@ import { createHealth, type Gauges, type HealthChecks } from '../serve/health.ts
 import type { HttpServer } from '../serve/listen.ts'
 import { nothingRevoked, type RevokedTokens } from '../serve/revocations.ts'
 import { createTraffic, type Traffic } from '../serve/traffic.ts'
+import { openAdmin } from './admin.ts'
 
 export const roles = ['sync', 'serve', 'admin'] as const
 export type Role = (typeof roles)[number]
@@ -35,6 +38,8 @@ export async function startServers(
     revoked?: RevokedTokens
     traffic?: Traffic
     metrics?: Metrics
+    /** What console and API look at; with the admin role only. */
+    admin?: { database: Database | null; live: Live }
   },
 ): Promise<Map<Role, number>> {
   const { log, stops } = run.program
@@ -64,8 +69,13 @@ export async function startServers(
       }),
       serve.port,
     ])
-  if (run.roles.has('admin'))
-    servers.push(['admin', createAdminServer({ health, log, ...metrics }), serve.adminPort])
+  if (run.roles.has('admin') && run.admin !== undefined) {
+    const servePort = () => ports.get('serve') ?? null
+    const pages = openAdmin(config, { ...run, ...run.admin, health, servePort })
+    const mounted = { pages, archiveDir: archive.dir, trustedProxies: serve.trustedProxies }
+    const server = createAdminServer({ health, log, mounted, ...metrics })
+    servers.push(['admin', server, serve.adminPort])
+  }
   for (const [role, server, port] of servers) {
     const listening = await server.listen(port)
     ports.set(role, listening.port)

@@ -1,3 +1,4 @@
+import { createLive, type Live } from '../admin/live.ts'
 import type { Config } from '../config.ts'
 import type { Database } from '../db/connect.ts'
 import { isAsked } from '../db/runs.ts'
@@ -24,6 +25,7 @@ import { nothingRevoked } from '../serve/revocations.ts'
 import { createTraffic } from '../serve/traffic.ts'
 import { scrubForever } from '../sync/scrub.ts'
 import { pause } from '../sync/transfer.ts'
+import { watchBoth } from './admin.ts'
 import { watchArchive } from './archive-watch.ts'
 import { checksOf, newSyncer, type Syncer } from './health-checks.ts'
 import { createProgress } from './progress.ts'
@@ -62,7 +64,9 @@ export async function start(host: Host, config: Config, asked: Service): Promise
   const { gauges } = syncer
   if (database !== null) measureArchive(metrics, config, database)
   if (run.roles.has('serve')) metrics.addTraffic(traffic)
-  await startServers(config, { ...run, checks, revoked, traffic, gauges: () => gauges, metrics })
+  const live = createLive()
+  const shown = { checks, gauges: () => gauges, metrics, admin: { database, live } }
+  await startServers(config, { ...run, ...shown, revoked, traffic })
   const keepsHistory = links !== null && config.mode === 'live'
   const notifier = openNotifier(config, run, keepsHistory ? links.database : null)
   watchAll(run, notifier, partsOfTunnel(config))
@@ -103,7 +107,8 @@ export async function start(host: Host, config: Config, asked: Service): Promise
     config.scrub.periodMs > 0
       ? scrubForever(scrub, signal, (parts) => scrubAsRun(parts, runs, signal))
       : null
-  await repeat(syncs, syncing(config, { ...run, service: opened, runs, hooks, watched }), waiting)
+  const sync = { ...run, service: opened, runs, hooks, watched, live }
+  await repeat(syncs, syncing(config, sync), waiting)
   await scrubbing
   return run.abort.aborted ? 1 : 0
 }
@@ -120,16 +125,17 @@ function syncing(
     runs: Runs
     hooks: SyncHooks
     watched: Measured['watched']
+    live: Live
   },
 ): Work {
-  const { service, runs, watched } = run
+  const { service, runs, watched, live } = run
   const { log } = run.program
   const kind = syncKind(config)
   const room = openRoom(service)
   return {
     async once(trigger) {
       const shown = createProgress({ screen: null, log })
-      const progress = { ...shown, watch: watched(shown.watch) }
+      const progress = { ...shown, watch: watchBoth(watched(shown.watch), live.watch) }
       const { summary, stoppedBy } = await syncAsRun(config, { ...run, progress }, trigger)
       // The error itself was logged as it stopped the run.
       if (summary !== null)

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { createApi, documentOf } from '../../src/admin/api.ts'
 import * as schema from '../../src/admin/api-schemas.ts'
+import { createLive } from '../../src/admin/live.ts'
 import type { AdminParts } from '../../src/admin/parts.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
@@ -20,6 +21,13 @@ const parts: AdminParts = {
   health: nowhere,
   mint: nowhere,
   revoke: nowhere,
+  storage: nowhere,
+  sidecar: nowhere,
+  lookAround: nowhere,
+  live: createLive(),
+  node: 'nas',
+  mode: 'live',
+  closing: new AbortController().signal,
   log: captureLog(),
 }
 
@@ -58,6 +66,9 @@ interface Call {
 
 const calls: readonly Call[] = [
   { method: 'get', path: '/health', status: 200, answer: schema.health },
+  { method: 'post', path: '/runs', body: { job: 'sync' }, status: 202, answer: schema.run },
+  { method: 'get', path: '/runs', status: 200, answer: schema.runPage },
+  { method: 'get', path: '/runs/{id}', url: '/runs/1', status: 200, answer: schema.loggedRun },
   { method: 'get', path: '/items', status: 200, answer: schema.itemPage },
   { method: 'get', path: '/items/{media_id}', url: '/items/1', status: 200, answer: schema.medium },
   {
@@ -146,7 +157,11 @@ test('every route answers as its schema says, and changes are entered', async (t
     select action, actor, outcome from strongroom.admin_actions order by id`
   assert.deepEqual(
     entered.map(({ action, actor, outcome }) => [action, actor, outcome]),
-    ['retry', 'acknowledge', 'verify', 'mint', 'revoke'].map((action) => [action, 'api', 'done']),
+    ['sync', 'retry', 'acknowledge', 'verify', 'mint', 'revoke'].map((action) => [
+      action,
+      'api',
+      'done',
+    ]),
   )
 })
 

@@ -1,6 +1,7 @@
 /** Console and API of one process, on a real database and a real port. */
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { createLive } from '../../src/admin/live.ts'
 import { MARKER_PATH } from '../../src/archive-path.ts'
 import { openAdmin } from '../../src/commands/admin.ts'
 import { createAdminServer } from '../../src/serve/app.ts'
@@ -47,6 +48,8 @@ export async function withAdmin(t: Scope, env: Env = {}): Promise<AdminScope> {
     program: { version: '0.0.0', log },
     database: store.database,
     health,
+    live: createLive(),
+    drain: new AbortController().signal,
     servePort: () => 8080,
   })
   const mounted = { pages, archiveDir, trustedProxies: [] }

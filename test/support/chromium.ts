@@ -11,10 +11,18 @@ import type { Scope } from './scopes.ts'
 export interface Page {
   /** Runs an expression in the page, waits for its promise, and returns its value. */
   evaluate(expression: string): Promise<unknown>
+  /** Loads another page and waits until it is whole; also after a press that leads to one. */
+  go(url: string): Promise<void>
+  /** Does what leads to another page, and waits until that is whole. */
+  follow(expression: string): Promise<void>
+  /** A command of the browser's protocol, for this page. */
+  command(method: string, params: object): Promise<Record<string, unknown>>
 }
 
 interface Reply {
   id?: number
+  /** Of an event, which answers nothing. */
+  method?: string
   result?: Record<string, unknown> & { result?: { value?: unknown }; exceptionDetails?: unknown }
   error?: { message: string }
 }
@@ -48,7 +56,7 @@ export async function openPage(t: Scope, url: string): Promise<Page> {
     await processesEnd(home)
     await rm(home, { recursive: true, force: true })
   })
-  const send = speakOver(child, () => said)
+  const { send, heard } = speakOver(child, () => said)
   const { targetId } = await send('Target.createTarget', { url: 'about:blank' })
   const { sessionId } = await send('Target.attachToTarget', { targetId, flatten: true })
   const inPage = (method: string, params: object) => send(method, params, String(sessionId))
@@ -58,9 +66,24 @@ export async function openPage(t: Scope, url: string): Promise<Page> {
     if (exceptionDetails !== undefined) throw new Error(JSON.stringify(exceptionDetails))
     return result?.value
   }
-  await inPage('Page.navigate', { url })
-  await evaluate("document.readyState === 'complete' || new Promise((done) => (onload = done))")
-  return { evaluate }
+  const whole = async () => {
+    await evaluate("document.readyState === 'complete' || new Promise((done) => (onload = done))")
+  }
+  await inPage('Page.enable', {})
+  const arrives = async (leave: () => Promise<unknown>) => {
+    const loaded = heard('Page.loadEventFired')
+    await leave()
+    await loaded
+    await whole()
+  }
+  const page: Page = {
+    evaluate,
+    go: (to) => arrives(() => inPage('Page.navigate', { url: to })),
+    follow: (expression) => arrives(() => evaluate(`void (${expression})`)),
+    command: inPage,
+  }
+  await page.go(url)
+  return page
 }
 
 /** Messages end with a NUL. The browser ends when its pipes do, so that it never outlives the tests. */
@@ -68,6 +91,7 @@ function speakOver(child: ChildProcess, said: () => string) {
   const [, , , commands, replies] = child.stdio
   if (!(commands instanceof Writable && replies instanceof Readable)) throw new Error('no pipes')
   const waiting = new Map<number, (reply: Reply) => void>()
+  const listening = new Map<string, () => void>()
   let rest = ''
   replies.setEncoding('utf8').on('data', (text: string) => {
     const messages = (rest + text).split('\0')
@@ -75,6 +99,7 @@ function speakOver(child: ChildProcess, said: () => string) {
     for (const message of messages) {
       const reply = JSON.parse(message) as Reply
       if (reply.id !== undefined) waiting.get(reply.id)?.(reply)
+      else if (reply.method !== undefined) listening.get(reply.method)?.()
     }
   })
   const end = () => {
@@ -84,7 +109,7 @@ function speakOver(child: ChildProcess, said: () => string) {
   child.once('close', end).once('error', end)
   commands.on('error', end)
   let lastId = 0
-  return async (method: string, params: object, sessionId?: string) => {
+  const send = async (method: string, params: object, sessionId?: string) => {
     const id = ++lastId
     const reply = await new Promise<Reply>((resolve) => {
       waiting.set(id, resolve)
@@ -94,4 +119,13 @@ function speakOver(child: ChildProcess, said: () => string) {
     if (reply.error !== undefined) throw new Error(`${method}: ${reply.error.message}`)
     return reply.result ?? {}
   }
+  /** Resolves when this event comes the next time. */
+  const heard = (event: string) =>
+    new Promise<void>((resolve) => {
+      listening.set(event, () => {
+        listening.delete(event)
+        resolve()
+      })
+    })
+  return { send, heard }
 }
