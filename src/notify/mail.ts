@@ -1,4 +1,3 @@
-import { createTransport } from 'nodemailer'
 import { systemCode } from '../errors.ts'
 import type { Delivery } from './delivery.ts'
 import { clip, type Message, plainText, printable } from './message.ts'
@@ -28,6 +27,8 @@ export async function sendMail(
   if (way.kind !== 'open') return way
   const address = way.addresses.find(({ family }) => family === 4) ?? way.addresses[0]
   const secure = server.protocol === 'smtps:'
+  // It takes 23 MiB of memory, which who sends no mail need not have.
+  const { createTransport } = await import('nodemailer')
   const transport = createTransport({
     host: address?.address ?? host,
     servername: host,

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHmac } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import {
@@ -159,6 +161,25 @@ describe('a message for', () => {
     const unsigned = webhookPayload({ url, secret: null }, aMessage(), sentAt)
     assert.equal(unsigned.headers['webhook-signature'], undefined)
   })
+})
+
+test('docs/notifications.md shows how to verify a webhook: its code takes what is genuine and nothing else', async () => {
+  const page = await readFile(join(import.meta.dirname, '../../docs/notifications.md'), 'utf8')
+  const [, code = ''] = /```js\n([\s\S]*?)```/.exec(page) ?? []
+  const shown: {
+    isFromStrongroom(headers: object, rawBody: string | null, secret: string): boolean
+  } = await import(`data:text/javascript,${encodeURIComponent(code)}`)
+  const secret = 'a-secret-of-some-length'
+  const { headers, body } = webhookPayload({ url, secret }, aMessage(), new Date())
+  assert.equal(shown.isFromStrongroom(headers, body, secret), true)
+  assert.equal(shown.isFromStrongroom(headers, `${body} `, secret), false)
+  assert.equal(shown.isFromStrongroom(headers, body, 'another'), false)
+  assert.equal(
+    shown.isFromStrongroom({ ...headers, 'webhook-signature': 'v1,' }, body, secret),
+    false,
+  )
+  const old = webhookPayload({ url, secret }, aMessage(), new Date(Date.now() - 600_000))
+  assert.equal(shown.isFromStrongroom(old.headers, old.body, secret), false)
 })
 
 describe('a text', () => {
