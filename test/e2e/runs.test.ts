@@ -116,6 +116,24 @@ describe('the history of runs', { concurrency: 3 }, () => {
     assert.deepEqual([kept?.status, kept?.error?.code], ['failed', 'RUN_TIMED_OUT'])
   })
 
+  test('is followed as it is written', async (t) => {
+    const service = await withService(t)
+    await service.migrate()
+    await service.approve(1)
+    const follower = service.start(['runs', '--follow'])
+    const stopped = service.start(['sync', '--once'], {
+      STRONGROOM_HALT: 'downloaded:SIGSTOP',
+    })
+    await stopped.stoppedAt('downloaded')
+    await follower.printed(' running ')
+    stopped.kill('SIGCONT')
+    await follower.printed(' success ')
+    follower.kill('SIGINT')
+    const ended = await follower.ended
+    assert.equal(ended.code, 0, story(ended))
+    assert.match(ended.stdout, /manual on \S+: 1 archived, /)
+  })
+
   test('a dry run leaves no trace in it', async (t) => {
     const service = await withService(t)
     await service.migrate()
