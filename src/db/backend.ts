@@ -210,6 +210,8 @@ export interface Shadow {
 
 /** The tables of our schema. */
 export const ourTables = [
+  'acknowledgements',
+  'admin_actions',
   'archives',
   'buckets',
   'items',
