@@ -51,8 +51,8 @@ export async function rowsNow(
 }
 
 /**
- * Rows that say archived and were changed since `since`, deleted ones too, by their ids. A table that keeps neither
- * `archived_at` nor `updated_at` gives none: then only rows that were seen approved can be compared.
+ * Rows that were archived since `since`, deleted ones too, by their ids; where no `archived_at` is set, `updated_at` tells. A
+ * table that keeps neither gives none: then only rows that were seen approved can be compared.
  */
 export async function archivedSince(
   database: Database,
@@ -61,10 +61,10 @@ export async function archivedSince(
 ): Promise<RowNow[]> {
   const rows = await database.run((sql) => {
     const column = (name: MediaColumn, type?: string) => mediaColumn(sql, backend, name, type)
-    const changed = sql`greatest(${column('archived_at', 'timestamptz')}::timestamptz,
+    const at = sql`coalesce(${column('archived_at', 'timestamptz')}::timestamptz,
       ${column('updated_at', 'timestamptz')}::timestamptz)`
     return sql<Row[]>`${selectRows(sql, backend)}
-      where ${column('status')} = ${backend.mapping.status.archived} and ${changed} >= ${page.since}
+      where ${column('status')} = ${backend.mapping.status.archived} and ${at} >= ${page.since}
         and ${column('id')} > ${page.afterId}
       order by ${column('id')} limit ${page.limit}`
   })

@@ -120,7 +120,9 @@ function whySkipped(seen: Evidence, meaning: Meaning): Skip | null {
   if (row.deletedAt !== null && (record !== null || row.deletedAt > (row.archivedAt ?? NEVER)))
     return 'changed'
   if (row.status === 'archived') return superseded && record === null ? 'changed' : null
-  if (row.deletedAt !== null || row.status === 'other') return 'changed'
+  // Whatever a status is called, what lies in ERROR_DIR was rejected.
+  if (row.deletedAt !== null || (row.status === 'other' && !hasRejected(seen, meaning)))
+    return 'changed'
   if (record === null) return superseded ? 'changed' : 'waiting'
   if (record.verdict === 'missing' || record.verdict === 'late') return 'missing'
   if (record.verdict === 'retry') return 'unread'

@@ -203,10 +203,12 @@ async function tryOut(parts: ShadowParts, item: Item, signal: AbortSignal): Prom
 
 async function whyNot(parts: ShadowParts, media: MediaRow, error: AppError): Promise<Found> {
   const reason = error.message
-  if (error.code === 'OBJECT_MISSING') {
+  // What lies there after the other service has archived it says nothing of what it archived.
+  if (error.code === 'OBJECT_MISSING' || error.code === 'CHANGED_AFTER_APPROVAL') {
     const now = await parts.rowNow(media.mediaId)
     const isArchived = now?.status === 'archived' && versionOf(now.media) === versionOf(media)
-    return { ...nothing, verdict: isArchived ? 'late' : 'missing', reason }
+    const verdict = error.code === 'OBJECT_MISSING' ? 'missing' : 'hold'
+    return { ...nothing, verdict: isArchived ? 'late' : verdict, reason }
   }
   if (error.code === 'BUCKET_UNAVAILABLE' && (await answers(parts)))
     return { ...nothing, verdict: 'retry', reason }

@@ -9,14 +9,16 @@ import { type OldService, oldService, type Plant } from '../support/old-service.
 import { story } from '../support/service.ts'
 import { found, reported, type Shadowed, SYNC, withShadow } from '../support/shadow.ts'
 
-/** Beside an old service that works as it should. */
+/** More take long: STRONGROOM_TEST_SHADOW_ITEMS=500 node test/run.ts test/e2e/shadow-report */
+const ITEMS = Number(process.env.STRONGROOM_TEST_SHADOW_ITEMS ?? 8)
+
 describe('the report compares what the old service did with what Strongroom would have done', {
   concurrency: 2,
 }, () => {
   test('it finds nothing where nothing is wrong, and says that it is safe to cut over', async (t) => {
     const service = await withShadow(t)
     const old = oldService(service)
-    await service.approve(8, (n) => {
+    await service.approve(ITEMS, (n) => {
       if (n === 2) return { bytes: Buffer.from('no media') }
       return n === 5 ? 'no object' : undefined
     })
@@ -31,7 +33,7 @@ describe('the report compares what the old service did with what Strongroom woul
 
     const { lines, sum, ended } = await reported(service)
     assert.deepEqual(found(lines), [], story(ended))
-    assert.equal(sum.verdict, '9 compared, 0 differ: safe to cut over')
+    assert.equal(sum.verdict, `${ITEMS + 1} compared, 0 differ: safe to cut over`)
     assert.equal(ended.code, 0, story(ended))
     assert.equal(sum.by_old_file, 2, 'where the old service was faster, its file is looked at')
     assert.deepEqual(sum.skipped, { waiting: 0, missing: 1, changed: 0, unread: 0 })
