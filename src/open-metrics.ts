@@ -2,7 +2,7 @@ import { statfs } from 'node:fs/promises'
 import type { Config } from './config.ts'
 import { openBackend } from './db/backend.ts'
 import type { Database } from './db/connect.ts'
-import { readGauges } from './db/gauges.ts'
+import { lastSuccesses, readGauges } from './db/gauges.ts'
 import { countByState } from './db/lookup.ts'
 import { createMetrics, type Metrics } from './metrics/metrics.ts'
 import type { Program } from './open.ts'
@@ -52,6 +52,7 @@ export function measureArchive(metrics: Metrics, config: Config, database: Datab
     countByState: () => countByState(database),
     releaseGraceMs: config.releaseGraceMs,
   })
+  metrics.addLastRuns(() => lastSuccesses(database))
 }
 
 async function roomOf(folder: string): Promise<{ freeBytes: number; sizeBytes: number }> {

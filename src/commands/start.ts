@@ -92,11 +92,15 @@ export async function start(host: Host, config: Config, asked: Service): Promise
     return run.abort.aborted ? 1 : 0
   }
   const { database: ours } = links
-  const runs = openRuns(config, run.program, { database: ours, listeners: [notifier] })
+  const runs = openRuns(config, run.program, {
+    database: ours,
+    listeners: [notifier, metrics.runs],
+  })
   const reached = await openWhenReachable(config, { ...run, syncer, runs }, links)
   if (reached === null) return 0
   const opened = withCleaning(config, run, reached)
   syncer.service = opened
+  metrics.addSpace(() => opened.space.state())
   const hooks = openHooks(config, run, notifier)
   watchAll(run, notifier, partsOfSyncer(opened))
   digestDaily(config, run, notifier)

@@ -1,4 +1,5 @@
 import type { MediaColumn } from '../config.ts'
+import { type Job, jobs } from '../runs.ts'
 import type { Backend } from './backend.ts'
 import { isSameVersion, mediaColumn, notDeleted } from './backend-sql.ts'
 import type { Database, Fragment, Sql } from './connect.ts'
@@ -31,6 +32,19 @@ interface Row {
 
 /** More are not counted, so that a great number of them costs no more. */
 const MOST = 100_000
+
+/** When a run of each job last came to its end, in seconds since 1970; those that never did are left out. */
+export async function lastSuccesses(database: Database): Promise<Partial<Record<Job, number>>> {
+  const rows = await database.run(
+    (sql) => sql<{ job: Job; at: number }[]>`
+      select job, extract(epoch from ended_at)::float8 as at
+      from unnest(${`{${jobs.join()}}`}::text[]) job, lateral (
+        select ended_at from strongroom.runs
+        where runs.job = job.job and status in ('success', 'partial')
+        order by ended_at desc limit 1) last`,
+  )
+  return Object.fromEntries(rows.map(({ job, at }) => [job, at]))
+}
 
 /** One statement; what is held, rejected or missing waits for a person and not for its archiving. */
 export async function readGauges(database: Database, backend: Backend): Promise<Gauges> {

@@ -1,17 +1,23 @@
 import { collectDefaultMetrics, Gauge, Registry } from 'prom-client'
+import type { Job, RunListener } from '../runs.ts'
 import type { Health } from '../serve/health.ts'
 import type { Exposition } from '../serve/metrics-route.ts'
 import type { Traffic } from '../serve/traffic.ts'
+import type { SpaceState } from '../sync/space.ts'
 import { type ArchiveSources, addArchiveMetrics } from './archive.ts'
-import { addHealthMetrics, addRoomMetrics, type Room } from './place.ts'
+import { addHealthMetrics, addRoomMetrics, addSpaceMetrics, type Room } from './place.ts'
+import { addLastRuns, addRunMetrics } from './runs.ts'
 import { addTrafficMetrics } from './traffic.ts'
 import { addWorkMetrics, type WorkObserver } from './work.ts'
 
 /** Where the figures come from; each part is added by whoever opens it. */
 export interface Metrics extends Exposition {
   work: WorkObserver
+  runs: RunListener
   addTraffic(traffic: Traffic): void
   addArchive(sources: ArchiveSources): void
+  addLastRuns(read: () => Promise<Partial<Record<Job, number>>>): void
+  addSpace(read: () => Promise<SpaceState>): void
   addRoom(readRoom: () => Promise<Room>): void
   addHealth(health: Pick<Health, 'deep'>): void
 }
@@ -42,6 +48,9 @@ export function createMetrics(
   }).set({ version }, 1)
   return {
     work: addWorkMetrics(registry, clock),
+    runs: addRunMetrics(registry),
+    addLastRuns: (read) => addLastRuns(registry, read),
+    addSpace: (read) => addSpaceMetrics(registry, read),
     addTraffic: (traffic) => addTrafficMetrics(registry, traffic),
     addArchive: (sources) => addArchiveMetrics(registry, sources),
     addRoom: (readRoom) => addRoomMetrics(registry, readRoom),

@@ -1,5 +1,6 @@
 import { Gauge, type Registry } from 'prom-client'
 import type { CheckResult } from '../serve/health.ts'
+import type { SpaceState } from '../sync/space.ts'
 import { createCached } from './cached.ts'
 
 /** The file system of the archive, in bytes. */
@@ -12,21 +13,41 @@ export interface Room {
 const FRESH_MS = 10_000
 const PATIENCE_MS = 1_000
 
-/** The disk that the archive lies on; left out while it cannot be asked. */
-export function addRoomMetrics(registry: Registry, readRoom: () => Promise<Room>): void {
-  const room = createCached(readRoom, { freshMs: FRESH_MS, patienceMs: PATIENCE_MS })
-  const add = (name: string, help: string, value: (room: Room) => number) => {
+/** Makes gauges of one reading of the disk; left out while it cannot be asked. */
+function createAdder<T>(registry: Registry, read: () => Promise<T>) {
+  const latest = createCached(read, { freshMs: FRESH_MS, patienceMs: PATIENCE_MS })
+  return (name: string, help: string, value: (reading: T) => number) => {
     new Gauge({
       name,
       help,
       registers: [registry],
       async collect() {
-        const reading = await room()
+        const reading = await latest()
         if (reading === null) this.remove()
         else this.set(value(reading.value))
       },
     })
   }
+}
+
+/** What the syncer of this process keeps of the disk for itself. */
+export function addSpaceMetrics(registry: Registry, read: () => Promise<SpaceState>): void {
+  const add = createAdder(registry, read)
+  add(
+    'strongroom_archive_reserved_bytes',
+    'What downloads of this process that are under way are still going to write.',
+    ({ reservedBytes }) => reservedBytes,
+  )
+  add(
+    'strongroom_archive_free_minimum_bytes',
+    'What is to stay free: FREE_SPACE_MIN.',
+    ({ minBytes }) => minBytes,
+  )
+}
+
+/** The disk that the archive lies on. */
+export function addRoomMetrics(registry: Registry, readRoom: () => Promise<Room>): void {
+  const add = createAdder(registry, readRoom)
   add(
     'strongroom_archive_free_bytes',
     'Free space where ARCHIVE_DIR lies, for the user that Strongroom runs as.',

@@ -35,6 +35,7 @@ test('the admin port tells what the whole node does, in figures that Prometheus 
     ],
     ['strongroom_backlog_oldest_age_seconds', {}, 0],
     ['strongroom_leases', {}, 0],
+    ['strongroom_runs_total', { kind: 'sync', status: 'success' }, 1],
     ['strongroom_release_grace_seconds', {}, 86_400],
     ['strongroom_downloads_total', { status: '200' }, 1],
     ['strongroom_served_bytes_total', {}, length],
@@ -57,5 +58,8 @@ test('the admin port tells what the whole node does, in figures that Prometheus 
   for (const [name, labels, value] of expected)
     assert.equal(sampleOf(text, name, labels), value, `${name} ${JSON.stringify(labels)}`)
   assert.ok((sampleOf(text, 'strongroom_archive_free_bytes') ?? 0) > 0)
+  assert.equal(sampleOf(text, 'strongroom_archive_reserved_bytes'), 0)
+  const ended = sampleOf(text, 'strongroom_run_last_success_timestamp_seconds', { kind: 'sync' })
+  assert.ok(Math.abs((ended ?? 0) - Date.now() / 1_000) < 3_600)
   assert.equal((await program.stop()).code, 0)
 })

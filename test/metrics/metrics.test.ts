@@ -5,36 +5,9 @@ import { test } from 'node:test'
 import { createMetrics } from '../../src/metrics/metrics.ts'
 import { createAdminServer } from '../../src/serve/app.ts'
 import { createHealth } from '../../src/serve/health.ts'
-import { createTraffic } from '../../src/serve/traffic.ts'
 import { ask, captureLog, withFileServer } from '../support/file-server.ts'
 import { promtool, sampleOf, samplesOf } from './exposition.ts'
-
-const gauges = {
-  oldestApprovedSeconds: 12.5,
-  leased: 3,
-  releaseDue: 4,
-  releasePaused: true,
-  healPaused: false,
-  damaged: 1,
-  oldestReadingSeconds: 86_400,
-}
-
-/** With every part, as a node has them that does everything. */
-function fullMetrics() {
-  const metrics = createMetrics({ version: '1.2.3' })
-  const traffic = createTraffic()
-  metrics.addTraffic(traffic)
-  metrics.addArchive({
-    gauges: async () => gauges,
-    countByState: async () => ({ archived: 7, rejected: 2 }),
-    releaseGraceMs: 86_400_000,
-  })
-  metrics.addRoom(async () => ({ freeBytes: 10, sizeBytes: 100 }))
-  metrics.addHealth(
-    createHealth({ checks: { archive: async () => {}, database: () => Promise.reject() } }),
-  )
-  return { metrics, traffic }
-}
+import { fullMetrics } from './full-metrics.ts'
 
 test('Prometheus finds nothing wrong with any of the figures', async () => {
   const { metrics } = fullMetrics()
@@ -55,7 +28,7 @@ test('Prometheus finds nothing wrong with any of the figures', async () => {
 
 test('figures of the database, the disk and the health checks are told as they are', async () => {
   const text = await fullMetrics().metrics.text()
-  const expected: [string, Record<string, string>, number][] = [
+  const expected: [string, Record<string, string>, number | null][] = [
     ['strongroom_build_info', { version: '1.2.3' }, 1],
     ['strongroom_items', { state: 'archived' }, 7],
     ['strongroom_items', { state: 'lost' }, 0],
@@ -69,6 +42,10 @@ test('figures of the database, the disk and the health checks are told as they a
     ['strongroom_scrub_oldest_age_seconds', {}, 86_400],
     ['strongroom_archive_free_bytes', {}, 10],
     ['strongroom_archive_size_bytes', {}, 100],
+    ['strongroom_archive_reserved_bytes', {}, 4],
+    ['strongroom_archive_free_minimum_bytes', {}, 5],
+    ['strongroom_run_last_success_timestamp_seconds', { kind: 'sync' }, 1_700_000_000.5],
+    ['strongroom_run_last_success_timestamp_seconds', { kind: 'scrub' }, null],
     ['strongroom_health_check', { check: 'archive' }, 1],
     ['strongroom_health_check', { check: 'database' }, 0],
   ]
@@ -76,6 +53,28 @@ test('figures of the database, the disk and the health checks are told as they a
     assert.equal(sampleOf(text, name, labels), value, `${name} ${JSON.stringify(labels)}`)
   for (const name of ['nodejs_eventloop_lag_p99_seconds', 'process_resident_memory_bytes'])
     assert.ok((sampleOf(text, name) ?? 0) > 0, name)
+})
+
+test('runs are counted by what was done and how it came out', async () => {
+  const { metrics } = fullMetrics()
+  const startedAt = new Date('2026-11-22T05:00:00Z')
+  const run = { id: 1, job: 'sync', trigger: 'schedule', mode: 'live', node: 'here' } as const
+  const rest = { attempts: 1, items: {}, bytes: 0, error: null }
+  const ended = (status: 'partial' | 'skipped', seconds: number) => {
+    const endedAt = new Date(startedAt.getTime() + seconds * 1_000)
+    metrics.runs.ended?.({ ...run, ...rest, status, startedAt, endedAt })
+  }
+  for (const [status, seconds] of [
+    ['partial', 90],
+    ['partial', 60],
+    ['skipped', 0],
+  ] as const)
+    ended(status, seconds)
+  const text = await metrics.text()
+  const count = (status: string) =>
+    sampleOf(text, 'strongroom_runs_total', { kind: 'sync', status })
+  assert.deepEqual(['partial', 'skipped', 'failed'].map(count), [2, 1, 0])
+  assert.equal(sampleOf(text, 'strongroom_run_last_duration_seconds', { kind: 'sync' }), 60)
 })
 
 test('what cannot be asked now is left out and stops nothing', async () => {
