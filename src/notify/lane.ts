@@ -1,3 +1,4 @@
+import { toAppError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Channel } from './channels.ts'
 import type { Delivery } from './delivery.ts'
@@ -77,7 +78,7 @@ async function deliver<T>(
   const { name, setting } = channel
   let lastTries = 0
   for (let tries = 1; ; tries++) {
-    const delivery: Delivery = stop.aborted ? stopped : await channel.send(entry.what, stop)
+    const delivery = stop.aborted ? stopped : await attempt(channel, entry.what, stop)
     if (delivery.kind === 'delivered') {
       log.debug({ channel: name, tries }, 'message sent')
       return
@@ -99,6 +100,16 @@ async function deliver<T>(
     const pauseMs = Math.max(pauseAfter(tries), delivery.retryAfterMs ?? 0)
     if (hurry.aborted) await wait(LAST_PAUSE_MS, stop)
     else await wait(pauseMs, AbortSignal.any([hurry, stop, entry.dropped.signal]))
+  }
+}
+
+/** A fault of ours in one message must cost neither the next one nor the program. */
+async function attempt<T>(channel: Channel<T>, what: T, stop: AbortSignal): Promise<Delivery> {
+  try {
+    return await channel.send(what, stop)
+  } catch (thrown) {
+    const { message, hint } = toAppError(thrown)
+    return { kind: 'refused', why: message, remedy: hint }
   }
 }
 

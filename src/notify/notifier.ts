@@ -147,6 +147,8 @@ function createRecall(
     try {
       for (const run of (await history?.lastEnded()) ?? []) {
         if (run.mode === 'dry-run' || run.endedAt === null || isOurs(run)) continue
+        // Whoever finds a run that was cut off tells of it: perhaps this very process, a moment ago.
+        if (run.error?.code === 'RUN_INTERRUPTED') continue
         memory.standings.recall(run.job, isFailed(run) ? failingRun(run) : null)
         if (memory.toldUntil === null || run.endedAt > memory.toldUntil)
           memory.toldUntil = run.endedAt

@@ -81,6 +81,18 @@ describe('what a channel is to send', () => {
     assert.match(lines.join(''), /answered 404/)
   })
 
+  test('that is a fault of ours costs only itself', async () => {
+    const { lane, sent, lines, never } = rig((what) => {
+      if (what === 'a') throw new Error('boom')
+      return delivered
+    })
+    lane.put('a')
+    lane.put('b')
+    await lane.close(never)
+    assert.deepEqual(sent, ['a', 'b'])
+    assert.match(lines.join(''), /internal error: boom/)
+  })
+
   test('makes room for the newest: the oldest goes, also while it is tried again', async () => {
     const { lane, sent, lines, never } = rig((what) => (what === 'a' ? failed : delivered), 2)
     for (const what of ['a', 'b', 'c']) lane.put(what)

@@ -188,6 +188,21 @@ describe('an outage of six hours', () => {
     ])
   })
 
+  test('that a kill began is told of by whoever finds the run cut off, and once', async (t) => {
+    const services = await withServices(t)
+    const error = { code: 'RUN_INTERRUPTED', message: 'its process ended', hint: null } as const
+    const killed = aRun({ id: 3, status: 'failed', error })
+    const notifier = services.open({
+      history: { lastEnded: async () => [killed], endedSince: async () => [] },
+    })
+    notifier.ended(killed)
+    await tellAll(services, [aRun({ id: 4 })], notifier)
+    assert.deepEqual(titlesOf(services.receiver), [
+      'failure: sync is failing',
+      'recovery: sync works again',
+    ])
+  })
+
   test('that begins after the restart is not taken for an old one, however late the history answers', async (t) => {
     const services = await withServices(t)
     const failed = aRun({ status: 'failed', error: outage })
