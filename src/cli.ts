@@ -4,6 +4,7 @@ import { addHistory } from './cli/history.ts'
 import { addInspection } from './cli/inspection.ts'
 import { addToken } from './cli/links.ts'
 import { addNotify } from './cli/notify.ts'
+import { addPerson } from './cli/person.ts'
 import { addService } from './cli/service.ts'
 import { withOwnHelp } from './cli/session.ts'
 import { addShadow } from './cli/shadow.ts'
@@ -76,6 +77,7 @@ function describe(host: Host, done: (code: number) => void): Command {
   addSpace(host, command, done)
   addHistory(host, command)
   addToken(host, command)
+  addPerson(host, command)
   addNotify(host, command, done)
   return cli
 }

@@ -60,6 +60,9 @@ export function createEventStreams(
     heartbeat = null
     sent.clear()
   }
+  const close = () => {
+    for (const { outgoing } of viewers) outgoing.end()
+  }
   return {
     async open(viewer, headers) {
       if (viewers.size >= MOST_VIEWERS)
@@ -74,12 +77,11 @@ export function createEventStreams(
         for (const one of viewers) send(one, ': still here\n\n')
       }, HEARTBEAT_MS).unref()
       if (unlisten !== null) return
-      unlisten = pulse.listen((now) => void hear(now))
+      // Whatever fails here ends the streams, and the pages ask again.
+      unlisten = pulse.listen((now) => void hear(now).catch(close))
       await hear(await pulse.now())
     },
-    close() {
-      for (const { outgoing } of viewers) outgoing.end()
-    },
+    close,
   }
 }
 

@@ -68,3 +68,29 @@ test('an id that nobody knows, and one that is none, are told apart', async (t) 
     assert.equal(wrong.code, 64, story(wrong))
   }
 })
+
+test('a person has tried again what waits, and is told what to do about what does not', async (t) => {
+  const service = await withService(t)
+  await service.approve(2, (n) => (n === 1 ? { bytes: Buffer.from('no film') } : 'no object'))
+  const states = () => service.sql<{ state: string; due: boolean }[]>`
+    select state, next_attempt_at <= clock_timestamp() as due from strongroom.items order by media_id`
+  await service.run(['sync', '--once'])
+  const [missing, rejected] = (await states())
+    .map(({ state }, n) => [state, n + 1] as const)
+    .toSorted(([a], [b]) => a.localeCompare(b))
+  assert.deepEqual([missing?.[0], rejected?.[0]], ['missing', 'rejected'])
+  assert.match(await told(service, 'retry', String(missing?.[1])), /the next run takes it/)
+  assert.deepEqual(
+    (await states()).filter(({ state }) => state === 'missing'),
+    [{ state: 'missing', due: true }],
+  )
+  const refused = await service.run(['retry', String(rejected?.[1])])
+  assert.equal(refused.code, 1, story(refused))
+  assert.match(refused.stderr, /is rejected: a retry would change nothing\n {2}.*approve again/)
+  await told(service, 'acknowledge', String(rejected?.[1]), '--note', 'the uploader was asked')
+  const [action] = await service.sql`
+    select actor, action, details->>'note' as note, outcome from strongroom.admin_actions
+    where action = 'acknowledge'`
+  const note = 'the uploader was asked'
+  assert.deepEqual(action, { actor: 'command', action: 'acknowledge', note, outcome: 'done' })
+})

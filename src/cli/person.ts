@@ -1,0 +1,23 @@
+import { positiveInteger } from '../commands/options.ts'
+import { acknowledgeCommand, retryCommand } from '../commands/person.ts'
+import type { Host } from '../host.ts'
+import { type AddCommand, session } from './session.ts'
+
+/** What a person does about a medium; the console and the API do the same. */
+export function addPerson(host: Host, command: AddCommand): void {
+  command('retry', 'have tried again with the next run what only waits for its time')
+    .argument('<media id>', 'as the media table has it', positiveInteger)
+    .action(async (mediaId: number) => {
+      await session(host, { needs: ['database'] }, ({ config, program }) =>
+        retryCommand(host, config, { program, mediaId }),
+      )
+    })
+  command('acknowledge', 'note that somebody has seen what needs a person')
+    .argument('<media id>', 'as the media table has it', positiveInteger)
+    .option('--note <text>', 'what was found out, or who was asked')
+    .action(async (mediaId: number, { note }: { note?: string }) => {
+      await session(host, { needs: ['database'] }, ({ config, program }) =>
+        acknowledgeCommand(host, config, { program, mediaId, note: note?.slice(0, 1000) ?? null }),
+      )
+    })
+}

@@ -1,0 +1,32 @@
+import { acknowledge, retry } from '../admin/actions.ts'
+import type { Config } from '../config.ts'
+import { assertMigrated } from '../db/migrate.ts'
+import type { Host } from '../host.ts'
+import { openDatabaseOnly, type Program } from '../open.ts'
+
+interface Order {
+  program: Program
+  mediaId: number
+}
+
+const actor = { actor: 'command', client: null }
+
+/** `strongroom retry`: what waits for its time is tried with the next run. @throws ACTION_REFUSED, NOT_FOUND */
+export async function retryCommand(host: Host, config: Config, order: Order): Promise<void> {
+  const database = openDatabaseOnly(config, order.program)
+  await assertMigrated(database)
+  await retry(database, actor, order.mediaId)
+  host.out(`media ${order.mediaId} is next: the next run takes it\n`)
+}
+
+/** `strongroom acknowledge`: a person has seen it in the state that it is in. @throws ACTION_REFUSED, NOT_FOUND */
+export async function acknowledgeCommand(
+  host: Host,
+  config: Config,
+  { program, mediaId, note }: Order & { note: string | null },
+): Promise<void> {
+  const database = openDatabaseOnly(config, program)
+  await assertMigrated(database)
+  await acknowledge(database, actor, { mediaId, note })
+  host.out(`noted: media ${mediaId} is listed again only when its state changes\n`)
+}
