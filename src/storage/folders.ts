@@ -11,15 +11,32 @@ export interface DurableFolders {
   forget(): void
 }
 
-/** @see safety.md "publish" */
-export function createDurableFolders(disk: Disk): DurableFolders {
+/** Archives have a folder for each medium: to remember all of them would take a little more memory with each. */
+const MOST_KNOWN = 10_000
+
+/**
+ * @param mostKnown of so many levels it remembers that they are durable, those that were asked for last; of others that is
+ *   made sure anew, which costs a sync and is never wrong
+ * @see safety.md "publish"
+ */
+export function createDurableFolders(disk: Disk, mostKnown = MOST_KNOWN): DurableFolders {
   const levels = new Map<string, Promise<void>>()
+
+  const remember = (path: string, made: Promise<void>) => {
+    levels.delete(path)
+    levels.set(path, made)
+    const [oldest] = levels.keys()
+    if (levels.size > mostKnown && oldest !== undefined) levels.delete(oldest)
+  }
 
   function level(path: string): Promise<void> {
     const known = levels.get(path)
-    if (known) return known
+    if (known) {
+      remember(path, known)
+      return known
+    }
     const made = makeLevel(path)
-    levels.set(path, made)
+    remember(path, made)
     made.catch(() => {
       if (levels.get(path) === made) levels.delete(path)
     })

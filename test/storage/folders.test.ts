@@ -93,3 +93,16 @@ test('the root needs nothing, and no path leads out of it', async (t) => {
     await assert.rejects(folders.ensure(path), hasCode('PATH_UNSAFE'))
   }
 })
+
+test('only so many levels are remembered, those that were asked for last; others are made sure of anew', async () => {
+  const disk = createSimDisk()
+  const folders = createDurableFolders(disk, 3)
+  for (const name of ['1', '2', '3', '4']) await folders.ensure(`a/${name}`)
+  const seen = calls(disk)
+  await folders.ensure('a/4')
+  await folders.ensure('a/3')
+  assert.deepEqual(seen, [], 'they are known, and so is what is above them all')
+  await folders.ensure('a/1')
+  assert.deepEqual(seen, ['makeFolder a/1', 'syncFolder a'])
+  assert.ok(durable(disk).includes('a/1'))
+})
