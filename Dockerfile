@@ -5,12 +5,21 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund --no-update-notifier && npm cache clean --force
 
+# Debian's own source, without what the archive does not accept: it starts in a tenth of the time.
+FROM node:24-bookworm-slim AS ffprobe
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends dpkg-dev gcc libc6-dev make patch xz-utils zlib1g-dev
+COPY scripts/build-ffprobe scripts/ffprobe-components /build/
+RUN /build/build-ffprobe /build/ffprobe
+
 FROM node:24-bookworm-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends ffmpeg tini \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 # By this name the entrypoint also gives up root for `docker exec` and the health check.
 RUN ln -s /app/deploy/entrypoint.sh /usr/local/bin/strongroom
+COPY --from=ffprobe /build/ffprobe /usr/local/lib/strongroom/ffprobe
+ENV FFPROBE_SMALL_PATH=/usr/local/lib/strongroom/ffprobe
 WORKDIR /app
 COPY --from=libraries /app/node_modules node_modules
 COPY package.json LICENSE ./

@@ -1,7 +1,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup check test torture demo demo-clean bench-claim bench-memory bench-serve bench-stalled image-test ci
+.PHONY: help setup check test torture demo demo-clean bench-claim bench-memory bench-serve bench-stalled ffprobe image-test ci
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -43,6 +43,10 @@ bench-serve: ## compare the file server with nginx, Caddy and Hono
 bench-stalled: ## measure what an attack costs that holds connections
 	@scripts/setup npm
 	@node bench/stalled.ts
+
+ffprobe: ## build the small ffprobe for FFPROBE_SMALL_PATH, and print where it is
+	@scripts/setup ffprobe
+	@scripts/build-ffprobe
 
 image-test: ## build the container image without an engine and test it (root, Debian)
 	@scripts/setup image

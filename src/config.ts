@@ -91,6 +91,8 @@ export interface Config {
     bytesPerSecond: number
   }
   ffprobePath: string
+  /** Asked first; null where there is none. */
+  ffprobeSmallPath: string | null
   /** How long the history of runs is kept. */
   runsKeptMs: number
   shutdownTimeoutMs: number
@@ -308,6 +310,7 @@ function assemble(values: SettingValues, warnings: string[]): Config {
     releaseDailyMax: values.RELEASE_DAILY_MAX,
     scrub: { periodMs: values.SCRUB_PERIOD, bytesPerSecond: values.SCRUB_RATE * 1_000_000 },
     ffprobePath: values.FFPROBE_PATH,
+    ffprobeSmallPath: values.FFPROBE_SMALL_PATH,
     runsKeptMs: values.RUNS_KEPT,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
     staleAfterMs: values.STALE_AFTER,

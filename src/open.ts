@@ -37,6 +37,7 @@ import { validate } from './sync/validate.ts'
 import { createPace } from './sync/verify.ts'
 import { openVolume, openVolumeAlone, type VolumeParts } from './sync/volume.ts'
 import { createProbe, type Probe } from './tools/ffprobe.ts'
+import { createTieredProbe } from './tools/tiered-probe.ts'
 
 /** What every command gets from main. */
 export interface Program {
@@ -253,12 +254,19 @@ async function warnOfIncomplete(database: Database, backend: Backend, log: Log):
   if (incomplete !== null) log.warn({}, incomplete)
 }
 
+/** JPEG XL: only Debian's is built with the decoder that measures it and misses its end. */
+const FULL_FOR = new Set(['jpegxl_pipe'])
+
 export function openProbe(config: Config, { searchPath }: Pick<Program, 'searchPath'>): Probe {
-  return createProbe({
-    path: config.ffprobePath,
+  const common = {
     concurrency: availableParallelism(),
     ...(searchPath === undefined ? {} : { searchPath }),
-  })
+  }
+  const full = createProbe({ ...common, path: config.ffprobePath })
+  const path = config.ffprobeSmallPath
+  if (path === null) return full
+  const small = createProbe({ ...common, path, setting: 'FFPROBE_SMALL_PATH' })
+  return createTieredProbe({ small, full, fullFor: FULL_FOR })
 }
 
 export function policyOf(config: Config, version: string): Policy {

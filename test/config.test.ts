@@ -45,6 +45,7 @@ describe('defaults', () => {
       releaseDailyMax: null,
       scrub: { periodMs: 2_592_000_000, bytesPerSecond: 20_000_000 },
       ffprobePath: 'ffprobe',
+      ffprobeSmallPath: null,
       runsKeptMs: 7_776_000_000,
       shutdownTimeoutMs: 30_000,
       staleAfterMs: null,

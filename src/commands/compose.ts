@@ -24,6 +24,7 @@ const ELSEWHERE: readonly SettingName[] = [
   'SERVER_PORT',
   'ADMIN_PORT',
   'FFPROBE_PATH',
+  'FFPROBE_SMALL_PATH',
 ]
 /** Whom the image becomes, and who owns the shares of Unraid. */
 const NOBODY = '99:100'

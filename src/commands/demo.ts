@@ -66,6 +66,7 @@ async function demoIn(
       LOG_FORMAT: 'text',
       SERVER_PORT: host.env.SERVER_PORT,
       FFPROBE_PATH: host.env.FFPROBE_PATH,
+      FFPROBE_SMALL_PATH: host.env.FFPROBE_SMALL_PATH,
       DATABASE_URL: database.url,
       R2_ENDPOINT: bucket.endpoint,
       R2_BUCKET: 'demo',

@@ -109,8 +109,8 @@ async function checkProbe({ config, program, report }: Examined): Promise<void> 
   const rounded = Math.round(startMs)
   report.ok(`ffprobe ${version} starts in ${rounded} ms`)
   if (rounded > SLOW_PROBE_MS)
-    report.advise(`ffprobe takes ${rounded} ms to start; a static build takes about 10`, [
-      'only worth mending for tens of thousands of small files; set FFPROBE_PATH to a static build',
+    report.advise(`ffprobe takes ${rounded} ms to start; a small one takes about 10`, [
+      'only worth mending for tens of thousands of small files; "make ffprobe" builds one for FFPROBE_SMALL_PATH',
     ])
 }
 

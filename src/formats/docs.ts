@@ -47,6 +47,19 @@ picture must be there. A *bare* animation says nowhere how many frames it has: c
 address. There is no setting that lets it in: convert it to PNG or WebP, or keep it elsewhere. Compressed SVG is refused as
 any other gzip file.
 
+## Which ffprobe
+
+Debian's ffprobe links more than 200 libraries, and most of the time that a small file takes is its start. \`make ffprobe\` builds
+a small one from the same source: no network, no playlist, only the file protocol and the demuxers of the formats above. The
+image has it; elsewhere \`FFPROBE_SMALL_PATH\` names it. It is asked first.
+
+| Format | Which ffprobe |
+|---|---|
+| jxl | the full one of \`FFPROBE_PATH\`, which is built with libjxl |
+| all others | the small one; the full one where that knows the file and cannot measure it, or gives no verdict |
+
+What the small one refuses stays refused: the full one may choose among the same demuxers and no others.
+
 ## What is refused, and why
 
 | What | Why |

@@ -21,6 +21,8 @@ export interface Probe {
 export interface ProbeOptions {
   /** A path, or a name that is looked up in `searchPath`. */
   path: string
+  /** The setting that names it, for messages. */
+  setting?: string
   timeoutMs?: number
   /** How many may run at once: more than the machine has cores brings nothing. */
   concurrency?: number
@@ -50,7 +52,12 @@ const PROBE_ARGS = [
 
 /** ffprobe as a judge of files. It reads a file's header in a process of its own that is stopped when it takes too long. */
 export function createProbe(options: ProbeOptions): Probe {
-  const { path, timeoutMs = 60_000, searchPath = '/usr/local/bin:/usr/bin:/bin' } = options
+  const {
+    path,
+    setting = 'FFPROBE_PATH',
+    timeoutMs = 60_000,
+    searchPath = '/usr/local/bin:/usr/bin:/bin',
+  } = options
   const slots = createSlots(options.concurrency ?? 2)
   const env = { PATH: searchPath, LC_ALL: 'C', AV_LOG_FORCE_NOCOLOR: '1' }
   const common = { command: path, env, maxOutputBytes: MAX_OUTPUT_BYTES }
@@ -61,7 +68,7 @@ export function createProbe(options: ProbeOptions): Probe {
     const ran = await runTool(signal ? { ...tool, signal } : tool)
     const startMs = performance.now() - from
     const found = ran.kind === 'exited' && /^ffprobe version (\S{1,100})/.exec(ran.stdout)?.[1]
-    if (!found) throw missing(path, ran)
+    if (!found) throw missing(setting, path, ran)
     return { version: found, startMs }
   }
 
@@ -172,15 +179,18 @@ function failed(what: string, cause?: unknown): AppError {
   return new AppError('PROBE_FAILED', `ffprobe ${what}`, { cause })
 }
 
-function missing(path: string, ran: ToolOutcome): AppError {
+function missing(setting: string, path: string, ran: ToolOutcome): AppError {
   const why = {
     exited: 'does not answer like ffprobe',
     timeout: 'does not answer',
     overflow: 'does not answer like ffprobe',
     'not-started': ran.kind === 'not-started' ? startProblem(ran.systemCode) : '',
   }[ran.kind]
-  return new AppError('PROBE_MISSING', `FFPROBE_PATH: ${path} ${why}`, {
-    hint: 'Install ffprobe (on Debian and Ubuntu: apt install ffmpeg), or name it in FFPROBE_PATH.',
+  return new AppError('PROBE_MISSING', `${setting}: ${path} ${why}`, {
+    hint:
+      setting === 'FFPROBE_PATH'
+        ? 'Install ffprobe (on Debian and Ubuntu: apt install ffmpeg), or name it in FFPROBE_PATH.'
+        : `name a program that "make ffprobe" has built, or leave ${setting} out`,
   })
 }
 

@@ -4,12 +4,10 @@ import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { validate } from '../../src/sync/validate.ts'
-import { createProbe } from '../../src/tools/ffprobe.ts'
 import { ftyp } from '../support/heif.ts'
 import { fixtureBytes, fixtureNames, mediaBytes } from '../support/media-files.ts'
+import { probe } from '../support/probe.ts'
 import { type Scope, withFolder } from '../support/scopes.ts'
-
-const probe = createProbe({ path: 'ffprobe' })
 
 /** The MIME type as which the file is accepted, or the reason why it is not. */
 async function verdictOn(t: Scope, contents: string | Buffer, name = 'item.part'): Promise<string> {

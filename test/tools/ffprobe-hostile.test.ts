@@ -12,10 +12,9 @@ import { type MediaKind, mediaKinds } from '../../src/media.ts'
 import { type Verdict, validate } from '../../src/sync/validate.ts'
 import { createProbe } from '../../src/tools/ffprobe.ts'
 import { type MediaFileName, mediaBytes } from '../support/media-files.ts'
+import { probe } from '../support/probe.ts'
 import { script } from '../support/processes.ts'
 import { type Scope, withFolder } from '../support/scopes.ts'
-
-const probe = createProbe({ path: 'ffprobe' })
 
 async function verdictOf(
   t: Scope,

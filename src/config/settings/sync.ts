@@ -91,4 +91,9 @@ export const syncSettings = {
     help: 'The ffprobe that checks media.',
     example: '/usr/bin/ffprobe',
   },
+  FFPROBE_SMALL_PATH: {
+    reader: read.program,
+    help: 'A small ffprobe that is asked first because it starts in a tenth of the time: "make ffprobe" builds one that knows the accepted formats only (the image has it). The one of FFPROBE_PATH is asked where it gives no answer.',
+    example: '/usr/local/lib/strongroom/ffprobe',
+  },
 } as const satisfies Settings

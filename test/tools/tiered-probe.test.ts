@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict'
+import { describe, test } from 'node:test'
+import { AppError } from '../../src/errors.ts'
+import type { Probe, RawProbe, RawStream } from '../../src/tools/ffprobe.ts'
+import { createTieredProbe } from '../../src/tools/tiered-probe.ts'
+
+const stream: RawStream = {
+  type: 'video',
+  codec: 'h264',
+  width: 64,
+  height: 48,
+  frameRate: 5,
+  channels: null,
+  sampleRate: null,
+  attachedPicture: false,
+  durationSeconds: 1,
+}
+const found: RawProbe = {
+  demuxer: 'mov,mp4,m4a,3gp,3g2,mj2',
+  majorBrand: null,
+  compatibleBrands: [],
+  durationSeconds: 1,
+  packets: 8,
+  streams: [stream],
+}
+const sound: RawStream = { ...stream, type: 'audio', codec: 'aac', channels: 2, sampleRate: 8_000 }
+
+type Answer = RawProbe | { refused: string } | AppError
+
+function answering(answer: Answer): Probe {
+  return {
+    probe: async () => {
+      if (answer instanceof AppError) throw answer
+      return answer
+    },
+    version: async () => ({ version: '1', startMs: 1 }),
+  }
+}
+
+const fullSays = { refused: 'by the full one' }
+const ask = (small: Answer) =>
+  createTieredProbe({
+    small: answering(small),
+    full: answering(fullSays),
+    fullFor: new Set(['jpegxl_pipe']),
+  }).probe('/a')
+
+describe('of two ffprobes the full one is asked', () => {
+  const unmeasured: [why: string, answer: Answer][] = [
+    ['where a picture has no dimensions', { ...found, streams: [{ ...stream, width: 0 }] }],
+    ['where a codec is not known', { ...found, streams: [stream, { ...sound, codec: null }] }],
+    ['where sound has no rate', { ...found, streams: [{ ...sound, sampleRate: null }] }],
+    ['where there is no stream', { ...found, streams: [] }],
+    ['where only it has the decoder', { ...found, demuxer: 'jpegxl_pipe' }],
+    ['where the small one fails', new AppError('PROBE_FAILED', 'it crashed')],
+  ]
+  for (const [why, answer] of unmeasured)
+    test(why, async () => assert.deepEqual(await ask(answer), fullSays))
+})
+
+describe('of two ffprobes the small one is believed', () => {
+  const measured: [why: string, answer: RawProbe | { refused: string }][] = [
+    ['where it has measured all streams', { ...found, streams: [stream, sound] }],
+    [
+      'where data streams have nothing to measure',
+      { ...found, streams: [stream, { ...stream, type: 'data', codec: null }] },
+    ],
+    ['where it refuses a file', { refused: 'no medium' }],
+  ]
+  for (const [why, answer] of measured)
+    test(why, async () => assert.deepEqual(await ask(answer), answer))
+})
+
+test('a small ffprobe that cannot be run is named, and not passed over in silence', async () => {
+  const missing = new AppError('PROBE_MISSING', 'FFPROBE_SMALL_PATH: /x does not exist')
+  await assert.rejects(ask(missing), missing)
+})
