@@ -15,7 +15,8 @@ import { type Links, migrateWithLog, openArchiveFolder, openLinks, openSync } fr
 import { initVolume } from '../sync/volume.ts'
 import { createProgress } from './progress.ts'
 import { runOnce } from './run.ts'
-import { startServers, waitForStop } from './servers.ts'
+import { roles, type Service } from './servers.ts'
+import { start } from './start.ts'
 import { summaryText } from './summary.ts'
 import { linkTo } from './token.ts'
 
@@ -65,6 +66,8 @@ async function demoIn(
       LOG_LEVEL: 'error',
       LOG_FORMAT: 'text',
       SERVER_PORT: host.env.SERVER_PORT,
+      ADMIN_PORT: host.env.ADMIN_PORT,
+      ADMIN_TOKEN: await keptSecret(join(dir, 'admin-token')),
       FFPROBE_PATH: host.env.FFPROBE_PATH,
       FFPROBE_SMALL_PATH: host.env.FFPROBE_SMALL_PATH,
       DATABASE_URL: database.url,
@@ -113,10 +116,14 @@ async function show(
   const asPlanted = rows.every((row) => row.asPlanted)
   if (!asPlanted) host.err('a verdict is not the planted one\n')
   if (run.serve && !run.drain.aborted) {
-    const ports = await startServers(config, { ...run, roles: new Set(['serve']) })
-    await printLinks(host, links.database, { config, port: ports.get('serve') ?? 0 })
-    host.out('\nServing until Ctrl-C. "make demo-clean" removes the data.\n')
-    await waitForStop(run.drain)
+    const listening: Service['listening'] = async (ports) => {
+      await printLinks(host, links.database, { config, port: ports.get('serve') ?? 0 })
+      host.out(
+        `\nConsole: http://127.0.0.1:${ports.get('admin')}/ – its token is ${config.admin.token}\n` +
+          '\nServing until Ctrl-C. "make demo-clean" removes the data.\n',
+      )
+    }
+    await start(host, config, { ...run, roles: new Set(roles), listening })
   } else host.out(`The data are in ${run.dir}; "make demo-clean" removes them.\n`)
   return asPlanted ? 0 : 1
 }

@@ -19,6 +19,8 @@ export interface Service {
   roles: ReadonlySet<Role>
   drain: AbortSignal
   abort: AbortSignal
+  /** Told the real ports, once all servers listen. */
+  listening?: (ports: ReadonlyMap<Role, number>) => Promise<void>
 }
 
 const MIB = 2 ** 20

@@ -14,7 +14,7 @@ import { type Ended, story } from '../support/service.ts'
 
 const valid = ['harbour at dawn.mp4', 'interview.webm', 'Übung 1.mp3', 'poster.jpg', 'logo.png']
 const corrupt = 'broken upload.mp4'
-const env = { PATH: process.env.PATH ?? '', SERVER_PORT: '0' }
+const env = { PATH: process.env.PATH ?? '', SERVER_PORT: '0', ADMIN_PORT: '0' }
 
 interface MediaSeen {
   filename: string
@@ -114,6 +114,14 @@ test('the demo shows what it says, a second one changes nothing, and its links o
     dir,
     (await serving.said(/Links for one hour:\n((?: {2}http.*\n)+)/))[1] ?? '',
   )
+  const [, url = '', token = ''] = await serving.said(/Console: (http\S+) – its token is (\S+)/)
+  const page = await fetch(url)
+  assert.equal(page.status, 200)
+  assert.match(page.headers.get('content-type') ?? '', /^text\/html/)
+  const authorization = `Bearer ${token}`
+  const items = await fetch(`${url}api/v1/items`, { headers: { authorization } })
+  const { items: listed } = (await items.json()) as { items: unknown[] }
+  assert.equal(listed.length, valid.length + 1)
   const other = await startTalking(t, ['demo', '--dir', dir], env).ended
   assert.deepEqual([other.code, other.stdout], [78, ''])
   assert.match(
