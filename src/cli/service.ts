@@ -1,9 +1,7 @@
 import { Option } from 'commander'
-import { demo } from '../commands/demo.ts'
 import { reconcileCommand } from '../commands/reconcile.ts'
-import { type Role, roles } from '../commands/servers.ts'
+import { type Role, roles } from '../commands/roles.ts'
 import { shadowOnce } from '../commands/shadow.ts'
-import { start } from '../commands/start.ts'
 import { syncDryRun, syncOnce } from '../commands/sync.ts'
 import type { Need } from '../config/setting.ts'
 import type { Host } from '../host.ts'
@@ -22,6 +20,8 @@ export function addService(host: Host, command: AddCommand, done: (code: number)
         ...(wanted.has('sync') ? (['database', 'bucket'] as const) : []),
         ...(wanted.has('serve') ? (['tokens'] as const) : []),
       ]
+      // Console, figures and their libraries take half as long to load as all the rest; other commands need none of it.
+      const { start } = await import('../commands/start.ts')
       await session(host, { needs, log: host.stdout, shadow: true }, async (run) =>
         done(await start(host, run.config, { ...run, roles: wanted })),
       )
@@ -61,6 +61,7 @@ export function addService(host: Host, command: AddCommand, done: (code: number)
     )
     .action(async (options: { dir: string; serve: boolean }) => {
       const serve = options.serve && host.env.DEMO_SERVE !== '0'
+      const { demo } = await import('../commands/demo.ts')
       done(
         await demo(host, { ...options, serve }, (config, work) =>
           inSession(host, config, { work, log: host.stderr }),

@@ -9,9 +9,7 @@ import type { HttpServer } from '../serve/listen.ts'
 import { nothingRevoked, type RevokedTokens } from '../serve/revocations.ts'
 import { createTraffic, type Traffic } from '../serve/traffic.ts'
 import { openAdmin } from './admin.ts'
-
-export const roles = ['sync', 'serve', 'admin'] as const
-export type Role = (typeof roles)[number]
+import type { Role } from './roles.ts'
 
 /** A process that works until a signal comes. */
 export interface Service {

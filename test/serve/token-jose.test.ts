@@ -137,7 +137,7 @@ test('whatever a token says, it is believed exactly if jose believes it and it k
     }),
     { numRuns: 10_000 },
   )
-  assert.ok(believed > 200, `only ${believed} of them were believed`)
+  assert.ok(believed > 100, `only ${believed} of them were believed`)
 })
 
 test('what jose refuses is refused, of all hostile tokens and of 10,000 mutants', async () => {
