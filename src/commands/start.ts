@@ -66,7 +66,8 @@ export async function start(host: Host, config: Config, asked: Service): Promise
   if (run.roles.has('serve')) metrics.addTraffic(traffic)
   const live = createLive()
   const shown = { checks, gauges: () => gauges, metrics, admin: { database, live } }
-  await run.listening?.(await startServers(config, { ...run, ...shown, revoked, traffic }))
+  const ports = await startServers(config, { ...run, ...shown, revoked, traffic })
+  await run.listening?.(ports)
   const keepsHistory = links !== null && config.mode === 'live'
   const notifier = openNotifier(config, run, keepsHistory ? links.database : null)
   watchAll(run, notifier, partsOfTunnel(config))
