@@ -91,7 +91,10 @@ export function ntfyPayload(
   const body = {
     topic: url.pathname.slice(at + 1),
     title: clipBytes(message.title, 250),
-    message: clipBytes(plainText({ ...message, link: null }) || message.title, 4_000),
+    message: clipBytes(
+      plainText({ ...message, link: null }) || message.title || message.subject,
+      4_000,
+    ),
     priority: isBad(message) ? 4 : 3,
     tags: [tag[message.kind as keyof typeof tag] ?? 'information_source'],
     ...(message.link === null ? {} : { click: message.link }),

@@ -107,6 +107,7 @@ describe('a message for', () => {
         assert.ok(Buffer.byteLength(body.title) <= 250)
         assert.equal(body.topic, 'topic')
       }),
+      { examples: [[aMessage({ title: '', lines: [], facts: [] })]] },
     )
   })
 
