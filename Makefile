@@ -1,7 +1,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup check test torture demo demo-clean bench-claim bench-memory bench-serve bench-stalled ffprobe image-test ci
+.PHONY: help setup check test torture demo demo-clean bench-claim bench-memory bench-scale bench-serve bench-stalled bench-stalls bench-sync ffprobe image-test ci
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -36,6 +36,11 @@ bench-memory: ## measure how much memory a sync takes
 	@scripts/setup
 	@node bench/memory.ts
 
+bench-scale: ffprobe ## compare one syncing process with four on a bucket that answers late
+	@scripts/setup
+	@scripts/setup sync-bench
+	@node bench/scale.ts $(BENCH)
+
 bench-serve: ## compare the file server with nginx, Caddy and Hono
 	@scripts/setup bench
 	@node bench/serve.ts $(BENCH)
@@ -43,6 +48,16 @@ bench-serve: ## compare the file server with nginx, Caddy and Hono
 bench-stalled: ## measure what an attack costs that holds connections
 	@scripts/setup npm
 	@node bench/stalled.ts
+
+bench-stalls: ffprobe ## measure how late the event loop comes while a process syncs and serves
+	@scripts/setup
+	@scripts/setup sync-bench
+	@node bench/stalls.ts $(BENCH)
+
+bench-sync: ffprobe ## compare a whole sync with the loop that it replaces, rclone and aws
+	@scripts/setup
+	@scripts/setup sync-bench
+	@node bench/sync.ts $(BENCH)
 
 ffprobe: ## build the small ffprobe for FFPROBE_SMALL_PATH, and print where it is
 	@scripts/setup ffprobe

@@ -17,12 +17,13 @@ import { type BucketServer, startBucket, type VirtualObject } from '../src/demo/
 import { type MediaKind, mediaKinds } from '../src/media.ts'
 import { mediaBytes, uniqueMedia, uniqueMediaTypes } from '../test/support/media-files.ts'
 import {
-  createBackendTables,
+  databaseEnv,
   type PostgresCoordinates,
   startPostgres,
   type TestDatabase,
   withDatabase,
 } from '../test/support/postgres.ts'
+import { assertArchived, fillBackend, type NewMedium } from './backend.ts'
 import { makeLargeObject } from './large-object.ts'
 
 const LIMIT_MIB = 200
@@ -112,12 +113,12 @@ async function measure(name: string, server: PostgresCoordinates, rows: Row[]): 
     })
     scope.after(() => bucket.close())
     const database = await withDatabase(scope, server)
-    await createBackendTables(database.sql)
-    await insertRows(database, rows)
+    await fillBackend(database.sql, rows.map(asMedium))
     console.error(`${name}: running`)
     const ran = await runProgram(await environment({ folder, bucket, database }))
     assert.equal(ran.exitCode, 0, ran.output)
-    await assertAllDone(database, { rows, virtual })
+    await assertArchived(database.sql, rows)
+    assert.equal(virtual.size, 0, 'sources that were not released')
     const bytes = rows.reduce((sum, { object }) => sum + object.sizeBytes, 0)
     return { name, items: rows.length, bytes, seconds: ran.seconds, peakMib: ran.peakKib / 1024 }
   } finally {
@@ -125,22 +126,9 @@ async function measure(name: string, server: PostgresCoordinates, rows: Row[]): 
   }
 }
 
-async function insertRows({ sql }: TestDatabase, rows: Row[]): Promise<void> {
-  const approvedAt = new Date()
-  for (let from = 0; from < rows.length; from += 1000) {
-    const page = rows.slice(from, from + 1000).map(({ key, kind, object }) => ({
-      user_id: 1,
-      title: `title of ${key}`,
-      filename: key.slice(key.lastIndexOf('/') + 1),
-      content_type: kind,
-      mime_type: uniqueMediaTypes[kind].mimeType,
-      file_size: object.sizeBytes,
-      object_key: key,
-      status: 'approved',
-      approved_at: approvedAt,
-    }))
-    await sql`insert into media ${sql(page)}`
-  }
+function asMedium({ key, kind, object }: Row): NewMedium {
+  const { sizeBytes } = object
+  return { key, type: kind, mimeType: uniqueMediaTypes[kind].mimeType, sizeBytes }
 }
 
 async function environment(made: {
@@ -149,17 +137,11 @@ async function environment(made: {
   database: TestDatabase
 }): Promise<Record<string, string>> {
   const { folder, bucket, database } = made
-  const { host, port, user, password } = database.config
   const archiveDir = join(folder, 'archive')
   await mkdir(archiveDir)
   return {
     PATH: '/usr/local/bin:/usr/bin:/bin',
-    DB_HOST: host,
-    DB_PORT: String(port),
-    DB_NAME: database.config.database,
-    DB_USER: user,
-    DB_PASSWORD: password ?? '',
-    DB_SSLMODE: 'disable',
+    ...databaseEnv(database.config),
     R2_ENDPOINT: bucket.endpoint,
     R2_BUCKET: 'media',
     R2_ACCESS_KEY: access.accessKey,
@@ -204,21 +186,6 @@ function residentPeakKib(pid: number | undefined): number {
     // It ended between two samples.
     return 0
   }
-}
-
-/** A run that left work undone measures nothing. */
-async function assertAllDone(
-  { sql }: TestDatabase,
-  { rows, virtual }: { rows: Row[]; virtual: Map<string, VirtualObject> },
-): Promise<void> {
-  const found = await sql<{ object_key: string; status: string; checksum_sha256: string }[]>`
-    select object_key, status, checksum_sha256 from media`
-  const byKey = new Map(found.map((row) => [row.object_key, row]))
-  for (const { key, sha256 } of rows) {
-    const row = byKey.get(key)
-    assert.deepEqual([row?.status, row?.checksum_sha256], ['archived', sha256], key)
-  }
-  assert.equal(virtual.size, 0, 'sources that were not released')
 }
 
 function printTable(results: Result[]): void {

@@ -1,6 +1,8 @@
 import { type AdminConfig, adminConfig } from './config/admin.ts'
 import { type BackendMapping, backendMapping } from './config/backend.ts'
+import { type BucketConfig, bucketConfig } from './config/bucket.ts'
 import { checkTogether, isShortSecret } from './config/checks.ts'
+import { type DatabaseConfig, databaseConfig } from './config/database.ts'
 import {
   type HooksConfig,
   hooksConfig,
@@ -8,6 +10,8 @@ import {
   notifyConfig,
   notifySecrets,
 } from './config/notify.ts'
+import { type SecondConfig, secondConfig } from './config/second.ts'
+import { type ServeConfig, serveConfig } from './config/serve.ts'
 import type { Need } from './config/setting.ts'
 import { type SettingName, type SettingValues, settings } from './config/settings.ts'
 import { type ShadowConfig, shadowConfig } from './config/shadow.ts'
@@ -18,34 +22,15 @@ import {
   isSecret,
   type Problem,
   type ReadFile,
-  secretTexts,
   settingNames,
-  type ValueSource,
 } from './config/source.ts'
 import { type SpaceConfig, spaceConfig } from './config/space.ts'
 import { AppError } from './errors.ts'
-import type { AddressRange } from './ip-address.ts'
 
 export type { AuditColumn, BackendMapping, MediaColumn } from './config/backend.ts'
-
-export interface DatabaseConfig {
-  host: string
-  port: number
-  database: string
-  user: string
-  password: string | null
-  ssl: 'disable' | 'prefer' | 'require' | 'verify-full'
-  /** Behind pgbouncer in transaction mode: no prepared statements, no start-up parameters. */
-  pooler: boolean
-}
-
-export interface BucketConfig {
-  endpoint: string
-  region: string
-  bucket: string
-  accessKey: string
-  secretKey: string
-}
+export type { BucketConfig } from './config/bucket.ts'
+export type { DatabaseConfig } from './config/database.ts'
+export type { TokenConfig } from './config/serve.ts'
 
 /** `every`: milliseconds between starts; `cron`: a cron expression read in `timeZone`. */
 export type Schedule = { every: number } | { cron: string }
@@ -55,6 +40,8 @@ export interface Config {
   /** Null only when the command does not need it (see `needs`). */
   database: DatabaseConfig | null
   bucket: BucketConfig | null
+  /** Where archived files may be moved to; null for nowhere. */
+  second: SecondConfig | null
   backend: BackendMapping
   migrateOnStart: boolean
   sync: {
@@ -98,23 +85,7 @@ export interface Config {
   shutdownTimeoutMs: number
   /** Without a sync that came to its end for so long something is wrong; null for what SYNC_INTERVAL makes usual. */
   staleAfterMs: number | null
-  serve: {
-    port: number
-    adminPort: number
-    pathPrefix: string
-    /** Sites whose pages may read answers. */
-    corsOrigins: '*' | readonly string[]
-    /** How a front is told which file it is to send; null when it is never told. */
-    offload: { header: 'X-Accel-Redirect' | 'X-Sendfile'; prefix: string } | null
-    tokens: TokenConfig | null
-    /** Proxies whose CF-Connecting-IP is believed. */
-    trustedProxies: AddressRange[]
-    /** 0 for any number. */
-    tokenFailuresPerMinute: number
-    /** What one visitor, and all together, may hold at one time; 0 streams for any number. */
-    limits: { maxConnections: number; streamsPerUser: number; streamsPerClient: number }
-    publicUrl: string | null
-  }
+  serve: ServeConfig
   notify: NotifyConfig
   hooks: HooksConfig
   admin: AdminConfig
@@ -122,17 +93,6 @@ export interface Config {
   timeZone: string
   /** What is odd but no error; to be logged once the log is open. */
   warnings: string[]
-}
-
-export interface TokenConfig {
-  /** The first one signs, all of them open; several at once for rotation. */
-  secrets: string[]
-  audience: string | null
-  issuer: string | null
-  /** No token may be valid for longer. */
-  maxTtlSeconds: number
-  /** Ids may come as text. */
-  stringIds: boolean
 }
 
 /**
@@ -161,51 +121,20 @@ export function parseConfig(
   return assemble(values, [...warnings, ...advice(values)])
 }
 
-/** One line of `strongroom config`. */
-export interface EffectiveSetting {
-  name: string
-  /** As text, masked where secret; null when it is not set. */
-  value: string | null
-  source: ValueSource
-}
-
-const mask = '********'
-
-/** Lists what is in effect and where it came from, right or wrong; throws nothing and shows no secret. */
-export function effectiveConfig(
-  env: Environment,
-  options: { readFile: ReadFile },
-): EffectiveSetting[] {
-  const { found } = findSettings(env, options.readFile)
-  const secrets = secretTexts(found)
-  return settingNames.map((name) => {
-    const setting = settings[name]
-    const entry = found.get(name)
-    if (!entry) {
-      return { name, value: 'fallback' in setting ? setting.fallback : null, source: 'default' }
-    }
-    const value = isSecret(name) ? mask : withoutSecrets(entry.text, secrets)
-    return { name, value: entry.text === '' ? null : value, source: entry.source }
-  })
-}
-
 /** Every value that must not appear in a log or an answer. */
 export function secretsOf(config: Config): string[] {
-  const { admin, database, bucket, serve } = config
+  const { admin, database, bucket, second, serve } = config
   const plain = [
     admin.token,
     database?.password,
     bucket?.accessKey,
     bucket?.secretKey,
+    second?.accessKey,
+    second?.secretKey,
     ...(serve.tokens?.secrets ?? []),
     ...notifySecrets(config.notify),
   ].filter((secret) => typeof secret === 'string')
   return [...new Set(plain.flatMap((secret) => [secret, encodeURIComponent(secret)]))]
-}
-
-function withoutSecrets(text: string, secrets: readonly string[]): string {
-  const hidden = secrets.reduce((rest, secret) => rest.replaceAll(secret, mask), text)
-  return hidden.replace(/(\/\/)[^/?#]*@/g, `$1${mask}@`)
 }
 
 /** Far beyond any right value; keeps the readers' patterns cheap. */
@@ -284,6 +213,7 @@ function assemble(values: SettingValues, warnings: string[]): Config {
     mode: values.MODE,
     database: databaseConfig(values),
     bucket: bucketConfig(values),
+    second: secondConfig(values),
     backend: backendMapping(values),
     migrateOnStart: values.MIGRATE_ON_START,
     sync: {
@@ -314,65 +244,12 @@ function assemble(values: SettingValues, warnings: string[]): Config {
     runsKeptMs: values.RUNS_KEPT,
     shutdownTimeoutMs: values.SHUTDOWN_TIMEOUT,
     staleAfterMs: values.STALE_AFTER,
-    serve: {
-      port: values.SERVER_PORT,
-      adminPort: values.ADMIN_PORT,
-      pathPrefix: values.SERVE_PATH_PREFIX ?? '',
-      corsOrigins: values.CORS_ORIGINS ?? [],
-      offload: offloadConfig(values),
-      tokens: tokenConfig(values),
-      trustedProxies: values.TRUSTED_PROXIES ?? [],
-      tokenFailuresPerMinute: values.TOKEN_FAILURES_PER_MINUTE,
-      limits: {
-        maxConnections: values.MAX_CONNECTIONS,
-        streamsPerUser: values.MAX_STREAMS_PER_USER,
-        streamsPerClient: values.MAX_STREAMS_PER_CLIENT,
-      },
-      publicUrl: values.PUBLIC_URL,
-    },
+    serve: serveConfig(values),
     notify: notifyConfig(values),
     hooks: hooksConfig(values),
     admin: adminConfig(values),
     log: { level: values.LOG_LEVEL, format: values.LOG_FORMAT },
     timeZone: values.TZ,
     warnings,
-  }
-}
-
-function databaseConfig(values: SettingValues): DatabaseConfig | null {
-  const { DB_HOST: host, DB_NAME: database, DB_USER: user } = values
-  if (host === null || database === null || user === null) return null
-  return {
-    host,
-    port: values.DB_PORT,
-    database,
-    user,
-    password: values.DB_PASSWORD,
-    ssl: values.DB_SSLMODE,
-    pooler: values.DB_POOLER,
-  }
-}
-
-function bucketConfig(values: SettingValues): BucketConfig | null {
-  const { R2_ENDPOINT: endpoint, R2_BUCKET: bucket } = values
-  const { R2_ACCESS_KEY: accessKey, R2_SECRET_KEY: secretKey } = values
-  if (endpoint === null || bucket === null || accessKey === null || secretKey === null) return null
-  return { endpoint: endpoint.origin, region: values.R2_REGION, bucket, accessKey, secretKey }
-}
-
-function offloadConfig(values: SettingValues): Config['serve']['offload'] {
-  const { SENDFILE_HEADER: header, SENDFILE_PREFIX: prefix } = values
-  return header === null ? null : { header, prefix: prefix ?? values.ARCHIVE_DIR }
-}
-
-function tokenConfig(values: SettingValues): TokenConfig | null {
-  const { UNRAID_TUNNEL_SECRET: current, UNRAID_TUNNEL_SECRET_PREVIOUS: previous } = values
-  if (current === null) return null
-  return {
-    secrets: previous === null || previous === current ? [current] : [current, previous],
-    audience: values.TOKEN_AUDIENCE,
-    issuer: values.TOKEN_ISSUER,
-    maxTtlSeconds: values.TOKEN_MAX_TTL / 1000,
-    stringIds: values.TOKEN_ALLOW_STRING_IDS,
   }
 }

@@ -79,7 +79,14 @@ export const ITEM_STATES = {
   },
   released: {
     sentence: 'It is in the archive and the source is gone.',
-    next: ['lost'],
+    next: ['moved', 'lost'],
+    open: false,
+    machine: false,
+  },
+  moved: {
+    sentence:
+      'To make room its file was moved to the second bucket, after it was read back there; only its sidecar is in the archive. "strongroom recall" brings it back.',
+    next: ['released'],
     open: false,
     machine: false,
   },

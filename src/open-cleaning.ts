@@ -5,7 +5,9 @@ import { archivedFile } from './db/archived.ts'
 import type { Backend } from './db/backend.ts'
 import type { Database } from './db/connect.ts'
 import { beginRemoval, endRemoval, ownerFacts, sizesInNeed } from './db/removals.ts'
-import { openHealing, type Program, type SyncService } from './open.ts'
+import type { Program, SyncService } from './open.ts'
+import { openHealing } from './open-healing.ts'
+import { movingPlanParts, openMoving } from './open-second.ts'
 import type { CleanParts, PlanParts } from './space/clean.ts'
 import { type CleanableDisk, createMakeRoom } from './space/cleaner.ts'
 import type { Shelf } from './space/units.ts'
@@ -35,6 +37,7 @@ export function cleanableDisks(
     owners: (items: readonly number[]) => ownerFacts(database, backend, items),
     sizesInNeed: () => sizesInNeed(database),
     now: () => new Date(),
+    moving: null,
   }
   const shelves = (of: readonly Shelf[]) => of.filter(({ area }) => clean.areas.includes(area))
   const archive = shelves([
@@ -45,11 +48,12 @@ export function cleanableDisks(
     errorDisk === null ? [] : shelves([{ area: 'errors', disk: errorDisk, folder: '' }])
   const targetOf = (totalBytes: number) => bytesOf(target, totalBytes)
   const main = { root: disk.root, state: space.state, targetOf }
+  const moving = movingPlanParts(config, { database, root: disk.root })
   // What lies on another disk frees nothing here.
   if (errorDisk === null || space === errorSpace)
-    return [{ ...main, parts: { ...parts, shelves: [...errors, ...archive] } }]
+    return [{ ...main, parts: { ...parts, moving, shelves: [...errors, ...archive] } }]
   return [
-    { ...main, parts: { ...parts, shelves: archive } },
+    { ...main, parts: { ...parts, moving, shelves: archive } },
     {
       root: errorDisk.root,
       state: errorSpace.state,
@@ -83,10 +87,12 @@ export function openCleaning(
     })
     return outcome === 'whole'
   }
+  const moving = openMoving(config, program, service)
   return cleanableDisks(config, service).map((one) => ({
     ...one,
     parts: {
       ...one.parts,
+      moving: one.parts.moving && moving,
       node: hostname(),
       begin: (removal) => beginRemoval(database, removal),
       end: (id, outcome) => endRemoval(database, id, outcome),

@@ -1,4 +1,3 @@
-import { statfs } from 'node:fs/promises'
 import type { Config } from './config.ts'
 import { openBackend } from './db/backend.ts'
 import type { Database } from './db/connect.ts'
@@ -6,7 +5,9 @@ import { lastSuccesses, readGauges } from './db/gauges.ts'
 import { countByState } from './db/lookup.ts'
 import { createMetrics, type Metrics } from './metrics/metrics.ts'
 import type { Program } from './open.ts'
-import type { Watch } from './sync/watch.ts'
+import { roomOf } from './storage/disk.ts'
+import { type Watch, watchBoth } from './sync/watch.ts'
+import { onceOpened } from './waiting.ts'
 
 /** The figures of this process, and the program that reports to them. */
 export interface Measured {
@@ -30,44 +31,18 @@ export function openMetrics(config: Config, program: Program): Measured {
         return program.reached(point, item)
       },
     },
-    watched: (watch) => ({
-      ...watch,
-      fetching(item, sizeBytes) {
-        work.fetching(item.id)
-        watch.fetching(item, sizeBytes)
-      },
-      settled(report) {
-        work.settled(report)
-        watch.settled(report)
-      },
-    }),
+    watched: (watch) =>
+      watchBoth(watch, { fetching: ({ id }) => work.fetching(id), settled: work.settled }),
   }
 }
 
 /** Adds what the database tells; it may be away now. */
 export function measureArchive(metrics: Metrics, config: Config, database: Database): void {
-  const backend = once(() => openBackend(database, config.backend))
+  const backend = onceOpened(() => openBackend(database, config.backend))
   metrics.addArchive({
     gauges: async () => readGauges(database, await backend()),
     countByState: () => countByState(database),
     releaseGraceMs: config.releaseGraceMs,
   })
   metrics.addLastRuns(() => lastSuccesses(database))
-}
-
-async function roomOf(folder: string): Promise<{ freeBytes: number; sizeBytes: number }> {
-  const found = await statfs(folder)
-  return { freeBytes: found.bavail * found.bsize, sizeBytes: found.blocks * found.bsize }
-}
-
-/** Keeps the first result; a failure is tried again by the next call. */
-function once<T>(open: () => Promise<T>): () => Promise<T> {
-  let opened: Promise<T> | null = null
-  return () => {
-    opened ??= open().catch((error: unknown) => {
-      opened = null
-      throw error
-    })
-    return opened
-  }
 }

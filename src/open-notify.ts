@@ -1,5 +1,4 @@
 import { hostname } from 'node:os'
-import { setTimeout as timer } from 'node:timers/promises'
 import { type Config, secretsOf } from './config.ts'
 import type { Database } from './db/connect.ts'
 import { lastRuns, listRuns } from './db/runs.ts'
@@ -16,6 +15,7 @@ import { type Watched, watchParts } from './notify/watch.ts'
 import type { Program } from './open.ts'
 import { jobs, type Run } from './runs.ts'
 import { runTool } from './tools/spawn.ts'
+import { pauseUnlessStopped } from './waiting.ts'
 
 /** How long messages that wait may hold up the end of the program. */
 const CLOSE_WITHIN_MS = 10_000
@@ -45,7 +45,7 @@ export function openNotifier(
     sender: senderOf(config),
     history: database === null || channels.messages.length === 0 ? null : historyIn(database),
     log,
-    wait: waitOrAbort,
+    wait: pauseUnlessStopped,
     now: () => performance.now(),
   })
   const close = (signal: AbortSignal) => notifier.close(AbortSignal.any([signal, abort]))
@@ -90,7 +90,7 @@ export function watchAll(
   { tell }: Notifier,
   parts: readonly Watched[],
 ): void {
-  void watchParts(parts, { tell, wait: waitOrAbort, signal, log })
+  void watchParts(parts, { tell, wait: pauseUnlessStopped, signal, log })
 }
 
 /** The tunnel, where its address is known. */
@@ -109,7 +109,13 @@ export function digestDaily(
   { digest }: Notifier,
 ): void {
   if (!notify.on.includes('digest')) return
-  const times = { cron: notify.digest, timeZone, wait: waitOrAbort, now: () => new Date(), signal }
+  const times = {
+    cron: notify.digest,
+    timeZone,
+    wait: pauseUnlessStopped,
+    now: () => new Date(),
+    signal,
+  }
   sendDigests(times, digest).catch((error: unknown) => {
     log.error({ error: toAppError(error) }, 'no digest is sent any more')
   })
@@ -146,10 +152,4 @@ export function senderOf({ notify }: Config): Sender {
     adminUrl: notify.adminUrl,
     stamp: () => ({ id: crypto.randomUUID(), at: new Date() }),
   }
-}
-
-/** Resolves after so long, or as soon as the signal fires. */
-async function waitOrAbort(ms: number, signal: AbortSignal): Promise<void> {
-  // It rejects when the signal fires, which is what was waited for.
-  await timer(ms, undefined, { signal }).catch(() => {})
 }

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os'
 import type { Config } from './config.ts'
+import { forgetActions } from './db/admin-actions.ts'
 import type { Database } from './db/connect.ts'
 import { addEvents } from './db/run-events.ts'
 import * as db from './db/runs.ts'
@@ -24,7 +25,10 @@ export function openRuns(
     enterPast: (run) => db.enterPast(database, run),
     addEvents: (run, events) => addEvents(database, run, events),
     closeInterrupted: (error) => db.closeInterrupted(database, error),
-    forgetOld: () => db.forgetRuns(database, config.runsKeptMs),
+    async forgetOld() {
+      await db.forgetRuns(database, config.runsKeptMs)
+      await forgetActions(database, config.runsKeptMs)
+    },
   }
   return createRuns({ store, node: hostname(), log, tail: logTail, listeners })
 }

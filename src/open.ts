@@ -1,42 +1,27 @@
-import { mkdir } from 'node:fs/promises'
 import { availableParallelism, hostname } from 'node:os'
 import type { BucketConfig, Config, DatabaseConfig } from './config.ts'
-import {
-  archivedFile,
-  archivedTotal,
-  damagedLately,
-  isReadingWanted,
-  noteVerified,
-  takeForScrub,
-} from './db/archived.ts'
-import { type Archives, openArchives } from './db/archives.ts'
+import { openArchives } from './db/archives.ts'
 import { type Backend, openBackend } from './db/backend.ts'
 import { describeIncomplete } from './db/checks.ts'
 import { type Database, openDatabase } from './db/connect.ts'
 import { openItems } from './db/items.ts'
 import { assertMigrated, migrate } from './db/migrate.ts'
-import { AppError, type ErrorCode, isAppError, toAppError } from './errors.ts'
+import { AppError, type ErrorCode, isAppError } from './errors.ts'
 import type { StopStack } from './lifecycle.ts'
 import type { Log } from './log.ts'
 import type { LogTail } from './log-tail.ts'
+import { openArchiveFolder, openErrorFolder, openFolderAlone } from './open-folders.ts'
 import { openSpaces } from './open-space.ts'
 import type { Bucket } from './storage/bucket.ts'
-import { type Disk, fileSystemKind, openDisk } from './storage/disk.ts'
-import { isOnRoot, whyNotWritable } from './storage/folder-check.ts'
-import { createDurableFolders } from './storage/folders.ts'
 import { openS3 } from './storage/s3.ts'
 import type { AdoptParts } from './sync/adopt-sidecar.ts'
-import { guardSyncs } from './sync/guard.ts'
-import type { HealFoundParts } from './sync/heal-found.ts'
 import { createLeases } from './sync/leases.ts'
 import type { Parts, Policy, Reached } from './sync/parts.ts'
-import type { LastingScrubParts } from './sync/scrub.ts'
-import { planScrub, slowScrubText } from './sync/scrub-plan.ts'
 import type { Space } from './sync/space.ts'
 import { validate } from './sync/validate.ts'
-import { createPace } from './sync/verify.ts'
-import { openVolume, openVolumeAlone, type VolumeParts } from './sync/volume.ts'
-import { createProbe, type Probe } from './tools/ffprobe.ts'
+import { openVolume, openVolumeAlone } from './sync/volume.ts'
+import { createProbe, DEFAULT_SEARCH_PATH, type Probe } from './tools/ffprobe.ts'
+import { createSpawner } from './tools/spawner.ts'
 import { createTieredProbe } from './tools/tiered-probe.ts'
 
 /** What every command gets from main. */
@@ -67,7 +52,6 @@ export type SyncService = Parts & {
 
 export const LEASE_MS = 90_000
 const BEAT_MS = 20_000
-const SCRUB_BATCH = 20
 
 /** Database and bucket; opening them sends nothing yet. */
 export interface Links {
@@ -132,7 +116,7 @@ export async function openSync(
 }
 
 /** A worker of its own name, and its leases; no other worker of this process takes what it holds for its own. */
-function openLeased(
+export function openLeased(
   config: Config,
   { log, stops }: Pick<Program, 'log' | 'stops'>,
   on: Links & { backend: Backend; archiveId: string },
@@ -148,67 +132,6 @@ function openLeased(
   const leases = createLeases({ items, log, leaseMs: LEASE_MS, beatMs: BEAT_MS })
   stops.push('leases', async () => leases.stop(), 1_000)
   return { items, leases }
-}
-
-/** What puts right damaged files of the archive; `fsck` and `verify` and the scrub do so in the same way. */
-export function openHealing(
-  service: SyncService,
-  config: Config,
-  program: Program,
-): HealFoundParts {
-  const on = { ...service, archiveId: service.volume.id }
-  return {
-    ...service,
-    ...openLeased(config, program, on),
-    damagedLately: () => damagedLately(service.database),
-  }
-}
-
-/** What reads the archive of a live sync again in the background, and heals it. */
-export function openScrub(
-  service: SyncService,
-  config: Config,
-  run: { program: Program; signal: AbortSignal; isBusy: () => boolean },
-): LastingScrubParts {
-  const { database, disk, volume } = service
-  const { program, signal, isBusy } = run
-  const dueAfterMs = createDueTime(service, config)
-  return {
-    ...openHealing(service, config, program),
-    disk,
-    volume,
-    next: async () => takeForScrub(database, { limit: SCRUB_BATCH, periodMs: await dueAfterMs() }),
-    again: (item) => archivedFile(database, item),
-    note: (file, damage) => noteVerified(database, file, damage),
-    wanted: () => isReadingWanted(database),
-    now: () => performance.now(),
-    pace: createPace(config.scrub.bytesPerSecond, signal, isBusy),
-  }
-}
-
-const DAY_MS = 24 * 3_600_000
-
-/** When files are due to be read again; looked at anew each day, because the archive grows. */
-function createDueTime(
-  { database, log }: Pick<SyncService, 'database' | 'log'>,
-  { scrub }: Config,
-): () => Promise<number> {
-  let plannedAt = Number.NEGATIVE_INFINITY
-  let dueAfterMs = scrub.periodMs
-  return async () => {
-    if (performance.now() - plannedAt < DAY_MS) return dueAfterMs
-    plannedAt = performance.now()
-    const total = await archivedTotal(database, null).catch((error: unknown) => {
-      // A table that takes too long to count is scrubbed all the same, if perhaps late.
-      log.debug({ error: toAppError(error) }, 'the archive could not be summed up')
-      return null
-    })
-    if (total === null) return dueAfterMs
-    const plan = planScrub({ ...scrub, bytes: total.bytes })
-    if (!plan.keepsPeriod) log.warn({}, slowScrubText(plan, scrub.periodMs))
-    dueAfterMs = plan.dueAfterMs
-    return dueAfterMs
-  }
 }
 
 /**
@@ -235,14 +158,6 @@ export function openAdoptionOn(
   }
 }
 
-/** The archive's folder for what no database is asked for. */
-export async function openFolderAlone({
-  archive,
-}: Config): Promise<Pick<VolumeParts, 'disk' | 'folders'>> {
-  const disk = await openFolder('ARCHIVE_DIR', archive)
-  return { disk, folders: createDurableFolders(disk) }
-}
-
 /** Rows that nobody would miss otherwise: no item is ever made of them. */
 async function warnOfIncomplete(database: Database, backend: Backend, log: Log): Promise<void> {
   const incomplete = await describeIncomplete(database, backend).catch((error: unknown) => {
@@ -254,25 +169,25 @@ async function warnOfIncomplete(database: Database, backend: Backend, log: Log):
   if (incomplete !== null) log.warn({}, incomplete)
 }
 
-/** JPEG XL: only Debian's is built with the decoder that measures it and misses its end. */
-const FULL_FOR = new Set(['jpegxl_pipe'])
-
-export function openProbe(config: Config, { searchPath }: Pick<Program, 'searchPath'>): Probe {
-  const common = {
-    concurrency: availableParallelism(),
-    ...(searchPath === undefined ? {} : { searchPath }),
-  }
+export function openProbe(
+  config: Config,
+  { searchPath = DEFAULT_SEARCH_PATH, stops }: Pick<Program, 'searchPath' | 'stops'>,
+): Probe {
+  const spawner = createSpawner({ searchPath })
+  stops.push('probes', () => spawner.close(), 2_000)
+  const common = { concurrency: availableParallelism(), searchPath, run: spawner.run }
   const full = createProbe({ ...common, path: config.ffprobePath })
   const path = config.ffprobeSmallPath
   if (path === null) return full
   const small = createProbe({ ...common, path, setting: 'FFPROBE_SMALL_PATH' })
-  return createTieredProbe({ small, full, fullFor: FULL_FOR })
+  return createTieredProbe({ small, full })
 }
 
 export function policyOf(config: Config, version: string): Policy {
   const { sync, archive } = config
   return {
     concurrency: sync.concurrency,
+    releasesAtOnce: sync.concurrency,
     batchSize: sync.batchSize,
     changedAfterApproval: sync.changedAfterApproval,
     sizeMismatch: sync.sizeMismatch,
@@ -296,102 +211,6 @@ export async function migrateWithLog(database: Database, log: Log): Promise<stri
   const applied = await migrate(database)
   for (const name of applied) log.info({ migration: name }, 'migrated')
   return applied
-}
-
-/**
- * Says what is wrong with the folders before anything else is opened or waited for.
- *
- * @param use `writing` as a live sync does; `reading` as the file server does, for which the archive may come later
- */
-export async function checkFolders({ archive }: Config, use: 'reading' | 'writing'): Promise<void> {
-  if (use === 'reading') return refuseUnmounted('ARCHIVE_DIR', archive)
-  await openFolder('ARCHIVE_DIR', archive)
-  await openErrorFolder(archive)
-}
-
-/** The archive's folder as it is; it must exist, because a folder made here would hide a missing mount. */
-export async function openArchiveFolder(config: Config, archives: Archives): Promise<VolumeParts> {
-  const { dir } = config.archive
-  const disk = guardSyncs(await openFolder('ARCHIVE_DIR', config.archive), archives)
-  return {
-    disk,
-    folders: createDurableFolders(disk),
-    archives,
-    fileSystem: await fileSystemKind(dir),
-  }
-}
-
-/** Both folders for a command that only reads them, and may have no right to more; ERROR_DIR need not be there. */
-export async function openFoldersToRead({
-  archive,
-}: Config): Promise<{ disk: Disk; errorDisk: Disk | null }> {
-  await refuseUnmounted('ARCHIVE_DIR', archive)
-  return {
-    disk: await openFolderAsIs('ARCHIVE_DIR', archive.dir),
-    errorDisk: await openDisk(archive.errorDir).catch((error: unknown) => {
-      if (isAppError(error, 'FILE_MISSING')) return null
-      throw error
-    }),
-  }
-}
-
-async function openErrorFolder(archive: Config['archive']): Promise<Disk> {
-  const { errorDir: dir } = archive
-  await refuseUnmounted('ERROR_DIR', archive)
-  try {
-    await mkdir(dir, { recursive: true })
-  } catch (cause) {
-    throw new AppError('DISK_DENIED', `ERROR_DIR ${dir} cannot be made`, {
-      cause,
-      hint: 'create it and give it to the user that Strongroom runs as',
-    })
-  }
-  return openFolder('ERROR_DIR', archive)
-}
-
-type FolderSetting = 'ARCHIVE_DIR' | 'ERROR_DIR'
-
-async function openFolder(setting: FolderSetting, archive: Config['archive']): Promise<Disk> {
-  await refuseUnmounted(setting, archive)
-  const dir = folderOf(setting, archive)
-  const disk = await openFolderAsIs(setting, dir)
-  const denied = await whyNotWritable(dir)
-  if (denied !== null)
-    throw new AppError('DISK_DENIED', `${setting} ${dir} ${denied.wrong}`, {
-      hint: denied.remedy,
-    })
-  return disk
-}
-
-async function refuseUnmounted(setting: FolderSetting, archive: Config['archive']): Promise<void> {
-  const dir = folderOf(setting, archive)
-  if (!archive.requireMount || !(await isOnRoot(dir))) return
-  throw new AppError('VOLUME_MISSING', `${setting} ${dir} is on no mounted volume`, {
-    hint: 'mount one; for a container for example with -v /mnt/user/media/videos:/media',
-  })
-}
-
-function folderOf(setting: FolderSetting, archive: Config['archive']): string {
-  return setting === 'ARCHIVE_DIR' ? archive.dir : archive.errorDir
-}
-
-async function openFolderAsIs(setting: FolderSetting, dir: string): Promise<Disk> {
-  try {
-    return await openDisk(dir)
-  } catch (error) {
-    if (!isAppError(error, 'FILE_MISSING', 'PATH_UNSAFE')) throw error
-    const absent = error.code === 'FILE_MISSING'
-    throw new AppError(
-      'VOLUME_MISSING',
-      `${setting} ${dir} ${absent ? 'does not exist' : 'is not a folder'}`,
-      {
-        cause: error,
-        hint: absent
-          ? `mount the archive there, or create the folder for a new one (mkdir -p ${dir})`
-          : `set ${setting} to a folder`,
-      },
-    )
-  }
 }
 
 function required<T extends BucketConfig | DatabaseConfig>(part: T | null): T {

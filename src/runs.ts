@@ -1,7 +1,7 @@
 import type { ErrorCode } from './errors.ts'
 
 /** What the program does over and over; each time is a run, kept in `strongroom.runs`. */
-export const jobs = ['sync', 'reconcile', 'scrub', 'verify', 'clean'] as const
+export const jobs = ['sync', 'reconcile', 'scrub', 'verify', 'clean', 'recall'] as const
 export type Job = (typeof jobs)[number]
 
 /** What began it: the first run of a process, its schedule, a person at the command line, or the admin port. */

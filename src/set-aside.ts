@@ -2,8 +2,12 @@ import { safeName } from './archive-path.ts'
 import type { Item } from './media.ts'
 
 /** Where files lie that are set aside; FREE_SPACE_CLEAN names those that may be removed. */
-export const areas = ['errors', 'withdrawn', 'quarantine'] as const
+const areas = ['errors', 'withdrawn', 'quarantine'] as const
 export type Area = (typeof areas)[number]
+
+/** What may be removed to make room; what is archived only once a second bucket has it. */
+export const cleanable = [...areas, 'archived'] as const
+export type Cleanable = (typeof cleanable)[number]
 
 /** What the name of a copy in ERROR_DIR says. */
 export interface RejectedCopy {

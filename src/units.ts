@@ -13,6 +13,11 @@ export function clockText(seconds: number): string {
   return shown.map((part, i) => (i === 0 ? `${part}` : `${part}`.padStart(2, '0'))).join(':')
 }
 
+/** For people: `2026-03-05 04:30 UTC`. */
+export function timeText(time: Date): string {
+  return `${time.toISOString().slice(0, 16).replace('T', ' ')} UTC`
+}
+
 /** For people: `1 file`, `2 files`. */
 export function things(count: number, name: string): string {
   return `${count} ${name}${count === 1 ? '' : 's'}`

@@ -2,12 +2,33 @@
 import type { ItemHistory, MediaStatus } from './db/history.ts'
 import { ERRORS } from './errors.ts'
 import { ITEM_STATES, isOpen } from './item-states.ts'
-import { things } from './units.ts'
+import { bytesText, things } from './units.ts'
 
 /** What the backend says of a medium now, and its versions, newest first. */
 export interface History {
   row: MediaStatus | null
   items: readonly ItemHistory[]
+}
+
+/** What is known of one version, in words; null for what is not. */
+export interface VersionTexts {
+  /** Bucket and key. */
+  source: string
+  size: string | null
+  /** What showed that the copy is whole. */
+  proof: string | null
+  /** Why it is no further, or not well. */
+  reason: string | null
+}
+
+export function versionTexts(item: ItemHistory): VersionTexts {
+  const { bucket, objectKey, sizeBytes, proof, errorCode, errorMessage } = item
+  return {
+    source: bucket === null ? objectKey : `${bucket}/${objectKey}`,
+    size: sizeBytes === null ? null : `${bytesText(sizeBytes)} (${sizeBytes} bytes)`,
+    proof: proof && [proof.kind, proof.value].filter((part) => part !== null).join(' '),
+    reason: errorMessage === null ? null : `${errorMessage} (${errorCode})`,
+  }
 }
 
 /** @param approved what the backend writes into `status` for it */
@@ -42,11 +63,13 @@ export function rowText(row: MediaStatus | null): string {
   return `its media row has the status ${row.status}${lacks.map((text) => ` and ${text}`).join('')}.`
 }
 
-function reasonOf({ errorCode, errorMessage, damage }: ItemHistory): string[] {
+function reasonOf(item: ItemHistory): string[] {
+  const { errorCode, damage } = item
+  const { reason } = versionTexts(item)
   const next = Object.entries(ERRORS).find(([code]) => code === errorCode)?.[1].next
-  const reason = errorMessage === null ? [] : [`Reason: ${errorMessage} (${errorCode}).`]
+  const because = reason === null ? [] : [`Reason: ${reason}.`]
   const found = damage === null ? [] : [`Its file is not as it was archived: ${damage}.`]
-  return [...reason, ...(next === undefined ? [] : [`What now: ${next}.`]), ...found]
+  return [...because, ...(next === undefined ? [] : [`What now: ${next}.`]), ...found]
 }
 
 function timesOf(item: ItemHistory): string[] {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
+import { effectiveConfig } from '../src/config/effective.ts'
 import { settingGroups } from '../src/config/settings.ts'
-import { effectiveConfig, parseConfig, secretsOf } from '../src/config.ts'
+import { parseConfig, secretsOf } from '../src/config.ts'
 import { isAppError } from '../src/errors.ts'
 import { complete, type Env, fileReader, parse, refusal, tunnelSecret } from './support/config.ts'
 
@@ -23,7 +24,7 @@ describe('defaults', () => {
         missed: 'run',
         alone: false,
         timeoutMs: null,
-        concurrency: 4,
+        concurrency: 16,
         changedAfterApproval: 'hold',
         sizeMismatch: 'warn',
       },
@@ -38,8 +39,9 @@ describe('defaults', () => {
         minimum: { percent: 1 },
         target: { percent: 1 },
         checkEveryBytes: 2 ** 30,
-        clean: { areas: [], minAgeMs: 30 * 86_400_000 },
+        clean: { areas: [], minAgeMs: 30 * 86_400_000, archivedAgeMs: 365 * 86_400_000 },
       },
+      second: null,
       shadow: null,
       releaseGraceMs: 86_400_000,
       releaseDailyMax: null,
@@ -269,7 +271,7 @@ describe('the effective configuration', () => {
     assert.deepEqual(listed.get('BATCH_SIZE'), { value: '20', source: 'env' })
     assert.deepEqual(listed.get('DB_HOST'), { value: 'db', source: 'file' })
     assert.deepEqual(listed.get('DB_PASSWORD'), { value: '********', source: 'alias DB_PASS' })
-    assert.deepEqual(listed.get('SYNC_CONCURRENCY'), { value: '4', source: 'default' })
+    assert.deepEqual(listed.get('SYNC_CONCURRENCY'), { value: '16', source: 'default' })
     assert.deepEqual(listed.get('R2_SECRET_KEY'), { value: null, source: 'default' })
   })
 

@@ -1,6 +1,16 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { copyFile, mkdir, mkdtemp, realpath, rm, symlink, writeFile } from 'node:fs/promises'
+import {
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  realpath,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
@@ -54,11 +64,11 @@ interface Ran {
 
 function run(
   file: string,
-  options: { args?: string[]; cwd?: string; path?: string } = {},
+  options: { args?: string[]; cwd?: string; path?: string; env?: Record<string, string> } = {},
 ): Promise<Ran> {
-  const { args = [], cwd = '/', path = systemPath } = options
+  const { args = [], cwd = '/', path = systemPath, env = {} } = options
   const { promise, resolve } = Promise.withResolvers<Ran>()
-  const child = execFile(file, args, { cwd, env: { PATH: path } }, (_, stdout, stderr) =>
+  const child = execFile(file, args, { cwd, env: { PATH: path, ...env } }, (_, stdout, stderr) =>
     resolve({ code: child.exitCode ?? -1, stdout, stderr }),
   )
   return promise
@@ -177,6 +187,60 @@ describe('the launcher', () => {
         ran.stderr,
         `strongroom: its libraries are not installed; run 'npm ci' in ${root}\n`,
       )
+    })
+  })
+})
+
+describe('the launcher keeps compiled code', () => {
+  /** Where the program is told to keep it. */
+  async function cacheOf(
+    { launcher }: Checkout,
+    env: Record<string, string>,
+    args: string[] = [],
+  ): Promise<string | undefined> {
+    // Where coverage is measured nothing is kept, and Node would hand that on to the launcher.
+    const ran = await run(launcher, { env: { ...env, NODE_V8_COVERAGE: '' }, args })
+    assert.equal(ran.stderr, '')
+    return JSON.parse(ran.stdout).env.NODE_COMPILE_CACHE
+  }
+
+  test('in a folder that nobody else may open: of the service, of the user, or a temporary one', async () => {
+    await withCheckout(async (checkout) => {
+      await ownNode(checkout.root)
+      const [HOME, TMPDIR, service] = ['home', 'tmp', 'cache'].map((name) =>
+        join(checkout.base, name),
+      )
+      assert.ok(HOME && TMPDIR && service)
+      for (const folder of [HOME, TMPDIR]) await mkdir(folder)
+      const found = [
+        [await cacheOf(checkout, { TMPDIR }), join(TMPDIR, `strongroom-${process.getuid?.()}`)],
+        [await cacheOf(checkout, { TMPDIR, HOME }), join(HOME, '.cache/strongroom')],
+        [await cacheOf(checkout, { HOME, CACHE_DIRECTORY: service }), service],
+      ]
+      for (const [told, expected = ''] of found) {
+        assert.equal(told, expected)
+        assert.equal((await stat(expected)).mode & 0o777, 0o700)
+        assert.notDeepEqual(await readdir(expected), [], 'something is kept')
+      }
+    })
+  })
+
+  test('nowhere where it would have to trust somebody else, and for no dry run', async () => {
+    await withCheckout(async (checkout) => {
+      await ownNode(checkout.root)
+      const { base } = checkout
+      const TMPDIR = join(base, 'tmp')
+      await mkdir(TMPDIR)
+      // What another made in advance: a link to a folder of ours would do as well for that as a folder of theirs.
+      await mkdir(join(base, 'elsewhere'))
+      await symlink(join(base, 'elsewhere'), join(TMPDIR, `strongroom-${process.getuid?.()}`))
+      assert.equal(await cacheOf(checkout, { TMPDIR }), undefined)
+      assert.equal(await cacheOf(checkout, { TMPDIR, HOME: '/proc' }), undefined)
+      assert.equal(await cacheOf(checkout, { TMPDIR, HOME: '/nonexistent' }), undefined)
+      const HOME = join(base, 'home')
+      await mkdir(HOME)
+      assert.equal(await cacheOf(checkout, { HOME }, ['sync', '--once', '--dry-run']), undefined)
+      assert.deepEqual(await readdir(HOME), [])
     })
   })
 })

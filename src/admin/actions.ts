@@ -4,34 +4,44 @@ import { requestRun } from '../db/runs.ts'
 import { acknowledgeItem, tryAgain, type Wanted, wantReading } from '../db/wishes.ts'
 import { AppError, toAppError } from '../errors.ts'
 import { ITEM_STATES } from '../item-states.ts'
-import type { Run } from '../runs.ts'
+import type { Run, RunMode } from '../runs.ts'
 import type { AdminParts } from './parts.ts'
 
 /** Who asks for something. */
 export type Actor = Pick<AdminAction, 'actor' | 'client'>
 
-/** Enters what is done before it is done, and then how it ended: nothing changes that no row tells of. */
+/**
+ * Enters what is done before it is done, and then how it ended: nothing changes that no row tells of.
+ *
+ * @param action.learnedOf what of the result belongs to the details
+ */
 export async function audited<Result>(
   database: Database,
-  action: AdminAction,
+  { learnedOf, ...action }: AdminAction & { learnedOf?: (done: Result) => AdminAction['details'] },
   work: () => Promise<Result>,
 ): Promise<Result> {
   const id = await enterAction(database, action)
   try {
     const result = await work()
-    await closeAction(database, id, 'done')
+    await closeAction(database, id, { outcome: 'done', learned: learnedOf?.(result) ?? {} })
     return result
   } catch (error) {
-    await closeAction(database, id, toAppError(error).code)
+    await closeAction(database, id, { outcome: toAppError(error).code })
     throw error
   }
 }
 
-/** Asks for a sync, which a node that syncs begins within seconds. @returns the run that is asked for */
+/**
+ * Asks for a sync, which a node that syncs begins within seconds.
+ *
+ * @returns the run that is asked for
+ * @throws ACTION_REFUSED where no node would begin it
+ */
 export async function syncNow(
   { database, node, mode }: Pick<AdminParts, 'database' | 'node' | 'mode'>,
   actor: Actor,
 ): Promise<Run> {
+  requireLive(mode, 'no run that is asked for is begun')
   const action = { ...actor, action: 'sync', mediaId: null, details: {} }
   return audited(database, action, () => requestRun(database, { job: 'sync', mode, node }))
 }
@@ -64,14 +74,33 @@ function refusalOf({ state, leased }: Wanted, mediaId: number): AppError {
   )
 }
 
+/** A wish that nobody would come to is not taken. */
+function requireLive(mode: RunMode, what: string): void {
+  if (mode !== 'live') throw refused(`MODE is ${mode}: ${what}`, 'it is done once MODE is live')
+}
+
 function refused(message: string, hint: string): AppError {
   return new AppError('ACTION_REFUSED', message, { hint })
 }
 
-/** Has the scrub read a medium's archived file before all others. @throws NOT_FOUND when none of it is archived */
-export async function verifySoon(database: Database, actor: Actor, mediaId: number): Promise<void> {
+/**
+ * Has the scrub read a medium's archived file before all others.
+ *
+ * @throws NOT_FOUND when none of it is archived; ACTION_REFUSED where there is no scrub
+ */
+export async function verifySoon(
+  { database, mode, scrubs }: Pick<AdminParts, 'database' | 'mode' | 'scrubs'>,
+  actor: Actor,
+  mediaId: number,
+): Promise<void> {
+  requireLive(mode, 'no file is read again')
   const action = { ...actor, action: 'verify', mediaId, details: {} }
   await audited(database, action, async () => {
+    if (!scrubs)
+      throw refused(
+        'SCRUB_PERIOD is 0: no file is read again by itself',
+        `"strongroom verify --media ${mediaId}" reads this one now`,
+      )
     if (!(await wantReading(database, mediaId))?.done)
       throw new AppError('NOT_FOUND', `nothing of media ${mediaId} is in the archive`, {
         hint: `"strongroom why ${mediaId}" says what became of it`,

@@ -103,11 +103,16 @@ export function addItemActions(api: Api, parts: AdminParts): void {
     summary: 'Read the archived file again before all others',
     description: 'A syncing node reads it, and heals it from the bucket where that is possible.',
     request: { params: schema.mediaIdParam },
-    responses: { ...answers, ...notFound, 202: json(schema.done, 'It is the next to be read.') },
+    responses: {
+      ...answers,
+      ...notFound,
+      ...refused,
+      202: json(schema.done, 'It is the next to be read.'),
+    },
   })
   api.openapi(verifyRoute, async (c) => {
     const { media_id: mediaId } = c.req.valid('param')
-    await verifySoon(database, actor(c), mediaId)
+    await verifySoon(parts, actor(c), mediaId)
     return c.json(await done(mediaId), 202)
   })
 }

@@ -2,9 +2,10 @@ import { createRoute } from '@hono/zod-openapi'
 import { findRun, listRuns } from '../db/runs.ts'
 import { AppError } from '../errors.ts'
 import { syncNow } from './actions.ts'
-import { type Api, answers, body, json, notFound } from './api-answers.ts'
+import { type Api, answers, body, json, notFound, refused } from './api-answers.ts'
 import * as schema from './api-schemas.ts'
 import { toJson } from './json.ts'
+import { nextOf } from './paging.ts'
 import type { AdminParts } from './parts.ts'
 
 /** What was done, and what is to be done now. */
@@ -20,7 +21,7 @@ export function addRuns(api: Api, parts: AdminParts): void {
   api.openapi(listRoute, async (c) => {
     const { job = null, before = null, limit } = c.req.valid('query')
     const runs = await listRuns(database, { job, before, limit })
-    const next = runs.length < limit ? null : (runs.at(-1)?.id ?? null)
+    const next = nextOf(runs, limit, ({ id }) => id)
     return c.json({ runs: toJson(runs), next }, 200)
   })
 
@@ -47,7 +48,7 @@ export function addRuns(api: Api, parts: AdminParts): void {
     description:
       'A node that syncs begins it within seconds. Who asks twice before that gets the same run.',
     request: { body: body(schema.runOrder) },
-    responses: { ...answers, 202: json(schema.run, 'The run that is asked for.') },
+    responses: { ...answers, ...refused, 202: json(schema.run, 'The run that is asked for.') },
   })
   api.openapi(startRoute, async (c) => {
     const run = await syncNow(parts, { actor: 'api', client: c.env.client })

@@ -8,6 +8,8 @@ import { jobs, runStatuses, runTriggers } from '../runs.ts'
 const codes = Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]
 const time = z.iso.datetime().openapi({ example: '2026-03-05T04:30:00.000Z' })
 const id = z.int().positive()
+/** What PostgreSQL can keep: it has no NUL. */
+const text = z.string().regex(/^[^\0]*$/, 'must not contain NUL')
 
 export const problem = z
   .object({
@@ -150,7 +152,7 @@ export const medium = z
   .openapi('Medium')
 
 export const acknowledgement = z
-  .object({ note: z.string().max(1000).nullable().default(null) })
+  .object({ note: text.max(1000).nullable().default(null) })
   .openapi('Acknowledgement')
 
 export const mintOrder = z
@@ -172,8 +174,7 @@ export const link = z.object({ url: z.string(), expires_at: time }).openapi('Lin
 
 export const revocation = z
   .object({
-    token: z
-      .string()
+    token: text
       .min(1)
       .max(8192)
       .openapi({ description: 'The link, its token, or a jti, which stands for all with it.' }),

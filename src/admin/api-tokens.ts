@@ -3,7 +3,7 @@ import { audited } from './actions.ts'
 import { type Api, answers, body, json, notFound } from './api-answers.ts'
 import * as schema from './api-schemas.ts'
 import { toJson } from './json.ts'
-import type { AdminParts } from './parts.ts'
+import type { AdminParts, Revoked } from './parts.ts'
 
 /** Links, made and taken back. */
 export function addTokens(api: Api, parts: AdminParts): void {
@@ -41,8 +41,13 @@ export function addTokens(api: Api, parts: AdminParts): void {
   })
   api.openapi(revokeRoute, async (c) => {
     const { token: named, keep_seconds: keep } = c.req.valid('json')
-    const by = { actor: 'api', client: c.env.client, mediaId: null }
-    const made = await audited(database, { ...by, action: 'revoke', details: {} }, () =>
+    const action = {
+      ...{ actor: 'api', client: c.env.client, mediaId: null },
+      ...{ action: 'revoke', details: { keepSeconds: keep } },
+      // What was given may be the token itself, which is entered nowhere.
+      learnedOf: (done: Revoked) => ({ ...done }),
+    }
+    const made = await audited(database, action, () =>
       parts.revoke({ named, keepMs: keep === null ? null : keep * 1_000 }),
     )
     return c.json(made, 200)

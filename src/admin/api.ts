@@ -9,6 +9,7 @@ import * as schema from './api-schemas.ts'
 import { addTokens } from './api-tokens.ts'
 import type { Doorkeeper } from './doorkeeper.ts'
 import { toJson } from './json.ts'
+import { nextOf } from './paging.ts'
 import type { AdminParts } from './parts.ts'
 import { smallBodies } from './small-bodies.ts'
 
@@ -78,7 +79,7 @@ function addActions(api: Api, { database }: AdminParts): void {
   api.openapi(actionsRoute, async (c) => {
     const { before = null, limit } = c.req.valid('query')
     const actions = await listActions(database, { before, mediaId: null, limit })
-    const next = actions.length < limit ? null : (actions.at(-1)?.id ?? null)
+    const next = nextOf(actions, limit, ({ id }) => id)
     return c.json({ actions: actions.map(actionJson), next }, 200)
   })
 }

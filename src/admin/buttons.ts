@@ -26,7 +26,7 @@ export function addButtons(app: Hono<ConsoleEnv>, parts: AdminParts, looker: Loo
     return { text: 'It is next: the next run takes it.', more: null }
   })
   press(app, '/media/:id/verify', async (visit) => {
-    await verifySoon(database, actorOf(visit), mediaIdOf(visit))
+    await verifySoon(parts, actorOf(visit), mediaIdOf(visit))
     return {
       text: 'It is the next file to be read again; load this page again to see.',
       more: null,

@@ -18,6 +18,7 @@ import { docsPage } from './pages/docs.ts'
 import { integrityPage } from './pages/integrity.ts'
 import { itemsPage } from './pages/items.ts'
 import { overviewPage, type Shown } from './pages/overview.ts'
+import { nextOf } from './paging.ts'
 import type { AdminParts } from './parts.ts'
 import { safeHeaders } from './problem.ts'
 import { createPulse, type Pulse } from './pulse.ts'
@@ -117,20 +118,21 @@ function addLists(app: Hono<ConsoleEnv>, parts: AdminParts): void {
   app.get('/items', async (c) => {
     const text = (c.req.query('q') ?? '').slice(0, 200).trim()
     const state = itemStates.find((one) => one === c.req.query('state')) ?? null
+    const unseen = c.req.query('unseen') === 'true'
     const found = await findItems(parts, {
       states: state === null ? null : [state],
-      unseen: c.req.query('unseen') === 'true',
+      unseen,
       text,
       before: idOf(c.req.query('before')),
       limit: PAGE,
     })
     const approved = await approvedOf(parts)
-    return answerPage(itemsPage(contextOf(c), { found, text, state, approved }))
+    return answerPage(itemsPage(contextOf(c), { found, text, state, unseen, approved }))
   })
   app.get('/actions', async (c) => {
     const before = idOf(c.req.query('before'))
     const actions = await listActions(parts.database, { before, mediaId: null, limit: PAGE })
-    const next = actions.length < PAGE ? null : (actions.at(-1)?.id ?? null)
+    const next = nextOf(actions, PAGE, ({ id }) => id)
     return answerPage(actionsPage(contextOf(c), { actions, next }))
   })
 }

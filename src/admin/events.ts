@@ -79,7 +79,7 @@ export function createEventStreams(
       if (unlisten !== null) return
       // Whatever fails here ends the streams, and the pages ask again.
       unlisten = pulse.listen((now) => void hear(now).catch(close))
-      await hear(await pulse.now())
+      await hear(await pulse.now()).catch(close)
     },
     close,
   }

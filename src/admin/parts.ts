@@ -2,6 +2,7 @@ import type { Backend } from '../db/backend.ts'
 import type { Database } from '../db/connect.ts'
 import type { Log } from '../log.ts'
 import type { RunMode } from '../runs.ts'
+import type { DiskRoom } from '../storage/disk.ts'
 import type { Live } from './live.ts'
 import type { LookAround } from './look.ts'
 
@@ -15,6 +16,13 @@ export interface LinkOrder {
   maxDownloads: number | null
 }
 
+export interface Revoked {
+  /** False when it has expired, and opens nothing anyway. */
+  revoked: boolean
+  /** What is revoked, in a form that opens nothing. */
+  subject: string
+}
+
 export interface HealthVerdict {
   ok: boolean
   checks: Record<
@@ -22,12 +30,6 @@ export interface HealthVerdict {
     { ok: boolean; latencyMs: number; error: string | null; checkedAt: string }
   >
   gauges: Record<string, number | null>
-}
-
-/** The file system of the archive. */
-export interface Storage {
-  freeBytes: number
-  totalBytes: number
 }
 
 /** What console and API are made of; what other parts of the program do is given as functions. */
@@ -42,13 +44,10 @@ export interface AdminParts {
   health: () => Promise<HealthVerdict>
   /** @throws NOT_FOUND, USAGE, CONFIG_INVALID when there is no secret to sign with */
   mint: (order: LinkOrder) => Promise<{ url: string; expiresAt: Date }>
-  /** @returns `revoked` false when it has expired @throws USAGE, TOKEN_INVALID */
-  revoke: (order: {
-    named: string
-    keepMs: number | null
-  }) => Promise<{ revoked: boolean; subject: string }>
+  /** @throws USAGE, TOKEN_INVALID */
+  revoke: (order: { named: string; keepMs: number | null }) => Promise<Revoked>
   /** Null where this node cannot see the archive. */
-  storage: () => Promise<Storage | null>
+  storage: () => Promise<DiskRoom | null>
   /** The sidecar beside an archived file. @returns null where this node cannot read it */
   sidecar: (archivePath: string) => Promise<string | null>
   /** Goes through archive and items as `strongroom fsck` does, and changes nothing. */
@@ -58,6 +57,8 @@ export interface AdminParts {
   /** Host name. */
   node: string
   mode: RunMode
+  /** Archived files are read again by themselves, on the nodes that sync. */
+  scrubs: boolean
   /** Aborts when the process stops: long answers end then. */
   closing: AbortSignal
   log: Log

@@ -12,7 +12,8 @@ import { listRuns } from '../db/runs.ts'
 import { type AppError, toAppError } from '../errors.ts'
 import type { ItemState } from '../item-states.ts'
 import type { Run } from '../runs.ts'
-import type { AdminParts, HealthVerdict, Storage } from './parts.ts'
+import type { DiskRoom } from '../storage/disk.ts'
+import type { AdminParts, HealthVerdict } from './parts.ts'
 
 /** What the first page shows: read once for all who look, however many. */
 export interface Beat {
@@ -34,7 +35,7 @@ export interface Calm {
   unseen: readonly ListedItem[]
   unseenCounts: Partial<Record<ItemState, number>>
   damaged: Awaited<ReturnType<typeof damagedFiles>>
-  storage: Storage | null
+  storage: DiskRoom | null
   health: HealthVerdict
 }
 
@@ -42,7 +43,15 @@ export type Pulse = { beat: Beat; problem: null } | { beat: Beat | null; problem
 
 export const MOST_COUNTED = 1_000
 export const statesForPeople = ['held', 'rejected', 'missing', 'source_differs', 'lost'] as const
-const counted = ['waiting', 'withdrawn', 'kept', 'archived', 'releasing', 'released'] as const
+const counted = [
+  'waiting',
+  'withdrawn',
+  'kept',
+  'archived',
+  'releasing',
+  'released',
+  'moved',
+] as const
 
 const BEAT_MS = 2_000
 const CALM_MS = 10_000

@@ -3,6 +3,7 @@ import { eventsOf } from '../db/run-events.ts'
 import { findRun, listRuns } from '../db/runs.ts'
 import { AppError } from '../errors.ts'
 import { runPage, runsPage } from './pages/runs.ts'
+import { nextOf } from './paging.ts'
 import type { AdminParts } from './parts.ts'
 import { answerPage, type ConsoleEnv, contextOf, idOf } from './visit.ts'
 
@@ -13,7 +14,7 @@ export function addRunPages(app: Hono<ConsoleEnv>, { database }: AdminParts): vo
   app.get('/runs', async (c) => {
     const before = idOf(c.req.query('before'))
     const runs = await listRuns(database, { job: null, before, limit: PAGE })
-    const next = runs.length < PAGE ? null : (runs.at(-1)?.id ?? null)
+    const next = nextOf(runs, PAGE, ({ id }) => id)
     return answerPage(runsPage(contextOf(c), { runs, next }))
   })
   app.get('/runs/:id', async (c) => {
@@ -25,7 +26,7 @@ export function addRunPages(app: Hono<ConsoleEnv>, { database }: AdminParts): vo
       })
     const after = idOf(c.req.query('after')) ?? 0
     const events = await eventsOf(database, id, { after, limit: EVENTS_SHOWN })
-    const next = events.length < EVENTS_SHOWN ? null : (events.at(-1)?.id ?? null)
+    const next = nextOf(events, EVENTS_SHOWN, ({ id }) => id)
     return answerPage(runPage(contextOf(c), { run, events, next }))
   })
 }

@@ -6,6 +6,7 @@ import {
   searchItems,
   wordsOf,
 } from '../db/item-list.ts'
+import { nextOf } from './paging.ts'
 import type { AdminParts } from './parts.ts'
 
 /** A page of items, and where the next one begins; null where there is none. */
@@ -20,7 +21,8 @@ export async function findItems(
   page: ItemPage & { text: string | null },
 ): Promise<Found> {
   const tables = await backend()
-  const text = page.text?.trim() ?? ''
+  // No text in PostgreSQL holds NUL, so with one in it nothing is found.
+  const text = page.text?.replaceAll('\0', '\u{FFFD}').trim() ?? ''
   if (text === '') return paged(await listItems(database, tables, page), page.limit)
   const isId = /^\d{1,15}$/.test(text)
   const exact = isId
@@ -32,5 +34,5 @@ export async function findItems(
 }
 
 function paged(items: ListedItem[], limit: number): Found {
-  return { items, next: items.length < limit ? null : (items.at(-1)?.item ?? null) }
+  return { items, next: nextOf(items, limit, ({ item }) => item) }
 }

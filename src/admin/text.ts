@@ -1,4 +1,4 @@
-import { bytesText, clockText } from '../units.ts'
+import { bytesText, clockText, timeText } from '../units.ts'
 
 const MOST_SHOWN = 160
 
@@ -31,11 +31,6 @@ export function spanText(seconds: number): string {
   return `${Math.round(whole / 86_400)} days`
 }
 
-/** `2026-03-05 04:30 UTC` */
-export function timeText(time: Date): string {
-  return `${time.toISOString().slice(0, 16).replace('T', ' ')} UTC`
-}
-
 /** `3 min ago`, `in 5 h` */
 export function agoText(time: Date, now: Date): string {
   const seconds = (now.getTime() - time.getTime()) / 1000
@@ -47,4 +42,4 @@ export function countText(count: number, most: number): string {
   return count >= most ? `${most.toLocaleString('en')}+` : count.toLocaleString('en')
 }
 
-export { bytesText, clockText }
+export { bytesText, clockText, timeText }

@@ -1,5 +1,4 @@
-import { type AdoptOptions, adoptCommand, fromDatabase, wishOf } from '../commands/adopt.ts'
-import { adoptFromDatabase } from '../commands/adopt-legacy.ts'
+import type { AdoptOptions } from '../commands/adopt.ts'
 import { positiveInteger } from '../commands/options.ts'
 import type { Host } from '../host.ts'
 import { type AddCommand, session } from './session.ts'
@@ -16,6 +15,7 @@ export function addAdoption(host: Host, command: AddCommand, done: (code: number
     .option('--dry-run', 'with --from-database: look at names and sizes, write nothing')
     .option('--json', 'with --from-database: lines and summary as JSON')
     .action(async (files: string[], options: AdoptOptions) => {
+      const { adoptCommand, fromDatabase, wishOf } = await import('../commands/adopt.ts')
       const { dryRun = false, json = false } = options
       if (!fromDatabase(files, options)) {
         const wish = wishOf(files, options)
@@ -23,6 +23,7 @@ export function addAdoption(host: Host, command: AddCommand, done: (code: number
           adoptCommand(host, run.config, { ...run, ...wish }),
         )
       }
+      const { adoptFromDatabase } = await import('../commands/adopt-legacy.ts')
       await session(host, { needs: ['database'] }, async (run) =>
         done(await adoptFromDatabase(host, run.config, { ...run, dryRun, json })),
       )

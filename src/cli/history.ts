@@ -1,6 +1,5 @@
 import { type Command, Option } from 'commander'
 import { positiveInteger } from '../commands/options.ts'
-import { runsCommand, showRunCommand } from '../commands/runs.ts'
 import type { Host } from '../host.ts'
 import { type Job, jobs } from '../runs.ts'
 import { type AddCommand, session, withOwnHelp } from './session.ts'
@@ -13,6 +12,7 @@ export function addHistory(host: Host, command: AddCommand): void {
     .option('--follow', 'go on telling of runs that begin and end, until Ctrl-C')
     .option('--json', 'a line of JSON for each')
     .action(async (options: { job?: Job; limit: number; follow?: boolean; json?: boolean }) => {
+      const { runsCommand } = await import('../commands/runs.ts')
       const { job = null, limit, follow = false, json = false } = options
       await session(host, { needs: ['database'] }, ({ config, ...run }) =>
         runsCommand(host, config, { ...run, job, limit, follow, json }),
@@ -25,6 +25,7 @@ export function addHistory(host: Host, command: AddCommand): void {
     .argument('<id>', 'as "strongroom runs" prints it', positiveInteger)
     .option('--json', 'as JSON: the run, then a line for each item')
     .action(async (id: number, _: object, show: Command) => {
+      const { showRunCommand } = await import('../commands/runs.ts')
       // The option stands before or after the word "show".
       const { json = false } = show.optsWithGlobals<{ json?: boolean }>()
       await session(host, { needs: ['database'] }, ({ config, program }) =>

@@ -1,6 +1,4 @@
 import { positiveInteger, ttlSeconds } from '../commands/options.ts'
-import { revokeCommand } from '../commands/revocations.ts'
-import { tokenCommand } from '../commands/token.ts'
 import type { Need } from '../config/setting.ts'
 import type { Host } from '../host.ts'
 import { type AddCommand, session, withOwnHelp } from './session.ts'
@@ -27,6 +25,7 @@ export function addToken(host: Host, command: AddCommand): void {
       // A required option would be required of "token revoke" as well.
       if ((media === undefined) === (file === undefined))
         return token.error("error: one of the options '--media <id>' and '--file <path>' is needed")
+      const { tokenCommand } = await import('../commands/token.ts')
       const needs: Need[] = media === undefined ? ['tokens'] : ['database', 'tokens']
       await session(host, { needs }, ({ config, program }) =>
         tokenCommand(host, config, {
@@ -48,6 +47,7 @@ export function addToken(host: Host, command: AddCommand): void {
       ttlSeconds,
     )
     .action(async (named: string, { keep }: { keep?: number }) => {
+      const { revokeCommand } = await import('../commands/revocations.ts')
       await session(host, { needs: ['database', 'tokens'] }, ({ config, program }) => {
         const keepMs = keep === undefined ? null : keep * 1_000
         return revokeCommand(host, config, { program, named, keepMs })

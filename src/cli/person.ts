@@ -1,5 +1,4 @@
 import { positiveInteger } from '../commands/options.ts'
-import { acknowledgeCommand, retryCommand } from '../commands/person.ts'
 import type { Host } from '../host.ts'
 import { type AddCommand, session } from './session.ts'
 
@@ -8,6 +7,7 @@ export function addPerson(host: Host, command: AddCommand): void {
   command('retry', 'have tried again with the next run what only waits for its time')
     .argument('<media id>', 'as the media table has it', positiveInteger)
     .action(async (mediaId: number) => {
+      const { retryCommand } = await import('../commands/person.ts')
       await session(host, { needs: ['database'] }, ({ config, program }) =>
         retryCommand(host, config, { program, mediaId }),
       )
@@ -16,6 +16,7 @@ export function addPerson(host: Host, command: AddCommand): void {
     .argument('<media id>', 'as the media table has it', positiveInteger)
     .option('--note <text>', 'what was found out, or who was asked')
     .action(async (mediaId: number, { note }: { note?: string }) => {
+      const { acknowledgeCommand } = await import('../commands/person.ts')
       await session(host, { needs: ['database'] }, ({ config, program }) =>
         acknowledgeCommand(host, config, { program, mediaId, note: note?.slice(0, 1000) ?? null }),
       )

@@ -1,14 +1,13 @@
 import { Option } from 'commander'
-import { reconcileCommand } from '../commands/reconcile.ts'
 import { type Role, roles } from '../commands/roles.ts'
-import { shadowOnce } from '../commands/shadow.ts'
-import { syncDryRun, syncOnce } from '../commands/sync.ts'
 import type { Need } from '../config/setting.ts'
 import type { Host } from '../host.ts'
-import { openLinks } from '../open.ts'
-import { type AddCommand, inSession, session } from './session.ts'
+import { type AddCommand, session } from './session.ts'
 
-/** The commands that do the work. */
+/**
+ * The commands that do the work. What a command needs is loaded when it is run, here and in all these files: to load
+ * everything takes longer than most commands do.
+ */
 export function addService(host: Host, command: AddCommand, done: (code: number) => void): void {
   command('start', 'run syncer, file server and admin server until a signal comes')
     .addOption(
@@ -20,7 +19,6 @@ export function addService(host: Host, command: AddCommand, done: (code: number)
         ...(wanted.has('sync') ? (['database', 'bucket'] as const) : []),
         ...(wanted.has('serve') ? (['tokens'] as const) : []),
       ]
-      // Console, figures and their libraries take half as long to load as all the rest; other commands need none of it.
       const { start } = await import('../commands/start.ts')
       await session(host, { needs, log: host.stdout, shadow: true }, async (run) =>
         done(await start(host, run.config, { ...run, roles: wanted })),
@@ -35,19 +33,24 @@ export function addService(host: Host, command: AddCommand, done: (code: number)
       await session(host, { needs: ['database', 'bucket'], shadow: true }, async (run) => {
         const json = options.json === true
         const dry = options.dryRun === true || run.config.mode === 'dry-run'
-        const links = () => openLinks(run.config, run.program)
-        const code = dry
-          ? await syncDryRun(host, run.config, { ...run, links: links(), json })
-          : run.config.mode === 'shadow'
-            ? await shadowOnce(host, run.config, { ...run, json })
-            : await syncOnce(host, run.config, { ...run, json })
-        done(code)
+        const { syncDryRun, syncOnce } = await import('../commands/sync.ts')
+        const asked = { ...run, json }
+        if (dry) {
+          const { openLinks } = await import('../open.ts')
+          const links = openLinks(run.config, run.program)
+          done(await syncDryRun(host, run.config, { ...asked, links }))
+        } else if (run.config.mode === 'live') done(await syncOnce(host, run.config, asked))
+        else {
+          const { shadowOnce } = await import('../commands/shadow.ts')
+          done(await shadowOnce(host, run.config, asked))
+        }
       })
     })
 
   command('reconcile', 'finish or undo what a crash left')
     .option('--json', 'what was done as JSON')
     .action(async (options: { json?: boolean }) => {
+      const { reconcileCommand } = await import('../commands/reconcile.ts')
       await session(host, { needs: ['database', 'bucket'] }, (run) =>
         reconcileCommand(host, run.config, { ...run, json: options.json === true }),
       )
@@ -62,6 +65,7 @@ export function addService(host: Host, command: AddCommand, done: (code: number)
     .action(async (options: { dir: string; serve: boolean }) => {
       const serve = options.serve && host.env.DEMO_SERVE !== '0'
       const { demo } = await import('../commands/demo.ts')
+      const { inSession } = await import('./in-session.ts')
       done(
         await demo(host, { ...options, serve }, (config, work) =>
           inSession(host, config, { work, log: host.stderr }),

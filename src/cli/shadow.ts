@@ -1,5 +1,4 @@
 import { Option } from 'commander'
-import { shadowReport } from '../commands/shadow-report.ts'
 import type { Host } from '../host.ts'
 import { type DifferenceKind, differenceKinds } from '../shadow/evidence.ts'
 import { type AddCommand, session, withOwnHelp } from './session.ts'
@@ -23,6 +22,7 @@ export function addShadow(host: Host, command: AddCommand, done: (code: number) 
         .default([]),
     )
     .action(async ({ html, json = false, accept: accepted }: ReportOptions) => {
+      const { shadowReport } = await import('../commands/shadow-report.ts')
       const page = html ?? null
       await session(host, { needs: ['database', 'bucket'], shadow: true }, async (run) =>
         done(await shadowReport(host, run.config, { ...run, html: page, json, accepted })),

@@ -1,5 +1,3 @@
-import { releaseCommand } from '../commands/release.ts'
-import { initAlone, volumeCommand } from '../commands/volume.ts'
 import type { Host } from '../host.ts'
 import { type AddCommand, session, withOwnHelp } from './session.ts'
 
@@ -8,6 +6,7 @@ export function addVolume(host: Host, command: AddCommand): void {
   command('init-volume', 'make ARCHIVE_DIR the archive of a new database, wherever it lies')
     .option('--no-database', 'of no database: for a file server that stands alone')
     .action(async (options: { database: boolean }) => {
+      const { initAlone, volumeCommand } = await import('../commands/volume.ts')
       await session(host, { needs: options.database ? ['database'] : [] }, ({ config, program }) =>
         options.database
           ? volumeCommand(host, config, { program, accept: false })
@@ -18,6 +17,7 @@ export function addVolume(host: Host, command: AddCommand): void {
     'accept-volume',
     'accept the archive at ARCHIVE_DIR as the one of this database; clears a failed disk',
   ).action(async () => {
+    const { volumeCommand } = await import('../commands/volume.ts')
     await session(host, { needs: ['database'] }, ({ config, program }) =>
       volumeCommand(host, config, { program, accept: true }),
     )
@@ -33,6 +33,7 @@ export function addVolume(host: Host, command: AddCommand): void {
     if (verb === 'pause')
       sub.option('--reason <text>', 'shown by "release status"; without it an earlier one stays')
     sub.action(async (options: { reason?: string }) => {
+      const { releaseCommand } = await import('../commands/release.ts')
       await session(host, { needs: ['database'] }, ({ config, program }) =>
         releaseCommand(host, config, { program, verb, reason: options.reason ?? null }),
       )

@@ -1,23 +1,22 @@
-import { statfs } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { createAdmin, createAdminOff } from '../admin/app.ts'
 import type { Live } from '../admin/live.ts'
 import type { LookAround } from '../admin/look.ts'
-import type { Storage } from '../admin/parts.ts'
 import type { Config } from '../config.ts'
 import { type Backend, openBackend } from '../db/backend.ts'
 import type { Database } from '../db/connect.ts'
 import { assertMigrated } from '../db/migrate.ts'
 import { AppError, isAppError } from '../errors.ts'
+import { createCached } from '../metrics/cached.ts'
 import type { Mounted } from '../mounted.ts'
 import type { Program } from '../open.ts'
 import type { Health } from '../serve/health.ts'
 import { requireArchive } from '../serve/locate.ts'
 import { SIDECAR_MAX_BYTES, sidecarPathOf } from '../sidecar.ts'
-import { openDisk } from '../storage/disk.ts'
+import { type DiskRoom, openDisk, roomOf } from '../storage/disk.ts'
 import { fsck } from '../sync/fsck.ts'
 import { FINDINGS } from '../sync/fsck-findings.ts'
-import type { Watch } from '../sync/watch.ts'
+import { onceOpened } from '../waiting.ts'
 import { openFsck } from './fsck.ts'
 import { revokeNamed } from './revocations.ts'
 import { mintLink } from './token.ts'
@@ -48,6 +47,8 @@ export function openAdmin(config: Config, options: AdminOptions): Mounted {
     return createAdminOff(new AppError('ADMIN_OFF', what, { hint }), log)
   }
   const { adminUrl } = config.notify
+  // A mount that hangs holds a thread for each question, and must not hold up the page that says so.
+  const room = createCached(() => storageOf(config), { freshMs: 5_000, patienceMs: 1_000 })
   return createAdmin({
     version,
     token,
@@ -57,10 +58,11 @@ export function openAdmin(config: Config, options: AdminOptions): Mounted {
     live: options.live,
     node: hostname(),
     mode: config.mode,
+    scrubs: config.scrub.periodMs > 0,
     closing: drain,
     backend: onceOpened(() => openTables(database, config)),
     health: () => health.deep(),
-    storage: () => storageOf(config),
+    storage: async () => (await room())?.value ?? null,
     sidecar: (archivePath) => readSidecar(config, archivePath),
     lookAround: (told) => lookAround(config, { database, drain, told }),
     async mint(order) {
@@ -72,38 +74,15 @@ export function openAdmin(config: Config, options: AdminOptions): Mounted {
   })
 }
 
-/** Tells both, the first one first. */
-export function watchBoth(first: Watch, second: Live['watch']): Watch {
-  return {
-    claimed(items) {
-      first.claimed(items)
-      second.claimed(items)
-    },
-    fetching(item, sizeBytes) {
-      first.fetching(item, sizeBytes)
-      second.fetching(item, sizeBytes)
-    },
-    fetched(item, bytes) {
-      first.fetched(item, bytes)
-      second.fetched(item, bytes)
-    },
-    settled(report) {
-      first.settled(report)
-      second.settled(report)
-    },
-  }
-}
-
 async function openTables(database: Database, config: Config): Promise<Backend> {
   await assertMigrated(database)
   return openBackend(database, config.backend)
 }
 
-async function storageOf({ archive }: Config): Promise<Storage | null> {
+async function storageOf({ archive }: Config): Promise<DiskRoom | null> {
   try {
     await requireArchive(archive.dir)
-    const { bavail, blocks, bsize } = await statfs(archive.dir)
-    return { freeBytes: bavail * bsize, totalBytes: blocks * bsize }
+    return await roomOf(archive.dir)
   } catch {
     // A node that has the admin role alone need not see the archive; that it is away is told by its health.
     return null
@@ -132,16 +111,4 @@ async function lookAround(
 ): Promise<void> {
   const parts = await openFsck(config, database, told.looked)
   for await (const finding of fsck(parts, drain)) told.found(finding, FINDINGS[finding.kind].next)
-}
-
-/** Asks again after a failure, and never after a success. */
-function onceOpened<Opened>(open: () => Promise<Opened>): () => Promise<Opened> {
-  let opened: Promise<Opened> | null = null
-  return () => {
-    opened ??= open().catch((error: unknown) => {
-      opened = null
-      throw error
-    })
-    return opened
-  }
 }

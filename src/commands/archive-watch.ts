@@ -1,6 +1,6 @@
 import { toAppError } from '../errors.ts'
 import type { Program } from '../open.ts'
-import { pause } from '../sync/transfer.ts'
+import { lookAgain } from '../waiting.ts'
 
 /** How soon the log says that the archive went away or came back. */
 const lookMs = 2_000
@@ -32,16 +32,5 @@ export async function watchArchive(
     if (error === null) log.info({}, 'ARCHIVE_DIR holds the archive again')
     else log.error({ error }, 'ARCHIVE_DIR holds no archive; it is waited for')
   }
-  const first = look()
-  const repeat = async () => {
-    await first
-    while (!stop.signal.aborted) {
-      await pause(everyMs, stop.signal).catch(() => {})
-      if (!stop.signal.aborted) await look()
-    }
-  }
-  void repeat()
-  const patience = new AbortController()
-  await Promise.race([first, pause(firstLookMs, patience.signal).catch(() => {})])
-  patience.abort()
+  await lookAgain(look, { everyMs, firstMs: firstLookMs }, stop.signal)
 }

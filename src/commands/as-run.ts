@@ -1,5 +1,9 @@
+import type { Config } from '../config.ts'
+import type { Database } from '../db/connect.ts'
 import { toAppError } from '../errors.ts'
-import { type JobKind, plain, type Runs } from '../jobs/runs.ts'
+import type { Session } from '../host.ts'
+import { type JobKind, plain } from '../jobs/runs.ts'
+import { openRuns } from '../open-runs.ts'
 import type { RunEnd } from '../runs.ts'
 
 /**
@@ -9,11 +13,13 @@ import type { RunEnd } from '../runs.ts'
  * @param told what is to be kept of what the work gave
  */
 export async function asRun<T>(
-  runs: Runs,
-  { kind, drain }: { kind: JobKind; drain: AbortSignal },
+  config: Config,
+  asked: Pick<Session, 'program' | 'drain'> & { database: Database; kind: JobKind },
   work: () => Promise<T>,
   told: (done: T) => Pick<RunEnd, 'items' | 'status'> & { bytes?: number },
 ): Promise<T> {
+  const { program, drain, database, kind } = asked
+  const runs = openRuns(config, program, { database, listeners: [] })
   const open = await runs.begin(kind, 'manual').catch(() => null)
   try {
     const done = await work()

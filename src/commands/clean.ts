@@ -5,12 +5,18 @@ import { assertMigrated } from '../db/migrate.ts'
 import { AppError } from '../errors.ts'
 import type { Host, Session } from '../host.ts'
 import type { JobKind } from '../jobs/runs.ts'
-import { openDatabaseOnly, openFoldersToRead, openLinks, openSync } from '../open.ts'
+import { openDatabaseOnly, openLinks, openSync } from '../open.ts'
 import { cleanableDisks, openCleaning } from '../open-cleaning.ts'
-import { openRuns } from '../open-runs.ts'
+import { openFoldersToRead } from '../open-folders.ts'
 import { openSpaces } from '../open-space.ts'
-import { type Cleaned, type CleanParts, clean, type PlanParts } from '../space/clean.ts'
-import { type CleanableDisk, type DiskPlan, planDisk } from '../space/cleaner.ts'
+import type { CleanParts, PlanParts } from '../space/clean.ts'
+import {
+  type CleanableDisk,
+  cleanDisk,
+  type DiskPlan,
+  type DoneOnDisk,
+  planDisk,
+} from '../space/cleaner.ts'
 import { openVolumeToRead } from '../sync/volume.ts'
 import { bytesText } from '../units.ts'
 import { asRun } from './as-run.ts'
@@ -42,7 +48,7 @@ async function planOnly(host: Host, config: Config, run: Run): Promise<number> {
   for (const disk of disks) {
     const planned = await planDisk(disk)
     host.out(run.json ? `${JSON.stringify(record(planned))}\n` : planText(planned))
-    enough &&= planned.plan.freesBytes >= planned.plan.wantedBytes
+    enough &&= planned.freesBytes >= planned.wantedBytes
   }
   return enough ? 0 : EXIT_UNFINISHED
 }
@@ -53,24 +59,25 @@ async function cleanNow(host: Host, config: Config, run: Run): Promise<number> {
   const { program, json, drain } = run
   const service = await openSync(config, program, openLinks(config, program))
   const { database } = service
-  const runs = openRuns(config, program, { database, listeners: [] })
   const work = async () => {
-    const sum = { enough: true, files: 0, bytes: 0 }
+    const sum = { enough: true, files: 0, moved: 0, bytes: 0 }
     for (const disk of openCleaning(config, program, service)) {
       const planned: DiskPlan<CleanParts> = await planDisk(disk)
-      const done = await clean(disk.parts, planned.plan, drain)
+      const done = await cleanDisk(planned, drain)
       const { freeBytes } = await disk.state()
       const after = { ...done, freeBytes }
       const told = json ? JSON.stringify({ ...record(planned), done: after }) : null
       host.out(told === null ? doneText(planned, after) : `${told}\n`)
-      sum.enough &&= done.bytes >= planned.plan.wantedBytes
-      sum.files += done.files
+      sum.enough &&= done.bytes >= planned.wantedBytes
+      sum.files += done.files - done.moved
+      sum.moved += done.moved
       sum.bytes += done.bytes
     }
     return sum
   }
-  const { enough } = await asRun(runs, { kind, drain }, work, ({ files, bytes, enough }) => ({
-    items: { removed: files },
+  const asked = { ...run, database, kind }
+  const { enough } = await asRun(config, asked, work, ({ files, moved, bytes, enough }) => ({
+    items: { removed: files, moved },
     bytes,
     status: enough ? 'success' : 'partial',
   }))
@@ -92,14 +99,15 @@ async function openToLook(
   return cleanableDisks(config, { database, backend, disk, errorDisk, ...spaces })
 }
 
-function record({ disk, state, targetBytes, plan }: DiskPlan<PlanParts>) {
+function record({ disk, state, targetBytes, wantedBytes, plan, ...rest }: DiskPlan<PlanParts>) {
+  const { moving, freesBytes } = rest
   return {
     disk: disk.root,
     ...state,
     targetBytes,
-    wantedBytes: plan.wantedBytes,
-    freesBytes: plan.freesBytes,
-    freeThenBytes: state.freeBytes + plan.freesBytes,
+    wantedBytes,
+    freesBytes,
+    freeThenBytes: state.freeBytes + freesBytes,
     remove: plan.remove.map(({ unit, owner, since }) => ({
       area: unit.shelf.area,
       path: unit.path,
@@ -108,6 +116,11 @@ function record({ disk, state, targetBytes, plan }: DiskPlan<PlanParts>) {
       since,
       item: unit.item,
       media_id: owner.mediaId,
+    })),
+    move: moving.moves.map(({ mediaId, archivedAt, ...move }) => ({
+      ...move,
+      archived_at: archivedAt,
+      media_id: mediaId,
     })),
     keep: plan.keep,
   }
@@ -119,7 +132,7 @@ function headText({ disk, state, targetBytes }: DiskPlan<PlanParts>): string {
 }
 
 function planText(planned: DiskPlan<PlanParts>): string {
-  const { state, plan } = planned
+  const { plan } = planned
   const lines = plan.remove.map(({ unit, owner, since }) =>
     [
       '  would go:',
@@ -130,19 +143,30 @@ function planText(planned: DiskPlan<PlanParts>): string {
       unit.path,
     ].join(' '),
   )
+  const moves = planned.moving.moves.map(({ mediaId, bytes, archivedAt, path, to }) =>
+    [
+      archivedAt === null ? '  moved, to be removed here:' : '  would be moved:',
+      `media ${mediaId}`.padEnd(12),
+      bytesText(bytes).padStart(10),
+      archivedAt?.toISOString() ?? '-',
+      `${path} to ${to}`,
+    ].join(' '),
+  )
   const kept = plan.keep.map(({ path, reason }) => `  stays: ${path}: ${reason}`)
-  return `${[headText(planned), ...[...lines, ...kept].map((line) => `${line}\n`)].join('')}${endText(plan, state.freeBytes + plan.freesBytes)}`
+  return `${[headText(planned), ...[...lines, ...moves, ...kept].map((line) => `${line}\n`)].join('')}${endText(planned)}`
 }
 
-function doneText(planned: DiskPlan<PlanParts>, done: Cleaned & { freeBytes: number }): string {
+function doneText(planned: DiskPlan<PlanParts>, done: DoneOnDisk & { freeBytes: number }): string {
   const kept = done.kept.map(({ path, reason }) => `  stays: ${path}: ${reason}\n`).join('')
-  const removed = `  ${done.files} files removed, ${bytesText(done.bytes)}; ${bytesText(done.freeBytes)} are free now\n`
-  return `${headText(planned)}${kept}${planned.plan.wantedBytes === 0 ? '  nothing has to go\n' : removed}`
+  const moved = done.moved === 0 ? '' : `, ${done.moved} of them moved to the second bucket`
+  const removed = `  ${done.files} files removed${moved}, ${bytesText(done.bytes)}; ${bytesText(done.freeBytes)} are free now\n`
+  const isIdle = planned.wantedBytes === 0 && done.files === 0
+  return `${headText(planned)}${kept}${isIdle ? '  nothing has to go\n' : removed}`
 }
 
-function endText({ wantedBytes, freesBytes }: DiskPlan<PlanParts>['plan'], then: number): string {
+function endText({ state, wantedBytes, freesBytes }: DiskPlan<PlanParts>): string {
   if (wantedBytes === 0) return '  nothing has to go\n'
   const short = wantedBytes - freesBytes
   const enough = short <= 0 ? 'that is enough' : `${bytesText(short)} too little`
-  return `  ${bytesText(then)} would be free then: ${enough}\n`
+  return `  ${bytesText(state.freeBytes + freesBytes)} would be free then: ${enough}\n`
 }

@@ -1,6 +1,7 @@
 import { stat } from 'node:fs/promises'
+import { type EffectiveSetting, effectiveConfig } from '../config/effective.ts'
 import { type SettingName, settings } from '../config/settings.ts'
-import { type Config, type EffectiveSetting, effectiveConfig } from '../config.ts'
+import type { Config } from '../config.ts'
 import type { Host } from '../host.ts'
 
 /** What a container is told of, beside the settings. */

@@ -1,4 +1,4 @@
-import { effectiveConfig } from '../config.ts'
+import { effectiveConfig } from '../config/effective.ts'
 import type { Host } from '../host.ts'
 
 /** `strongroom config`: the effective settings, secrets masked, and where each came from. */

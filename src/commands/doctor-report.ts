@@ -1,4 +1,13 @@
+import type { Config } from '../config.ts'
 import { toAppError } from '../errors.ts'
+import type { Program } from '../open.ts'
+
+/** What the checks of a doctor get. */
+export interface Examined {
+  config: Config
+  program: Program
+  report: Report
+}
 
 /** Collects findings as lines, the first failure's exit code, and what to do next. */
 export interface Report {

@@ -1,44 +1,23 @@
 import type { Config } from '../config.ts'
-import { type ArchiveRow, type Archives, openArchives } from '../db/archives.ts'
-import { type Backend, inspectBackend } from '../db/backend.ts'
-import {
-  checkIndexes,
-  checkNamesakes,
-  checkServer,
-  checkTables,
-  checkTypes,
-  describeIncomplete,
-  type Finding,
-  rehearseRecord,
-} from '../db/checks.ts'
+import { openArchives } from '../db/archives.ts'
 import type { Database } from '../db/connect.ts'
-import { pendingMigrations } from '../db/migrate.ts'
-import { checkSchemaRights, checkTableRights } from '../db/rights.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
-import { openArchiveFolder, openLinks, openProbe, type Program } from '../open.ts'
+import { openLinks, openProbe, type Program } from '../open.ts'
+import { openSecondBucket } from '../open-second.ts'
 import { createHttpServer } from '../serve/listen.ts'
-import type { Disk } from '../storage/disk.ts'
-import { whyNotWritable } from '../storage/folder-check.ts'
-import { bytesText } from '../units.ts'
 import { checkBucketRules } from './bucket-rules.ts'
 import { bucketClock, databaseClock, judgeClocks } from './clock.ts'
 import { composeFor } from './compose.ts'
-import { createReport, type Report } from './doctor-report.ts'
+import { checkArchive } from './doctor-archive.ts'
+import { checkDatabase } from './doctor-database.ts'
+import { createReport, type Examined, type Report } from './doctor-report.ts'
 import { jurisdictionHint } from './jurisdiction.ts'
 import { checkScrub } from './scrub-check.ts'
 
 /** An ffprobe that starts slower than this makes start-up, not probing, the cost of small files. */
 const SLOW_PROBE_MS = 30
-/** A sync reserves what each file needs; with less than this hardly any fits. */
-const LEAST_FREE_BYTES = 100 * 1024 * 1024
 const MOST_STEPS = 3
-
-interface Examined {
-  config: Config
-  program: Program
-  report: Report
-}
 
 /**
  * `strongroom doctor`: checks each part on its own, prints the remedy for whatever is wrong, and ends with at most three
@@ -63,12 +42,18 @@ export async function doctor(
     })
     report.ok(`bucket ${bucket.name} answers`)
   })
+  if (config.second !== null)
+    await report.section('second bucket', async () => {
+      const second = openSecondBucket(config, program)
+      await second.check()
+      report.ok(`the second bucket ${second.name} answers`)
+    })
   let answered = false
-  await report.section('database', async () => {
-    tell(report, await checkServer(database))
-    answered = true
-    await checkDatabase(examined, database)
-  })
+  await report.section('database', () =>
+    checkDatabase(examined, database, () => {
+      answered = true
+    }),
+  )
   if (answersNow)
     await report.section('bucket', () =>
       checkBucketRules(config, answered ? database : null, report),
@@ -139,155 +124,6 @@ function withJurisdiction(error: unknown, { bucket }: Config): unknown {
 function dueToClock(error: unknown): unknown {
   if (!isAppError(error) || !error.message.includes('RequestTimeTooSkewed')) return error
   return new AppError('CLOCK_OFF', error.message, { cause: error })
-}
-
-async function checkDatabase(examined: Examined, database: Database): Promise<void> {
-  const { config, report } = examined
-  const migrated = await checkSchema(examined, database)
-  const backend = await inspectBackend(database, config.backend)
-  const tables = checkTables(backend)
-  for (const finding of tables) tell(report, finding, { next: tableStep(backend, finding) })
-  const types = checkTypes(backend)
-  for (const finding of types) tell(report, finding)
-  for (const finding of await checkNamesakes(database, backend)) tell(report, finding)
-  const { reading, writing } = await checkTableRights(database, backend)
-  const denied = [...reading, ...writing.map((finding) => forMode(config, finding))]
-  for (const finding of denied) tell(report, finding)
-  if (![...tables, ...types].every((finding) => finding.ok)) return
-  for (const finding of await checkIndexes(database, backend)) tell(report, finding)
-  if (reading.length > 0) return
-  const incomplete = await describeIncomplete(database, backend)
-  if (incomplete !== null) report.advise(incomplete, [])
-  if (!migrated || denied.length > 0) return
-  const role = config.database?.user ?? ''
-  const { finding, error } = await rehearseRecord(database, backend, role)
-  tell(report, finding, { error })
-}
-
-/** @returns true when our schema is as this version needs it, and may be used */
-async function checkSchema({ config, report }: Examined, database: Database): Promise<boolean> {
-  const { use, migrate } = await checkSchemaRights(database)
-  if (!use.ok) {
-    tell(report, forMode(config, use))
-    return false
-  }
-  const pending = await pendingMigrations(database)
-  if (pending.length === 0) {
-    report.ok('schema strongroom is up to date')
-    return true
-  }
-  report.advise(`schema strongroom lacks ${pending.join(', ')}`, ['run "strongroom migrate"'])
-  if (!migrate.ok) tell(report, forMode(config, migrate))
-  return false
-}
-
-/** A dry run writes nothing, and needs none of the rights to. */
-function forMode({ mode }: Config, finding: Finding): Finding {
-  return mode === 'live' ? finding : { ...finding, ok: true }
-}
-
-function tableStep({ mapping, mediaColumns, auditColumns }: Backend, { sql }: Finding): string {
-  if (mediaColumns.size === 0 || auditColumns.size === 0) {
-    const absent = mediaColumns.size === 0 ? mapping.mediaTable : mapping.auditTable
-    return `name your own table in place of ${absent} with MEDIA_TABLE or AUDIT_TABLE; without a backend run "strongroom migrate"`
-  }
-  return `name your own column with MEDIA_COLUMN_… or AUDIT_COLUMN_…, or ${asOwner(sql)}`
-}
-
-function asOwner(sql: readonly string[]): string {
-  const more = sql.length > 1 ? ` (and ${sql.length - 1} more above)` : ''
-  return `have the owner of the tables run: ${sql[0]}${more}`
-}
-
-function tell(
-  report: Report,
-  { ok, what, sql, exit: code = 78 }: Finding,
-  { error = null, next }: { error?: AppError | null; next?: string } = {},
-): void {
-  // A rule or trigger of the backend that says no is a matter of set-up like a missing column.
-  const exit = error === null || error.code === 'INTERNAL' ? code : error.exit
-  const known = error === null || error.code === 'INTERNAL' ? what : error.hint
-  if (!ok) report.fail(what, { remedy: sql, exit, next: next ?? (sql[0] ? asOwner(sql) : known) })
-  else if (sql.length > 0) report.advise(what, sql)
-  else report.ok(what)
-}
-
-/** @param answered the database did: what an archive that was not asked for says is no finding */
-/** @returns true when it is the one that the database knows */
-async function checkArchive(
-  { config, report }: Examined,
-  archives: Archives,
-  answered: boolean,
-): Promise<boolean> {
-  const { disk, fileSystem } = await openArchiveFolder(config, archives)
-  await checkErrorFolder(config)
-  const free = await disk.freeBytes()
-  if (free < LEAST_FREE_BYTES)
-    throw new AppError('DISK_FULL', `${disk.root} has only ${bytesText(free)} free`)
-  report.ok(`${disk.root} is there, ${bytesText(free)} free`)
-  const found = await markerOf(disk)
-  const known = answered ? await knownTo(archives) : 'no answer'
-  if (known === 'no answer') {
-    // Why it gives none was said by its own check.
-    report.advise(
-      `the database does not say which archive it expects; here is ${found ?? 'none'}`,
-      [],
-    )
-    return false
-  }
-  if (known?.initialised !== true && found === null) {
-    const remedy =
-      fileSystem === 'memory' ? ['run "strongroom init-volume" if it is meant to be in memory'] : []
-    report.advise(`no archive yet; the first sync makes one`, remedy)
-    return false
-  }
-  if (known === null)
-    throw new AppError(
-      'VOLUME_UNCLAIMED',
-      `${disk.root} carries archive ${found}, unknown to this database`,
-      {
-        hint: 'check that DB_NAME is the database that this archive was filed from; if it is (restored from a backup, say), run "strongroom accept-volume"',
-      },
-    )
-  if (found !== known.id)
-    throw new AppError(
-      found === null ? 'VOLUME_MISSING' : 'VOLUME_FOREIGN',
-      `${disk.root} carries ${found ?? 'no archive'}, expected ${known.id}`,
-    )
-  if (known.sick !== null)
-    throw new AppError('DISK_SICK', `the archive disk failed: ${known.sick.reason}`)
-  report.ok(`archive ${known.id}`)
-  return true
-}
-
-async function knownTo(archives: Archives): Promise<ArchiveRow | null | 'no answer'> {
-  try {
-    return await archives.find()
-  } catch (error) {
-    // Before the first start there is no table to ask.
-    return isAppError(error, 'DB_SCHEMA') ? null : 'no answer'
-  }
-}
-
-/** Not made here: a doctor changes nothing. */
-async function checkErrorFolder({ archive }: Config): Promise<void> {
-  const denied = await whyNotWritable(archive.errorDir)
-  if (denied !== null)
-    throw new AppError('DISK_DENIED', `ERROR_DIR ${archive.errorDir} ${denied.wrong}`, {
-      hint: denied.remedy,
-    })
-}
-
-/** @throws VOLUME_FOREIGN for a marker that is torn or somebody else's */
-async function markerOf(disk: Disk): Promise<string | null> {
-  const path = '.strongroom/archive.json'
-  const bytes = await disk.read(path, 4096)
-  if (bytes === null) return null
-  const [, id] = /"id":\s*"([0-9a-f-]{36})"/.exec(bytes.toString('utf8')) ?? []
-  if (id !== undefined) return id
-  throw new AppError('VOLUME_FOREIGN', `${disk.root}/${path} is not a marker of an archive`, {
-    hint: 'restore it from a backup of the archive, or mount the right volume',
-  })
 }
 
 async function checkPorts({ config, program, report }: Examined): Promise<void> {

@@ -11,7 +11,8 @@ import {
 } from '../db/rebuild.ts'
 import { AppError } from '../errors.ts'
 import type { Host, Session } from '../host.ts'
-import { openBucketOnly, openDatabaseOnly, openFoldersToRead, prepareSchema } from '../open.ts'
+import { openBucketOnly, openDatabaseOnly, prepareSchema } from '../open.ts'
+import { openFoldersToRead } from '../open-folders.ts'
 import {
   type RebuildOutcome,
   type RebuildParts,
@@ -32,6 +33,8 @@ const words: Record<RebuildOutcome, string> = {
   source_differs: 'items made whose source holds other bytes now',
   kept: 'items made of what an older service archived',
   known: 'known already',
+  fileless:
+    'sidecars whose file is not here: moved to a second bucket, or lost (docs/operations.md tells how to bring it back)',
   by_hand: 'adopted by hand, left as they are',
   refused: 'refused',
 }

@@ -2,7 +2,6 @@ import type { Config } from '../config.ts'
 import type { Host, Session } from '../host.ts'
 import type { JobKind } from '../jobs/runs.ts'
 import { openLinks, openSync } from '../open.ts'
-import { openRuns } from '../open-runs.ts'
 import { reconcile } from '../sync/reconcile.ts'
 import { asRun } from './as-run.ts'
 import { createProgress } from './progress.ts'
@@ -20,9 +19,8 @@ export async function reconcileCommand(
   const progress = createProgress({ ...run, log: run.program.log })
   const disk = progress.reading(service.disk)
   const { database } = service
-  const runs = openRuns(config, run.program, { database, listeners: [] })
   const work = () => reconcile({ ...service, disk }, run.drain).finally(() => progress.end())
-  const reconciled = await asRun(runs, { kind, drain: run.drain }, work, (done) => ({
+  const reconciled = await asRun(config, { ...run, database, kind }, work, (done) => ({
     items: { ...done },
     status: done.failed > 0 ? 'partial' : 'success',
   }))

@@ -11,7 +11,7 @@ import {
   subjectOfJti,
 } from '../serve/revocations.ts'
 import { readSigned } from '../serve/token.ts'
-import { pause } from '../sync/transfer.ts'
+import { lookAgain } from '../waiting.ts'
 
 /** How long after `token revoke` a link may still open its file, while the database answers. */
 const refreshMs = 5_000
@@ -34,18 +34,7 @@ export async function watchRevocations(
   }
   const revoked = createRevokedTokens({ read, log })
   stops.push('revocations', async () => stop.abort(), 1_000)
-  const first = revoked.refresh()
-  const repeat = async () => {
-    await first
-    while (!stop.signal.aborted) {
-      await pause(refreshMs, stop.signal).catch(() => {})
-      if (!stop.signal.aborted) await revoked.refresh()
-    }
-  }
-  void repeat()
-  const patience = new AbortController()
-  await Promise.race([first, pause(firstReadMs, patience.signal).catch(() => {})])
-  patience.abort()
+  await lookAgain(revoked.refresh, { everyMs: refreshMs, firstMs: firstReadMs }, stop.signal)
   return revoked
 }
 

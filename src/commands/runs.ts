@@ -7,8 +7,8 @@ import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
 import type { Job, Run, RunEvent } from '../runs.ts'
-import { pause } from '../sync/transfer.ts'
 import { bytesText, clockText } from '../units.ts'
+import { pauseUnlessStopped } from '../waiting.ts'
 
 const FOLLOW_MS = 1_000
 /** Of one run that is shown; the rest is asked for with `--json`. */
@@ -38,7 +38,7 @@ export async function runsCommand(
     host.out('no runs yet: "strongroom start" does them by its schedule, "sync --once" does one\n')
   const told = new Map(runs.map((run) => [run.id, stampOf(run)]))
   while (follow && !drain.aborted) {
-    await pause(FOLLOW_MS, drain).catch(() => {})
+    await pauseUnlessStopped(FOLLOW_MS, drain)
     if (drain.aborted) return
     const now = (await listRuns(database, { job, before: null, limit })).toReversed()
     for (const run of now) if (told.get(run.id) !== stampOf(run)) say(run)

@@ -3,6 +3,7 @@ import type { Config } from '../config.ts'
 import type { Database } from '../db/connect.ts'
 import type { Metrics } from '../metrics/metrics.ts'
 import type { Program } from '../open.ts'
+import { openSecondLinks } from '../open-second-links.ts'
 import { createAdminServer, createFileServer } from '../serve/app.ts'
 import { createHealth, type Gauges, type HealthChecks } from '../serve/health.ts'
 import type { HttpServer } from '../serve/listen.ts'
@@ -62,6 +63,7 @@ export async function startServers(
         pathPrefix: serve.pathPrefix,
         corsOrigins: serve.corsOrigins,
         offload: serve.offload,
+        elsewhere: openSecondLinks(config),
         traffic,
         bufferBytes: run.roles.has('sync') ? sharedBufferBytes : ownBufferBytes,
         health,

@@ -6,16 +6,10 @@ import { toAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { type Repetition, repeat, type Work } from '../jobs/repeat.ts'
 import type { Runs } from '../jobs/runs.ts'
-import {
-  checkFolders,
-  type Links,
-  openDatabaseOnly,
-  openLinks,
-  openScrub,
-  openSync,
-  type SyncService,
-} from '../open.ts'
+import { type Links, openDatabaseOnly, openLinks, openSync, type SyncService } from '../open.ts'
 import { withCleaning } from '../open-cleaning.ts'
+import { checkFolders } from '../open-folders.ts'
+import { openScrub } from '../open-healing.ts'
 import { type Measured, measureArchive, openMetrics } from '../open-metrics.ts'
 import { digestDaily, openHooks, openNotifier, partsOfTunnel, watchAll } from '../open-notify.ts'
 import { openRuns } from '../open-runs.ts'
@@ -24,8 +18,8 @@ import { requireArchive } from '../serve/locate.ts'
 import { nothingRevoked } from '../serve/revocations.ts'
 import { createTraffic } from '../serve/traffic.ts'
 import { scrubForever } from '../sync/scrub.ts'
-import { pause } from '../sync/transfer.ts'
-import { watchBoth } from './admin.ts'
+import { watchBoth } from '../sync/watch.ts'
+import { pauseUnlessStopped } from '../waiting.ts'
 import { watchArchive } from './archive-watch.ts'
 import { checksOf, newSyncer, type Syncer } from './health-checks.ts'
 import { createProgress } from './progress.ts'
@@ -218,9 +212,4 @@ async function openWhenReachable(
     }
   }
   return null
-}
-
-async function pauseUnlessStopped(ms: number, signal: AbortSignal): Promise<void> {
-  // setTimeout holds at most 2^31 - 1 ms; a schedule that is further away is simply looked at again.
-  await pause(Math.min(ms, 2_000_000_000), signal).catch(() => {})
 }

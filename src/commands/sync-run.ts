@@ -4,6 +4,7 @@ import { type JobKind, type OpenRun, plain, type Runs } from '../jobs/runs.ts'
 import type { SyncService } from '../open.ts'
 import type { Run, RunEnd, RunTrigger } from '../runs.ts'
 import type { ItemReport } from '../sync/report.ts'
+import { watchBoth } from '../sync/watch.ts'
 import type { Progress } from './progress.ts'
 import { type RunSummary, runOnce } from './run.ts'
 
@@ -46,18 +47,35 @@ export async function syncAsRun(
   parts: SyncRunParts,
   trigger: RunTrigger,
 ): Promise<SyncDone> {
-  const kind = syncKind(config)
-  const { runs } = parts
-  const startedAt = new Date()
+  const open = await beginSync(config, parts, trigger)
+  if (open === null) return { run: null, summary: null, stoppedBy: null }
+  if (open instanceof AppError) return { run: null, summary: null, stoppedBy: open }
   try {
-    const open = trigger === 'api' ? await runs.beginPending(kind) : await runs.begin(kind, trigger)
-    if (open === null) return { run: null, summary: null, stoppedBy: null }
     return await syncIn(open, config, parts)
   } catch (thrown) {
+    // Outages end a run inside; this is a fault of ours, for which no file server has to stop.
     const error = toAppError(thrown)
-    parts.service.log.error({ error }, 'the run could not begin')
+    parts.service.log.error({ error }, 'the run broke off')
+    const end: RunEnd = { status: 'failed', items: {}, bytes: 0, error: plain(error) }
+    return { run: await open.end(end), summary: null, stoppedBy: error }
+  }
+}
+
+/** @returns null when another run is under way or has been taken by another node; or why it could not begin */
+async function beginSync(
+  config: Config,
+  { runs, service }: SyncRunParts,
+  trigger: RunTrigger,
+): Promise<OpenRun | AppError | null> {
+  const kind = syncKind(config)
+  const startedAt = new Date()
+  try {
+    return trigger === 'api' ? await runs.beginPending(kind) : await runs.begin(kind, trigger)
+  } catch (thrown) {
+    const error = toAppError(thrown)
+    service.log.error({ error }, 'the run could not begin')
     await runs.failedToBegin(kind, trigger, error, startedAt)
-    return { run: null, summary: null, stoppedBy: error }
+    return error
   }
 }
 
@@ -93,14 +111,13 @@ function watchItems(open: OpenRun, { progress, hooks }: SyncRunParts): Progress 
   const settled = (report: ItemReport) => {
     const { item, outcome, reason, archivePath, sizeBytes } = report
     const { mediaId } = item.media
-    progress.watch.settled(report)
     items[outcome] = (items[outcome] ?? 0) + 1
     if (outcome === 'archived') bytes += sizeBytes ?? 0
     open.event({ itemId: item.id, mediaId, outcome, reason, archivePath, sizeBytes })
     open.progress({ items, bytes })
     hooks?.settled(report)
   }
-  return { ...progress, watch: { ...progress.watch, settled } }
+  return { ...progress, watch: watchBoth(progress.watch, { settled }) }
 }
 
 /** After SYNC_TIMEOUT nothing new is begun, and after SHUTDOWN_TIMEOUT more what is in hand is let go. */

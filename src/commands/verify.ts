@@ -12,16 +12,9 @@ import type { Database } from '../db/connect.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Host, Session } from '../host.ts'
 import type { JobKind } from '../jobs/runs.ts'
-import {
-  checkFolders,
-  type Links,
-  openArchiveFolder,
-  openDatabaseOnly,
-  openHealing,
-  openLinks,
-  openSync,
-} from '../open.ts'
-import { openRuns } from '../open-runs.ts'
+import { type Links, openDatabaseOnly, openLinks, openSync } from '../open.ts'
+import { checkFolders, openArchiveFolder } from '../open-folders.ts'
+import { openHealing } from '../open-healing.ts'
 import type { Disk } from '../storage/disk.ts'
 import { type HealedFound, healFound } from '../sync/heal-found.ts'
 import {
@@ -77,9 +70,9 @@ export async function verifyCommand(host: Host, config: Config, run: Order): Pro
   const total = await totalOf(database, selection)
   if (selection.mediaId !== null && total?.files === 0)
     throw new AppError('USAGE', `nothing of media ${selection.mediaId} is in the archive`)
-  const runs = openRuns(config, run.program, { database, listeners: [] })
   const work = () => readFiles(host, config, { ...run, links, database, parts, volume, total })
-  const done = await asRun(runs, { kind, drain: run.drain }, work, ({ tally, bytes, healed }) => ({
+  const asked = { ...run, database, kind }
+  const done = await asRun(config, asked, work, ({ tally, bytes, healed }) => ({
     items: { ...tally, ...healed },
     bytes,
     status: tally.busy + tally.whole === sumOf(tally) ? 'success' : 'partial',

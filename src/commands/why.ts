@@ -5,8 +5,7 @@ import { assertMigrated } from '../db/migrate.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
-import { bytesText } from '../units.ts'
-import { type History, rowText, whyLine } from '../why.ts'
+import { type History, rowText, versionTexts, whyLine } from '../why.ts'
 
 interface Order {
   program: Program
@@ -56,21 +55,22 @@ async function historyOf(config: Config, { program, mediaId }: Order): Promise<H
 }
 
 function factsOf(item: ItemHistory): [string, string][] {
-  const { proof, sizeBytes, releasedAt, damage } = item
+  const { releasedAt, damage } = item
+  const { source, size, proof, reason } = versionTexts(item)
   const facts: [string, string | null][] = [
-    ['source', item.bucket === null ? item.objectKey : `${item.bucket}/${item.objectKey}`],
+    ['source', source],
     ['ETag', item.etag],
     ['archive path', item.archivePath],
-    ['size', sizeBytes === null ? null : `${bytesText(sizeBytes)} (${sizeBytes} bytes)`],
+    ['size', size],
     ['SHA-256', item.sha256],
-    ['proof', proof && [proof.kind, proof.value].filter((part) => part !== null).join(' ')],
+    ['proof', proof],
     ['archived', timeText(item.archivedAt)],
     ['read again', timeText(item.verifiedAt)],
     ['source deleted', timeText(releasedAt)],
     ['due', releasedAt === null ? timeText(item.releaseDue) : null],
     ['attempts', String(item.attempts)],
     ['damage', damage],
-    ['reason', item.errorMessage && `${item.errorMessage} (${item.errorCode})`],
+    ['reason', reason],
   ]
   return facts.flatMap(([name, value]) => (value === null ? [] : [[name, value]]))
 }

@@ -8,6 +8,7 @@ import { healthSettings } from './settings/health.ts'
 import { hookSettings } from './settings/hooks.ts'
 import { notifySettings } from './settings/notify.ts'
 import { programSettings } from './settings/program.ts'
+import { secondSettings } from './settings/second.ts'
 import { serveSettings } from './settings/serve.ts'
 import { shadowSettings } from './settings/shadow.ts'
 import { spaceSettings } from './settings/space.ts'
@@ -19,6 +20,7 @@ export const settings = {
   ...syncSettings,
   ...archiveSettings,
   ...spaceSettings,
+  ...secondSettings,
   ...shadowSettings,
   ...serveSettings,
   ...notifySettings,
@@ -36,6 +38,7 @@ export const settingGroups: readonly (readonly [heading: string, group: Settings
   ['Sync and release', syncSettings],
   ['Archive', archiveSettings],
   ['Free space', spaceSettings],
+  ['Second bucket', secondSettings],
   ['Shadow mode', shadowSettings],
   ['File server', serveSettings],
   ['Notifications', notifySettings],

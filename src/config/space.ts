@@ -1,4 +1,4 @@
-import type { Area } from '../set-aside.ts'
+import type { Cleanable } from '../set-aside.ts'
 import type { SettingValues } from './settings.ts'
 import type { Amount } from './sizes.ts'
 
@@ -9,7 +9,7 @@ export interface SpaceConfig {
   target: Amount
   checkEveryBytes: number
   /** What may be removed, and how long it must have lain there; no areas: nothing. */
-  clean: { areas: readonly Area[]; minAgeMs: number }
+  clean: { areas: readonly Cleanable[]; minAgeMs: number; archivedAgeMs: number }
 }
 
 export function spaceConfig(values: SettingValues): SpaceConfig {
@@ -17,6 +17,10 @@ export function spaceConfig(values: SettingValues): SpaceConfig {
     minimum: values.FREE_SPACE_MIN,
     target: values.FREE_SPACE_TARGET ?? values.FREE_SPACE_MIN,
     checkEveryBytes: values.SPACE_CHECK_INTERVAL,
-    clean: { areas: values.FREE_SPACE_CLEAN ?? [], minAgeMs: values.FREE_SPACE_CLEAN_AGE },
+    clean: {
+      areas: values.FREE_SPACE_CLEAN ?? [],
+      minAgeMs: values.FREE_SPACE_CLEAN_AGE,
+      archivedAgeMs: values.FREE_SPACE_ARCHIVED_AGE,
+    },
   }
 }

@@ -194,6 +194,17 @@ export const bucketName: Reader<string> = reader(
   (value) => (/^[A-Za-z0-9][\w.-]{0,254}$/.test(value) ? value : undefined),
 )
 
+/** Ends with a slash, so that no other prefix is its beginning. */
+export const keyPrefix: Reader<string> = reader(
+  'must be the beginning of a key, such as archive/: letters, digits, and . _ - between slashes',
+  (value) => {
+    const trimmed = value.replace(/\/$/, '')
+    return /^\w[\w.-]*(?:\/\w[\w.-]*)*$/.test(trimmed) && trimmed.length <= 200
+      ? `${trimmed}/`
+      : undefined
+  },
+)
+
 /** A host name, an address, or the folder of a Unix socket. */
 export const databaseHost: Reader<string> = reader(
   'must be a host name, an IP address or the folder of a Unix socket, without a port',

@@ -31,10 +31,33 @@ export async function enterAction(database: Database, action: AdminAction): Prom
   return Number(row?.id)
 }
 
-export async function closeAction(database: Database, id: number, outcome: string): Promise<void> {
+/** @param learned what was known only once it was done; it is added to the details */
+export async function closeAction(
+  database: Database,
+  id: number,
+  { outcome, learned = {} }: { outcome: string; learned?: AdminAction['details'] },
+): Promise<void> {
   await database.settle(
-    (sql) => sql`update strongroom.admin_actions set outcome = ${outcome} where id = ${id}`,
+    (sql) => sql`
+      update strongroom.admin_actions set outcome = ${outcome}, details = details || ${sql.json(learned as never)}
+      where id = ${id}`,
   )
+}
+
+/** So that pruning never holds up a run. */
+const FORGOTTEN_AT_ONCE = 1_000
+
+/** Removes actions that were entered longer ago; ids grow with time, so only the oldest are looked at. @returns how many */
+export async function forgetActions(database: Database, olderThanMs: number): Promise<number> {
+  const rows = await database.run(
+    (sql) => sql`
+      delete from strongroom.admin_actions where id = any(array(
+        select id from (
+          select id, at from strongroom.admin_actions order by id limit ${FORGOTTEN_AT_ONCE}) oldest
+        where at < now() - ${olderThanMs} * interval '1 millisecond'))
+      returning 1`,
+  )
+  return rows.length
 }
 
 /** The newest first, before `before`. */

@@ -4,18 +4,14 @@ import { isAppError } from '../errors.ts'
 import {
   auditColumnTypes,
   type Backend,
-  findElsewhere,
-  findShadow,
   mediaColumnTypes,
-  moveToPublic,
-  quoted,
   requiredAuditColumns,
   requiredMediaColumns,
-  type Shadow,
 } from './backend.ts'
 import { notDeleted } from './backend-sql.ts'
+import { findElsewhere, findShadow, moveToPublic, quoted, type Shadow } from './catalogue.ts'
 import type { Database } from './connect.ts'
-import { recordArchived } from './records.ts'
+import { recordArchived, refusedThrown } from './records.ts'
 
 /** What `doctor` found about the database; `sql` mends it, to be run by the owner of the tables. */
 export interface Finding {
@@ -228,8 +224,10 @@ export async function rehearseRecord(
         releaseGraceMs: 0,
         releaseDailyMax: null,
       }
-      const outcome = await recordArchived(context, held ?? { id: 0, epoch: 0 })
-      return held === null ? 'as far as a media table that never saw an approval allows' : outcome
+      const item = held ?? { id: 0, epoch: 0 }
+      const [outcome = 'stale'] = await recordArchived(context, [item], inside.settle)
+      if (held === null) return 'as far as a media table that never saw an approval allows'
+      return refusedThrown(context, item, outcome)
     })
     const ok = tried !== 'stale' && tried !== 'withdrawing'
     return {

@@ -1,7 +1,7 @@
 import type { ItemState } from '../item-states.ts'
 import type { Intent, Item, MediaKind, MediaRow, ProbeFacts, Proof } from '../media.ts'
 import type { Backend } from './backend.ts'
-import type { Database } from './connect.ts'
+import type { Database, Fragment, Sql } from './connect.ts'
 
 /** An item as far as the lease goes. */
 export interface Held {
@@ -27,6 +27,21 @@ export interface WorkerContext {
 /** A PostgreSQL array literal of whole numbers. */
 export function arrayText(numbers: readonly number[]): string {
   return `{${numbers.join(',')}}`
+}
+
+/** `(id, epoch)` pairs as rows `asked`; arrays go as text because the driver is told to fetch no types. */
+export function askedRows(sql: Sql, held: readonly Held[]): Fragment {
+  const ids = arrayText(held.map((item) => item.id))
+  const epochs = arrayText(held.map((item) => item.epoch))
+  return sql`asked as (select * from unnest(${ids}::bigint[], ${epochs}::int[]) as pairs (id, epoch))`
+}
+
+/** Tells what of an item `held` has, by id and epoch: the same id may be asked for by a worker of an earlier epoch, too. */
+export function byHeld<Row extends { id: string; epoch: number }>(
+  rows: readonly Row[],
+): (held: Held) => Row | undefined {
+  const found = new Map(rows.map((row) => [`${row.id} ${row.epoch}`, row]))
+  return ({ id, epoch }) => found.get(`${id} ${epoch}`)
 }
 
 /** What is kept about bytes that are not valid media. */

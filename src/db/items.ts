@@ -1,28 +1,38 @@
-import { type AppError, isAppError } from '../errors.ts'
+import type { AppError } from '../errors.ts'
 import type { ItemState } from '../item-states.ts'
 import type { Intent, Item } from '../media.ts'
 import { damagedAt } from './archived.ts'
 import { claimDueForRelease } from './claim-due.ts'
 import { claimAbandoned, claimApproved, nothingPassed } from './claims.ts'
-import type { Sql } from './connect.ts'
+import { type Ask, createGroup } from './group.ts'
 import { claimFiled, type HealVerdict, settleHeal } from './heals.ts'
-import { arrayText, type Held, type Rejection, type WorkerContext } from './item-rows.ts'
+import { commitIntents, type Wish } from './intents.ts'
+import {
+  arrayText,
+  askedRows,
+  byHeld,
+  type Held,
+  type Rejection,
+  type WorkerContext,
+} from './item-rows.ts'
 
 export type { HealVerdict } from './heals.ts'
 export type { Held, Rejection, WorkerContext } from './item-rows.ts'
 
 import {
   closeUnapproved,
+  type Gone,
   markReapproved,
   markReleasedBefore,
   recordArchived,
   recordRejected,
   recordReleased,
+  refusedThrown,
 } from './records.ts'
 import { confirmRelease, dueElsewhere, newestSource } from './release-check.ts'
 
 /**
- * The protocol's writes, one statement each. All of them may be repeated: they name the item's epoch and tell what
+ * The protocol's writes, one statement each, or one for several that are asked for at once. All of them may be repeated: they name the item's epoch and tell what
  * they found, so a lost answer is asked for again until the database has spoken.
  */
 export interface Items {
@@ -98,15 +108,41 @@ export type PutBack =
 export function openItems(context: WorkerContext, clock = () => performance.now()): Items {
   const { database } = context
   const passed = nothingPassed(clock)
+  const lasting = { together: database.run, alone: database.settle }
+  const commit = createGroup(lasting, (wishes: readonly Wish[], ask) =>
+    commitIntents(context, wishes, ask),
+  )
+  const record = createGroup(lasting, (held: readonly Held[], ask) =>
+    recordArchived(context, held, ask),
+  )
+  const confirm = createGroup(lasting, (held: readonly Held[], ask) =>
+    confirmRelease(context, held, ask),
+  )
+  const release = createGroup(lasting, (held: readonly Gone[], ask) =>
+    recordReleased(context, held, ask),
+  )
+  const beatOne = createGroup(
+    { together: database.run, alone: database.run },
+    async (held: readonly Held[], ask) => (await heartbeat(context, held, ask)).beats,
+  )
   return {
     claim: (limit, held) => claimApproved(context, { limit, held, passed }),
     claimAbandoned: (limit, held) => claimAbandoned(context, limit, held),
     claimDue: (limit, held) => claimDueForRelease(context, limit, held),
     dueElsewhere: () => dueElsewhere(context),
     newestSource: () => newestSource(context),
-    heartbeat: (held) => heartbeat(context, held),
-    commitIntent: (item, intent) => commitIntent(context, item, intent),
-    record: (item) => recordArchived(context, item),
+    async heartbeat(held) {
+      const [only, ...more] = held
+      if (only !== undefined && more.length === 0) {
+        const { alive, databaseTimeMs } = await beatOne(only)
+        return { alive: new Set(alive ? [only.id] : []), databaseTimeMs }
+      }
+      const { beats, databaseTimeMs } = await heartbeat(context, held, database.run)
+      const alive = held.filter((_, at) => beats[at]?.alive).map(({ id }) => id)
+      return { alive: new Set(alive), databaseTimeMs }
+    },
+    commitIntent: (item, intent) => commit({ held: item, intent }),
+    record: async (item) => refusedThrown(context, item, await record(item)),
     reject: (item, verdict) => recordRejected(context, item, verdict),
     putBack: (item, to) => putBack(context, item, to),
     async restart(item) {
@@ -128,8 +164,8 @@ export function openItems(context: WorkerContext, clock = () => performance.now(
       )
       return rows.length === 1
     },
-    confirmRelease: (item) => confirmRelease(context, item),
-    released: (item, outcome) => recordReleased(context, item, outcome),
+    confirmRelease: confirm,
+    released: ({ id, epoch }, outcome) => release({ id, epoch, outcome }),
     keepSource: (item, to) => keepSource(context, item, to),
     claimFiled: (item, held) => claimFiled(context, item, held),
     settleHeal: (item, verdict) => settleHeal(context, item, verdict),
@@ -140,46 +176,31 @@ export function openItems(context: WorkerContext, clock = () => performance.now(
   }
 }
 
-async function heartbeat({ database, leaseMs }: WorkerContext, held: readonly Held[]) {
-  const rows = await database.run(
-    (sql) => sql<{ id: string | null; now_ms: string }[]>`
-      with extended as (
-        update strongroom.items i set lease_until = clock_timestamp() + ${leaseMs} * interval '1 ms'
-        from (${heldRows(sql, held)}) h
-        where i.id = h.id and i.epoch = h.epoch and i.lease_owner is not null returning i.id)
-      select e.id, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
-      from (select 1) one left join extended e on true`,
-  )
-  const alive = rows.filter((row) => row.id !== null).map((row) => Number(row.id))
-  return { alive: new Set(alive), databaseTimeMs: Number(rows[0]?.now_ms) }
+interface Beat {
+  alive: boolean
+  databaseTimeMs: number
 }
 
-async function commitIntent({ database, leaseMs }: WorkerContext, item: Held, intent: Intent) {
-  const { source } = intent
-  const rows = await database
-    .settle(
-      (sql) => sql<{ outcome: 'committed' | 'taken' | 'stale' }[]>`
-      with taken as (
-        select 1 from strongroom.items where archive_path = ${intent.archivePath} and id <> ${item.id}),
-      moved as (
-        update strongroom.items set state = 'publishing', archive_path = ${intent.archivePath},
-          sha256 = ${intent.sha256}, size_bytes = ${source.sizeBytes}, bucket = ${source.bucket}, etag = ${source.etag},
-          version_id = ${source.versionId}, last_modified = ${source.lastModified},
-          probe = ${sql.json(intent.probe as never)}, proof = ${sql.json(intent.proof as never)},
-          filed_at = ${intent.filedAt},
-          lease_until = clock_timestamp() + ${leaseMs} * interval '1 ms', updated_at = clock_timestamp()
-        where id = ${item.id} and epoch = ${item.epoch} and state in ('claimed', 'publishing')
-          and not exists (select from taken)
-        returning id)
-      select case when exists (select from moved) then 'committed'
-        when exists (select from taken) then 'taken' else 'stale' end as outcome`,
-    )
-    .catch((error: unknown) => {
-      // Two items raced for one path; the unique index decided.
-      if (isAppError(error, 'DB_DUPLICATE')) return [{ outcome: 'taken' as const }]
-      throw error
-    })
-  return rows[0]?.outcome ?? 'stale'
+async function heartbeat(
+  { leaseMs }: WorkerContext,
+  held: readonly Held[],
+  ask: Ask,
+): Promise<{ beats: Beat[]; databaseTimeMs: number }> {
+  const rows = await ask(
+    (sql) => sql<{ id: string; epoch: number; now_ms: string }[]>`
+      with ${askedRows(sql, held)},
+      extended as (
+        update strongroom.items i set lease_until = clock_timestamp() + ${leaseMs} * interval '1 ms'
+        from asked where i.id = asked.id and i.epoch = asked.epoch and i.lease_owner is not null returning i.id, i.epoch)
+      select e.id, e.epoch, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
+      from (select 1) one left join extended e on true`,
+  )
+  const found = byHeld(rows)
+  const databaseTimeMs = Number(rows[0]?.now_ms)
+  return {
+    beats: held.map((item) => ({ alive: found(item) !== undefined, databaseTimeMs })),
+    databaseTimeMs,
+  }
 }
 
 async function putBack({ database }: WorkerContext, item: Held, to: PutBack): Promise<boolean> {
@@ -241,11 +262,4 @@ export async function currentItems(
       from strongroom.items where id = any(${arrayText(ids)}::bigint[])`,
   )
   return new Map(rows.map(({ id, ...now }) => [Number(id), now]))
-}
-
-/** `(id, epoch)` pairs as rows; arrays go as text because the driver is told to fetch no types. */
-function heldRows(sql: Sql, held: readonly Held[]) {
-  const ids = arrayText(held.map((item) => item.id))
-  const epochs = arrayText(held.map((item) => item.epoch))
-  return sql`select * from unnest(${ids}::bigint[], ${epochs}::int[]) as pairs (id, epoch)`
 }

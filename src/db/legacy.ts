@@ -49,7 +49,7 @@ export async function legacyRows(
     const column = (name: MediaColumn, type = 'text') => mediaColumn(sql, backend, name, type)
     const known = page.ours
       ? sql`exists (select from strongroom.items i where i.media_id = ${column('id')}
-          and i.state in ('archived', 'releasing', 'released', 'source_differs', 'lost', 'kept'))`
+          and i.state in ('archived', 'releasing', 'released', 'moved', 'source_differs', 'lost', 'kept'))`
       : sql`false`
     return sql<Row[]>`
       select ${column('id')} as media_id, ${column('user_id', 'bigint')} as user_id,

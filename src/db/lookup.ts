@@ -10,7 +10,7 @@ export async function findArchived(
     (sql) => sql<{ archive_path: string; user_id: string | null }[]>`
       select archive_path, user_id from strongroom.items
       where media_id = ${mediaId} and archive_path is not null
-        and state in ('archived', 'releasing', 'released', 'source_differs', 'kept')
+        and state in ('archived', 'releasing', 'released', 'moved', 'source_differs', 'kept')
       order by generation desc limit 1`,
   )
   if (row === undefined) return null

@@ -10,53 +10,68 @@ import {
   notDeleted,
 } from './backend-sql.ts'
 import type { Database, Fragment, Query, Sql } from './connect.ts'
-import type { Held, Rejection, WorkerContext } from './item-rows.ts'
+import type { Ask } from './group.ts'
+import {
+  arrayText,
+  askedRows,
+  byHeld,
+  type Held,
+  type Rejection,
+  type WorkerContext,
+} from './item-rows.ts'
 
 /**
- * Records the archived file: item, media row and audit row in one statement, each part depending on the rows of the part
- * before. Locks are taken in the order items → media.
+ * Records archived files: item, media row and audit row of each in one statement for all, each part depending on the rows of
+ * the part before. Locks are taken in the order items → media; of several media rows none is waited for: a transaction of the
+ * backend that changes the same ones in another order must never meet a deadlock with us.
  *
- * @returns `archived` also when an earlier, unanswered call did it; `withdrawing` when the media row is no longer the
- *   approved row that was claimed, or was approved anew since: what was approved then is another version; `sick` when the
- *   archive disk failed, on whatever node: what a sync says of it may be false; `stale` when the lease is another's
- * @throws ROW_REFUSED when the row is that approved row, and yet the database leaves it as it is
+ * @returns of each, or undefined for one of several whose row somebody else is changing: `archived` also when an earlier, unanswered call did it; `withdrawing` when the media row is no longer
+ *   the approved row that was claimed, or was approved anew since: what was approved then is another version; `sick` when the
+ *   archive disk failed, on whatever node: what a sync says of it may be false; `refused` when the row is that approved row,
+ *   and yet the database leaves it as it is; `stale` when the lease is another's
  */
 export async function recordArchived(
-  { database, backend, releaseGraceMs, leaseMs }: WorkerContext,
-  held: Held,
-): Promise<'archived' | 'withdrawing' | 'sick' | 'stale'> {
+  { backend, releaseGraceMs, leaseMs }: WorkerContext,
+  held: readonly Held[],
+  ask: Ask,
+): Promise<(Recorded | undefined)[]> {
+  const isAlone = held.length === 1
   const { mediaTable, mediaColumns, status, action } = backend.mapping
   const isAsClaimed = (sql: Sql) => sql`
     m.${sql(mediaColumns.id)} = item.media_id and m.${sql(mediaColumns.status)} = ${status.approved}
       and ${notDeleted(sql, backend)} and m.${sql(mediaColumns.object_key)} = item.object_key
       and m.${sql(mediaColumns.approved_at)}::timestamptz = item.approved_at`
-  const state = await stateAfter(
-    database,
-    'publishing',
-    (sql) => sql`
-      with sick as (select from strongroom.archives where sick_at is not null),
+  const unlocked = (sql: Sql) => sql`
+    select m.${sql(mediaColumns.id)} as media_id from ${sql(mediaTable)} m, item
+    where ${isAsClaimed(sql)} for no key update of m skip locked`
+  const states = await statesAfter(ask, { from: 'publishing', held }, (sql) => {
+    return sql`
+      with ${askedRows(sql, held)},
+      sick as (select from strongroom.archives where sick_at is not null),
       item as (
-        select * from strongroom.items
-        where id = ${held.id} and epoch = ${held.epoch} and state = 'publishing'
-          and not exists (select from sick) for no key update),
+        select i.* from strongroom.items i join asked on i.id = asked.id and i.epoch = asked.epoch
+        where i.state = 'publishing' and not exists (select from sick)
+        order by i.id for no key update of i),
+      ${isAlone ? sql`` : sql`ours as materialized (${unlocked(sql)}),`}
       media as (
         update ${sql(mediaTable)} m set ${archivedAssignments(sql, backend, 'item', sql`clock_timestamp()`)}
-        from item where ${isAsClaimed(sql)}
+        from item where ${isAsClaimed(sql)} and ${isAlone ? sql`true` : sql`item.media_id in (select media_id from ours)`}
         returning m.${sql(mediaColumns.id)} as media_id),
       -- Changed by somebody else in this very moment, or held fast by a trigger or a policy: the next try tells which.
       left_alone as (
-        select from ${sql(mediaTable)} m, item where ${isAsClaimed(sql)} and not exists (select from media)),
+        select item.id from ${sql(mediaTable)} m, item
+        where ${isAsClaimed(sql)} and item.media_id not in (select media_id from media)),
       moved as (
         update strongroom.items i set
-          state = case when exists (select from media) then 'archived' else 'withdrawing' end,
-          archived_at = case when exists (select from media) then clock_timestamp() end,
-          release_due = case when exists (select from media)
-            then clock_timestamp() + ${releaseGraceMs} * interval '1 ms' end,
-          lease_owner = case when exists (select from media) then null else i.lease_owner end,
-          lease_until = case when exists (select from media) then null
+          state = case when found.recorded then 'archived' else 'withdrawing' end,
+          archived_at = case when found.recorded then clock_timestamp() end,
+          release_due = case when found.recorded then clock_timestamp() + ${releaseGraceMs} * interval '1 ms' end,
+          lease_owner = case when found.recorded then null else i.lease_owner end,
+          lease_until = case when found.recorded then null
             else clock_timestamp() + ${leaseMs} * interval '1 ms' end,
           error_code = null, error_message = null, updated_at = clock_timestamp()
-        from item where i.id = item.id and not exists (select from left_alone)
+        from (select id, media_id in (select media_id from media) as recorded from item) found
+        where i.id = found.id and i.id not in (select id from left_alone)
         returning i.*),
       recorded as (select * from moved where state = 'archived'),
       audit as (${auditInsert(sql, backend, {
@@ -65,18 +80,31 @@ export async function recordArchived(
         details: sql`jsonb_build_object('archive_path', s.archive_path, 'sha256', s.sha256, 'bytes', s.size_bytes,
           'bucket', s.bucket, 'object_key', s.object_key, 'etag', s.etag, 'item', s.id)`,
       })})
-      select coalesce(
-        (select state from moved),
-        (select case when state = 'publishing' and exists (select from sick) then 'sick' else state end
-          from strongroom.items where id = ${held.id} and epoch = ${held.epoch})) as state`,
-  )
-  if (state === 'publishing')
-    throw new AppError(
-      'ROW_REFUSED',
-      `the media row of item ${held.id} is approved, and yet stays as it is when it is set to "${status.archived}"`,
-    )
-  return state === 'archived' || state === 'withdrawing' || state === 'sick' ? state : 'stale'
+      select asked.id, asked.epoch, coalesce(moved.state,
+        (select case when i.state = 'publishing' and exists (select from sick) then 'sick' else i.state end
+          from strongroom.items i where i.id = asked.id and i.epoch = asked.epoch)) as state
+      from asked left join moved using (id, epoch)`
+  })
+  return states.map((state) => {
+    if (state === 'publishing') return isAlone ? 'refused' : undefined
+    return state === 'archived' || state === 'withdrawing' || state === 'sick' ? state : 'stale'
+  })
 }
+
+/** @throws ROW_REFUSED for `refused` */
+export function refusedThrown(
+  { backend }: Pick<WorkerContext, 'backend'>,
+  { id }: Held,
+  found: Recorded,
+): Exclude<Recorded, 'refused'> {
+  if (found !== 'refused') return found
+  throw new AppError(
+    'ROW_REFUSED',
+    `the media row of item ${id} is approved, and yet stays as it is when it is set to "${backend.mapping.status.archived}"`,
+  )
+}
+
+export type Recorded = 'archived' | 'withdrawing' | 'sick' | 'refused' | 'stale'
 
 /** Records that the object is not valid media; the media row changes only if a rejected status is configured. */
 export async function recordRejected(
@@ -85,9 +113,9 @@ export async function recordRejected(
   verdict: Rejection,
 ): Promise<'rejected' | 'stale'> {
   const { mediaTable, mediaColumns, status, action } = backend.mapping
-  const state = await stateAfter(
-    database,
-    'claimed',
+  const [state] = await statesAfter(
+    database.settle,
+    { from: 'claimed', held: [held] },
     (sql) => sql`
       with item as (
         select * from strongroom.items
@@ -114,55 +142,68 @@ export async function recordRejected(
         details: sql`jsonb_build_object('reason', ${verdict.reason}::text, 'report', ${verdict.report}::text,
           'object_key', s.object_key, 'item', s.id)`,
       })})
-      select coalesce(
+      select ${held.id}::bigint as id, ${held.epoch}::int as epoch, coalesce(
         (select state from moved),
         (select state from strongroom.items where id = ${held.id} and epoch = ${held.epoch})) as state`,
   )
   return state === 'rejected' ? 'rejected' : 'stale'
 }
 
-/** Records that the source is gone, with its audit row. @returns false when the lease is another's */
+/** A source that is gone, and how. */
+export type Gone = Held & { outcome: 'deleted' | 'already_gone' }
+
+/** Records that sources are gone, each with its audit row. @returns of each: false when the lease is another's; undefined for one of several that must be asked for alone */
 export async function recordReleased(
-  { database, backend }: WorkerContext,
-  held: Held,
-  outcome: 'deleted' | 'already_gone',
-): Promise<boolean> {
-  const state = await stateAfter(
-    database,
-    'releasing',
-    (sql) => sql`
-      with moved as (
-        update strongroom.items set state = 'released', released_at = clock_timestamp(), lease_owner = null,
+  { backend }: WorkerContext,
+  held: readonly Gone[],
+  ask: Ask,
+): Promise<(boolean | undefined)[]> {
+  const states = await statesAfter(ask, { from: 'releasing', held }, (sql) => {
+    const gone = arrayText(
+      held.filter(({ outcome }) => outcome === 'already_gone').map(({ id }) => id),
+    )
+    return sql`
+      with ${askedRows(sql, held)},
+      moved as (
+        update strongroom.items i set state = 'released', released_at = clock_timestamp(), lease_owner = null,
           lease_until = null, error_code = null, error_message = null, updated_at = clock_timestamp()
-        where id = ${held.id} and epoch = ${held.epoch} and state = 'releasing' returning *),
+        from asked where i.id = asked.id and i.epoch = asked.epoch and i.state = 'releasing' returning i.*),
       audit as (${auditInsert(sql, backend, {
         source: 'moved',
         action: backend.mapping.action.sourceDeleted,
-        details: sql`jsonb_build_object('outcome', ${outcome}::text, 'bucket', s.bucket, 'object_key', s.object_key,
-          'etag', s.etag, 'item', s.id)`,
+        details: sql`jsonb_build_object(
+          'outcome', case when s.id = any(${gone}::bigint[]) then 'already_gone' else 'deleted' end,
+          'bucket', s.bucket, 'object_key', s.object_key, 'etag', s.etag, 'item', s.id)`,
       })})
-      select coalesce(
-        (select state from moved),
-        (select state from strongroom.items where id = ${held.id} and epoch = ${held.epoch})) as state`,
+      select asked.id, asked.epoch, coalesce(moved.state,
+        (select state from strongroom.items i where i.id = asked.id and i.epoch = asked.epoch)) as state
+      from asked left join moved using (id, epoch)`
+  })
+  return states.map((state) =>
+    state === 'releasing' && held.length > 1 ? undefined : state === 'released',
   )
-  return state === 'released'
 }
 
+type StateRow = { id: string; epoch: number; state: string | null }
+
+const STATE_TRIES = 5
+
 /**
- * Runs a statement that moves an item on from state `from` and tells the state it found afterwards.
+ * Runs a statement that moves items on from state `from` and tells the state that it found each in afterwards, in order.
  *
  * Sent again while the first call, whose answer was lost, was still at work, it waits for that one, finds nothing left to
  * move, and still sees the state before: its snapshot is older. So it is asked once more.
  */
-async function stateAfter(
-  database: Database,
-  from: ItemState,
-  statement: (sql: Sql) => Query<{ state: string | null }[]>,
-): Promise<string | null> {
+async function statesAfter(
+  ask: Ask,
+  { from, held }: { from: ItemState; held: readonly Held[] },
+  statement: (sql: Sql) => Query<StateRow[]>,
+): Promise<(string | null)[]> {
   for (let tries = 1; ; tries++) {
-    const [row] = await database.settle(statement)
-    const state = row?.state ?? null
-    if (state !== from || tries === 5) return state
+    const stateOf = byHeld(await ask(statement))
+    const states = held.map((item) => stateOf(item)?.state ?? null)
+    // Of several, those that did not move are asked for alone.
+    if (held.length > 1 || states[0] !== from || tries === STATE_TRIES) return states
   }
 }
 
@@ -216,7 +257,7 @@ function reapproved(sql: Sql, backend: Backend): Fragment {
       select * from strongroom.items where media_id = m.${sql(mediaColumns.id)}
       order by generation desc limit 1) i on true
     where m.${sql(mediaColumns.status)} = ${status.approved} and ${notDeleted(sql, backend)} and ${isSameVersion(sql, backend)}
-      and i.state in ('archived', 'releasing', 'released', 'kept')
+      and i.state in ('archived', 'releasing', 'released', 'moved', 'kept')
     order by i.id limit 100`
 }
 
@@ -235,7 +276,7 @@ export function markReleasedBefore(context: WorkerContext): Promise<number[]> {
         join ${sql(mediaTable)} m on m.${sql(mediaColumns.id)} = i.media_id
         join lateral (
           select * from strongroom.items e
-          where e.media_id = i.media_id and e.generation < i.generation and e.state = 'released'
+          where e.media_id = i.media_id and e.generation < i.generation and e.state in ('released', 'moved')
             and (e.object_key, e.declared_bytes) is not distinct from (i.object_key, i.declared_bytes)
           order by e.generation desc limit 1) earlier on true
         where i.state = 'missing' and (i.lease_until is null or i.lease_until < clock_timestamp())

@@ -1,34 +1,44 @@
 import { notDeleted } from './backend-sql.ts'
 import type { Fragment, Sql } from './connect.ts'
-import type { Held, WorkerContext } from './item-rows.ts'
+import type { Ask } from './group.ts'
+import { askedRows, byHeld, type Held, type WorkerContext } from './item-rows.ts'
+
+export type ReleaseCheck = 'confirmed' | 'refused' | 'stale'
 
 /**
  * Asks once more, directly before a DELETE, what was asked at the claim: files may have been read for hours since. What may
  * no longer go is given back by the same statement, due as before.
  *
- * @returns `confirmed` only if this very statement found the item in our hands and nothing against its release
+ * @returns of each item: `confirmed` only if this very statement found it in our hands and nothing against its release
  */
 export async function confirmRelease(
   context: WorkerContext,
-  held: Held,
-): Promise<'confirmed' | 'refused' | 'stale'> {
-  const [answer] = await context.database.settle(
-    (sql) => sql<{ confirmed: boolean; refused: boolean }[]>`
-      with i as materialized (
-        select * from strongroom.items
-        where id = ${held.id} and epoch = ${held.epoch} and state = 'releasing' for no key update),
-      confirmed as materialized (select i.id from i where ${mayBeReleased(sql, context)}),
+  held: readonly Held[],
+  ask: Ask,
+): Promise<ReleaseCheck[]> {
+  const rows = await ask(
+    (sql) => sql<{ id: string; epoch: number; confirmed: boolean; refused: boolean }[]>`
+      with ${askedRows(sql, held)},
+      i as materialized (
+        select items.* from strongroom.items join asked using (id, epoch)
+        where state = 'releasing' order by id for no key update of items),
+      confirmed as materialized (select i.id, i.epoch from i where ${mayBeReleased(sql, context)}),
       given_back as (
         update strongroom.items item set state = 'archived', lease_owner = null, lease_until = null,
           updated_at = clock_timestamp()
-        from i where item.id = i.id and not exists (select from confirmed) returning item.id)
-      select exists (select from confirmed) as confirmed,
-        exists (select from given_back) or exists (
-          select from strongroom.items
-          where id = ${held.id} and epoch = ${held.epoch} and state = 'archived') as refused`,
+        from i where item.id = i.id and i.id not in (select id from confirmed) returning item.id, item.epoch)
+      select id, epoch, (id, epoch) in (select id, epoch from confirmed) as confirmed,
+        (id, epoch) in (select id, epoch from given_back) or exists (
+          select from strongroom.items item
+          where item.id = asked.id and item.epoch = asked.epoch and item.state = 'archived') as refused
+      from asked`,
   )
-  if (answer?.confirmed) return 'confirmed'
-  return answer?.refused ? 'refused' : 'stale'
+  const found = byHeld(rows)
+  return held.map((item) => {
+    const { confirmed = false, refused = false } = found(item) ?? {}
+    if (confirmed) return 'confirmed'
+    return refused ? 'refused' : 'stale'
+  })
 }
 
 /** Told once per run: R2_BUCKET was changed or mistyped, or another bucket's items are left from before. */
@@ -81,6 +91,6 @@ export function mayBeReleased(sql: Sql, { archiveId, bucket, backend }: WorkerCo
         and (m.${sql(mediaColumns.id)} = i.media_id or not exists (
           select from strongroom.items other
           where other.media_id = m.${sql(mediaColumns.id)}
-            and other.state in ('archived', 'releasing', 'released', 'source_differs', 'kept')
+            and other.state in ('archived', 'releasing', 'released', 'moved', 'source_differs', 'kept')
             and normalize(other.object_key, nfc) = normalize(i.object_key, nfc))))`
 }

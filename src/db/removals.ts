@@ -1,5 +1,5 @@
 import type { ItemState } from '../item-states.ts'
-import type { Area } from '../set-aside.ts'
+import type { Cleanable } from '../set-aside.ts'
 import type { Backend } from './backend.ts'
 import { mediaColumn, notDeleted } from './backend-sql.ts'
 import type { Database } from './connect.ts'
@@ -23,7 +23,7 @@ export interface OwnerFacts {
 /** One file that goes; `path` is relative to ERROR_DIR for errors, to ARCHIVE_DIR otherwise. */
 export interface Removal {
   node: string
-  area: Area
+  area: Cleanable
   path: string
   sizeBytes: number
   item: number

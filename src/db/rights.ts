@@ -1,4 +1,5 @@
-import { type Backend, ourTables, quoted } from './backend.ts'
+import type { Backend } from './backend.ts'
+import { ourTables, quoted } from './catalogue.ts'
 import type { Finding } from './checks.ts'
 import type { Database } from './connect.ts'
 

@@ -1,5 +1,6 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto'
+import { timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
+import { SIGV4, signatureOf, uriEncoded } from '../storage/sigv4.ts'
 import { S3Error } from './bucket-xml.ts'
 
 /** A request as it arrived: the target is not decoded. */
@@ -33,7 +34,6 @@ interface Claim {
   query: [string, string][]
 }
 
-const ALGORITHM = 'AWS4-HMAC-SHA256'
 const SKEW_MS = 15 * 60_000
 const MAX_EXPIRY_SECONDS = 7 * 24 * 3600
 
@@ -107,7 +107,7 @@ function claimOfHeader(headers: IncomingHttpHeaders, query: [string, string][]):
 function claimOfQuery(query: [string, string][]): Claim {
   const value = (name: string) => query.find(([given]) => given === name)?.[1] ?? ''
   const expires = Number(value('X-Amz-Expires'))
-  if (value('X-Amz-Algorithm') !== ALGORITHM || !(expires >= 1 && expires <= MAX_EXPIRY_SECONDS)) {
+  if (value('X-Amz-Algorithm') !== SIGV4 || !(expires >= 1 && expires <= MAX_EXPIRY_SECONDS)) {
     throw new S3Error(400, 'AuthorizationQueryParametersError')
   }
   return {
@@ -159,7 +159,7 @@ function sign(
 ): string {
   const [path = '/'] = request.target.split('?', 1)
   const query = claim.query
-    .map(([name, value]) => `${encoded(name)}=${encoded(value)}`)
+    .map(([name, value]) => `${uriEncoded(name)}=${uriEncoded(value)}`)
     .sort((a, b) => (a < b ? -1 : 1))
   const headers = claim.signedHeaders.map((name) => {
     const value = request.headers[name]
@@ -170,30 +170,12 @@ function sign(
     request.method,
     path
       .split('/')
-      .map((segment) => encoded(decoded(segment)))
+      .map((segment) => uriEncoded(decoded(segment)))
       .join('/'),
     query.join('&'),
     headers.join(''),
     claim.signedHeaders.join(';'),
     claim.payload,
   ].join('\n')
-  const digest = createHash('sha256').update(canonical).digest('hex')
-  const key = claim.scope.reduce<string | Buffer>(
-    (from, piece) => hmac(from, piece),
-    `AWS4${secret}`,
-  )
-  return hmac(key, [ALGORITHM, claim.time, claim.scope.join('/'), digest].join('\n')).toString(
-    'hex',
-  )
-}
-
-function hmac(key: string | Buffer, text: string): Buffer {
-  return createHmac('sha256', key).update(text).digest()
-}
-
-function encoded(text: string): string {
-  return encodeURIComponent(text).replace(
-    /[!'()*]/g,
-    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
-  )
+  return signatureOf(secret, { canonical, time: claim.time, scope: claim.scope.join('/') })
 }

@@ -60,6 +60,10 @@ image has it; elsewhere \`FFPROBE_SMALL_PATH\` names it. It is asked first.
 
 What the small one refuses stays refused: the full one may choose among the same demuxers and no others.
 
+Both are started by a small Perl process (5 MiB; Debian and Ubuntu always have Perl), because to fork the program itself would
+stop it for milliseconds with every file. It dies with the program and takes what it has started along; it is started again
+should it be killed. Without Perl the program starts ffprobe itself.
+
 ## What is refused, and why
 
 | What | Why |

@@ -34,7 +34,8 @@ export interface RunStore {
   enterPast(run: Run): Promise<Run>
   addEvents(run: number, events: readonly RunEvent[]): Promise<void>
   closeInterrupted(error: RunError): Promise<Run[]>
-  forgetOld(): Promise<number>
+  /** Runs, and what people did, from longer ago than is kept. */
+  forgetOld(): Promise<void>
 }
 
 interface Claim {
@@ -155,7 +156,7 @@ export function createRuns(options: {
         // A database that does not take the end takes nothing else either, and would only be waited for.
         if (stands !== 'unknown') await events.close()
         tell('ended', told)
-        if (stands !== 'unknown') await store.forgetOld().catch(() => 0)
+        if (stands !== 'unknown') await store.forgetOld().catch(() => {})
         return told
       },
     }

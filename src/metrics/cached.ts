@@ -1,3 +1,5 @@
+import { settledWithin } from '../waiting.ts'
+
 /** A value, and how long ago it was asked for. */
 export interface Aged<T> {
   value: T
@@ -43,18 +45,9 @@ export function createCached<T>(
 
   return async () => {
     if (flight === null && clock() >= waitUntil) flight = fly()
-    if (flight !== null) await settledOr(flight, patienceMs)
+    if (flight !== null) await settledWithin(flight, patienceMs)
     if (latest === null) return null
     const ageMs = clock() - latest.at
     return ageMs > forgetAfterMs ? null : { value: latest.value, ageMs }
   }
-}
-
-async function settledOr(flight: Promise<void>, patienceMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, patienceMs).unref()
-  })
-  await Promise.race([flight, late])
-  clearTimeout(timer)
 }

@@ -3,9 +3,10 @@ import type { Job, RunListener } from '../runs.ts'
 import type { Health } from '../serve/health.ts'
 import type { Exposition } from '../serve/metrics-route.ts'
 import type { Traffic } from '../serve/traffic.ts'
+import type { DiskRoom } from '../storage/disk.ts'
 import type { SpaceState } from '../sync/space.ts'
 import { type ArchiveSources, addArchiveMetrics } from './archive.ts'
-import { addHealthMetrics, addRoomMetrics, addSpaceMetrics, type Room } from './place.ts'
+import { addHealthMetrics, addRoomMetrics, addSpaceMetrics } from './place.ts'
 import { addLastRuns, addRunMetrics } from './runs.ts'
 import { addTrafficMetrics } from './traffic.ts'
 import { addWorkMetrics, type WorkObserver } from './work.ts'
@@ -18,7 +19,7 @@ export interface Metrics extends Exposition {
   addArchive(sources: ArchiveSources): void
   addLastRuns(read: () => Promise<Partial<Record<Job, number>>>): void
   addSpace(read: () => Promise<SpaceState>): void
-  addRoom(readRoom: () => Promise<Room>): void
+  addRoom(readRoom: () => Promise<DiskRoom>): void
   addHealth(health: Pick<Health, 'deep'>): void
 }
 

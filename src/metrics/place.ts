@@ -1,13 +1,8 @@
 import { Gauge, type Registry } from 'prom-client'
 import type { CheckResult } from '../serve/health.ts'
+import type { DiskRoom } from '../storage/disk.ts'
 import type { SpaceState } from '../sync/space.ts'
 import { createCached } from './cached.ts'
-
-/** The file system of the archive, in bytes. */
-export interface Room {
-  freeBytes: number
-  sizeBytes: number
-}
 
 /** A disk that hangs holds a thread for each question. */
 const FRESH_MS = 10_000
@@ -46,7 +41,7 @@ export function addSpaceMetrics(registry: Registry, read: () => Promise<SpaceSta
 }
 
 /** The disk that the archive lies on. */
-export function addRoomMetrics(registry: Registry, readRoom: () => Promise<Room>): void {
+export function addRoomMetrics(registry: Registry, readRoom: () => Promise<DiskRoom>): void {
   const add = createAdder(registry, readRoom)
   add(
     'strongroom_archive_free_bytes',
@@ -56,7 +51,7 @@ export function addRoomMetrics(registry: Registry, readRoom: () => Promise<Room>
   add(
     'strongroom_archive_size_bytes',
     'Size of the file system where ARCHIVE_DIR lies.',
-    ({ sizeBytes }) => sizeBytes,
+    ({ totalBytes }) => totalBytes,
   )
 }
 

@@ -24,7 +24,7 @@ import {
 export interface Notifier {
   started(run: Run): void
   ended(run: Run): void
-  /** An item of the run in hand ended so. */
+  /** An item of the sync in hand ended so. */
   itemSettled(report: SettledItem): void
   /** A part of the service is well, or is not; told when that changes. */
   tell(condition: Condition): void
@@ -71,6 +71,7 @@ export function createNotifier(parts: NotifierParts): Notifier {
   const pinger = createPinger()
   let firstOfOurs = Number.POSITIVE_INFINITY
   const recall = createRecall(parts, ({ id }) => id !== null && id >= firstOfOurs)
+  // Of the sync in hand: no other job settles items, and a scrub may begin and end beside it.
   let reasons: string[] = []
 
   const ping = (sign: Ping | null) => {
@@ -82,7 +83,7 @@ export function createNotifier(parts: NotifierParts): Notifier {
   }
   return {
     started(run) {
-      reasons = []
+      if (run.job === 'sync') reasons = []
       firstOfOurs = Math.min(firstOfOurs, run.id ?? firstOfOurs)
       ping(pinger.started(run))
     },
@@ -95,7 +96,7 @@ export function createNotifier(parts: NotifierParts): Notifier {
     ended(run) {
       ping(pinger.ended(run))
       if (messages.length === 0) return
-      const said = reasons
+      const said = run.job === 'sync' ? reasons : []
       inOrder(async () => say(messageOfRun(parts, { run, reasons: said, ...(await recall()) })))
     },
     tell(condition) {

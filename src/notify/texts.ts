@@ -1,5 +1,6 @@
 import { ERRORS } from '../errors.ts'
 import type { Run } from '../runs.ts'
+import { bytesText, timeText } from '../units.ts'
 import { type Message, type MessageKind, printable } from './message.ts'
 import { isFailed } from './pings.ts'
 import type { Condition, Failing, Trouble } from './standing.ts'
@@ -208,17 +209,6 @@ function jobFacts(runs: readonly Run[]): [string, string][] {
 
 function add(counts: Map<string, number>, name: string, count: number): void {
   counts.set(name, (counts.get(name) ?? 0) + count)
-}
-
-function bytesText(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB']
-  const power = Math.min(Math.floor(Math.log2(Math.max(bytes, 1)) / 10), units.length - 1)
-  return `${(bytes / 1024 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`
-}
-
-/** `2026-03-05 04:30 UTC` */
-function timeText(at: Date): string {
-  return `${at.toISOString().slice(0, 16).replace('T', ' ')} UTC`
 }
 
 /** `450 ms`, `12 s`, `5 min`, `6 h 0 min` */

@@ -24,6 +24,7 @@ import { createHttpServer, type HttpServer } from './listen.ts'
 import { addMetricsRoute, type Exposition } from './metrics-route.ts'
 import { createMount, type Mount } from './mount.ts'
 import type { Offload } from './offload.ts'
+import type { AddressOf } from './redirect.ts'
 import { isUnframed, prepareRequest } from './request-rules.ts'
 import { nothingRevoked, type RevokedTokens } from './revocations.ts'
 import { createWatchdog, type Watchdog } from './stall.ts'
@@ -57,6 +58,8 @@ export function createFileServer(options: {
   corsOrigins: CorsOrigins
   /** Without it, or null, no front sends files in our place. */
   offload?: Offload | null
+  /** Without it, or null, visitors are sent nowhere else for files that were moved. */
+  elsewhere?: AddressOf | null
   health: Health
   log: Log
   limits: ServeLimits
@@ -70,9 +73,17 @@ export function createFileServer(options: {
 }): HttpServer & Pick<FileRoute, 'openFiles'> & { watchdog: Watchdog } {
   const { health, log, corsOrigins } = options
   const { bufferBytes = 64 * MIB, now = () => new Date(), revoked = nothingRevoked } = options
-  const { offload = null, traffic = createTraffic() } = options
+  const { offload = null, elsewhere = null, traffic = createTraffic() } = options
   const clock = options.clock ?? (() => performance.now())
-  const route = createFileRoute({ ...options, offload, revoked, bufferBytes, now, clock })
+  const route = createFileRoute({
+    ...options,
+    offload,
+    elsewhere,
+    revoked,
+    bufferBytes,
+    now,
+    clock,
+  })
   const { maxConnections } = options.limits
   const watchdog = createWatchdog({ clock })
   const common = { health, log, corsOrigins, maxConnections, watchdog, traffic }
@@ -198,14 +209,14 @@ async function attend(
 ): Promise<void> {
   traffic.underWay.add(visit)
   const started = performance.now()
-  const late = setTimeout(() => {
-    if (visit.outgoing.headersSent || visit.outgoing.destroyed) return
-    answerFailure(visit, new AppError('ARCHIVE_SLOW', 'no first byte in time'), log)
-  }, firstByteMs)
+  let late: NodeJS.Timeout | undefined
   try {
     // A file that is at hand would be answered before the rest of the packet showed that the request is broken.
     if (hasBody(visit.incoming)) await new Promise((resolve) => setImmediate(resolve))
-    await files.serve(visit)
+    const served = files.serve(visit)
+    // What is at hand is answered by now, and most files are.
+    if (!visit.outgoing.headersSent) late = setTimeout(answerLate, firstByteMs, visit, log)
+    await served
   } catch (error) {
     answerFailure(visit, toAppError(error), log)
   } finally {
@@ -213,6 +224,11 @@ async function attend(
     traffic.underWay.delete(visit)
   }
   logVisit(visit, { log, traffic, started })
+}
+
+function answerLate(visit: Visit, log: Log): void {
+  if (visit.outgoing.headersSent || visit.outgoing.destroyed) return
+  answerFailure(visit, new AppError('ARCHIVE_SLOW', 'no first byte in time'), log)
 }
 
 function newVisit({ incoming, outgoing }: HttpBindings, watchdog: Watchdog): Visit {

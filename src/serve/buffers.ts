@@ -22,8 +22,10 @@ export interface Buffers {
   give(buffer: Buffer): void
   /** For one that the system may still be reading: it is left to the garbage collector. */
   forget(buffer: Buffer): void
-  /** How much one download may hold in one buffer now. */
+  /** How much one download may hold in one buffer now, where it goes on after it. */
   fairBytes(): number
+  /** The same for one that ends with it. */
+  fairWholeBytes(): number
   mayReadAhead(): boolean
   /** Downloads whose visitors take what they are sent; those that stand still need no room. */
   moving: number
@@ -80,10 +82,14 @@ export function createBuffers(budgetBytes: number): Buffers {
     return Math.max(alwaysSpare, budgetBytes - inUse)
   }
 
-  function fairBytes(): number {
+  function fairWholeBytes(): number {
     const share = Math.min(budgetBytes / 2 / Math.max(1, buffers.moving), budgetBytes - inUse)
+    return Math.min(largest, Math.max(smallest, powerBelow(share)))
+  }
+
+  function fairBytes(): number {
     const most = buffers.moving > readingAhead ? largestOfMany : largest
-    return Math.min(most, Math.max(smallest, powerBelow(share)))
+    return Math.min(most, fairWholeBytes())
   }
 
   const buffers: Buffers = {
@@ -92,7 +98,7 @@ export function createBuffers(budgetBytes: number): Buffers {
       return inUse
     },
     take(wanted) {
-      const size = Math.min(fairBytes(), Math.max(smallest, powerAbove(wanted)))
+      const size = Math.min(fairWholeBytes(), Math.max(smallest, powerAbove(wanted)))
       const known = takeSpare(size)
       inUse += known?.length ?? size
       if (known !== null) return known
@@ -115,6 +121,7 @@ export function createBuffers(budgetBytes: number): Buffers {
       tidySoon()
     },
     fairBytes,
+    fairWholeBytes,
     mayReadAhead: () => buffers.moving <= readingAhead && inUse < budgetBytes,
   }
   return buffers

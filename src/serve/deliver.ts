@@ -18,8 +18,8 @@ interface Parcel {
   writeHead: () => void
 }
 
-/** Notes in the visit how much was sent, and whether that is all. @throws TOO_MANY_STREAMS and what sending throws */
-export type Deliver = (visit: Visit, parcel: Parcel) => Promise<void>
+/** Notes in the visit how much was sent. @returns whether that is all @throws TOO_MANY_STREAMS and what sending throws */
+export type Deliver = (visit: Visit, parcel: Parcel) => Promise<boolean>
 
 /** Makes what stands around the sending of a body: its place among the streams, and what is known of it. */
 export function createDelivery(options: {
@@ -45,18 +45,18 @@ export function createDelivery(options: {
     }
   }
 
-  const sendTo = async (visit: Visit, { file, body, writeHead }: Parcel): Promise<void> => {
+  const sendTo = (visit: Visit, { file, body, writeHead }: Parcel): Promise<boolean> => {
     const onBytes = (bytes: number) => {
       visit.bytes = bytes
       visit.watched.moved()
     }
-    visit.complete = await send({ file, body, response: visit.outgoing }, { writeHead, onBytes })
+    return send({ file, body, response: visit.outgoing }, { writeHead, onBytes })
   }
 
-  const stream = async (visit: Visit, parcel: Parcel): Promise<void> => {
+  const stream = async (visit: Visit, parcel: Parcel): Promise<boolean> => {
     const leave = await takePlace(visit, parcel.claims)
     try {
-      await sendTo(visit, parcel)
+      return await sendTo(visit, parcel)
     } finally {
       leave()
     }

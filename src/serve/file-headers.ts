@@ -34,9 +34,7 @@ export function fileHeaders(
   const of = lastingOf(sidecar)
   return {
     ofCaching: [
-      ...of.caching,
-      'Cross-Origin-Resource-Policy',
-      visit.embeddable ? 'cross-origin' : commonHeaders['Cross-Origin-Resource-Policy'],
+      ...(visit.embeddable ? of.embeddable : of.caching),
       'Cache-Control',
       `private, max-age=${maxAge}, no-transform`,
     ],
@@ -49,9 +47,16 @@ export function representationOf(sidecar: Sidecar): Representation {
   return lastingOf(sidecar).representation
 }
 
+/** A value that is no media type would be a header of the uploader's making. */
+export function mediaTypeOf(sidecar: Sidecar): string {
+  return lastingOf(sidecar).mediaType
+}
+
 interface Lasting {
   representation: Representation
+  mediaType: string
   caching: HeaderList
+  embeddable: HeaderList
   inline: HeaderList
   attached: HeaderList
 }
@@ -65,7 +70,15 @@ function lastingOf(sidecar: Sidecar): Lasting {
   // Strong: equal tags mean equal bytes, on every node and after every restore.
   const etag = `"${sidecar.sha256}"`
   const lastModified = new Date(sidecar.filed_at)
-  const { 'Cross-Origin-Resource-Policy': _, ...common } = commonHeaders
+  const mediaType = safeMediaType(sidecar)
+  const ofCaching = (policy: string) =>
+    Object.entries({
+      ...commonHeaders,
+      'Cross-Origin-Resource-Policy': policy,
+      ETag: etag,
+      'Last-Modified': lastModified.toUTCString(),
+      'Cloudflare-CDN-Cache-Control': 'no-store',
+    }).flat()
   const ofFile = (inline: boolean) => [
     'Content-Disposition',
     contentDisposition(sidecar, inline),
@@ -76,12 +89,9 @@ function lastingOf(sidecar: Sidecar): Lasting {
   ]
   const made = {
     representation: { sizeBytes: sidecar.bytes, etag, lastModified },
-    caching: Object.entries({
-      ...common,
-      ETag: etag,
-      'Last-Modified': lastModified.toUTCString(),
-      'Cloudflare-CDN-Cache-Control': 'no-store',
-    }).flat(),
+    mediaType,
+    caching: ofCaching(commonHeaders['Cross-Origin-Resource-Policy']),
+    embeddable: ofCaching('cross-origin'),
     inline: ofFile(true),
     attached: ofFile(false),
   }
@@ -100,7 +110,7 @@ function digestOf(sidecar: Sidecar): string {
  * @param inline what the link asked for; heeded only for video, audio and raster images
  */
 export function contentDisposition(sidecar: Sidecar, inline: boolean): string {
-  const type = mediaTypeOf(sidecar).toLowerCase()
+  const type = safeMediaType(sidecar).toLowerCase()
   const raster = /^image\/(?:apng|avif|bmp|gif|hei[cf]|jpeg|jxl|png|tiff|webp)$/
   const shown = inline && (/^(?:video|audio)\//.test(type) || raster.test(type))
   const name = downloadName(sidecar)
@@ -109,8 +119,7 @@ export function contentDisposition(sidecar: Sidecar, inline: boolean): string {
   return ascii === name ? disposition : `${disposition}; filename*=UTF-8''${encode8187(name)}`
 }
 
-/** A value that is no media type would be a header of the uploader's making. */
-export function mediaTypeOf({ mime_type: stored }: Sidecar): string {
+function safeMediaType({ mime_type: stored }: Sidecar): string {
   const type = /^[a-z0-9][a-z0-9!#$&^_.+-]{0,126}\/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}$/i
   return type.test(stored) ? stored : 'application/octet-stream'
 }

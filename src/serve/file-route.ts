@@ -1,5 +1,5 @@
 import type { TokenConfig } from '../config.ts'
-import { AppError } from '../errors.ts'
+import { AppError, isAppError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Sidecar } from '../sidecar.ts'
 import { answerError } from './answer.ts'
@@ -9,12 +9,13 @@ import type { CorsOrigins } from './cors.ts'
 import { createDelivery, type Deliver } from './deliver.ts'
 import { createDoctorEcho } from './doctor-echo.ts'
 import { fileHeaders, type HeaderList, mediaTypeOf, representationOf } from './file-headers.ts'
-import { createGate, type GateRules } from './gate.ts'
-import { archivePathOf, createLocator } from './locate.ts'
+import { createGate, type GateRules, type Pass } from './gate.ts'
+import { createLocator, createPathReader } from './locate.ts'
 import { type Body, bodyOf, contentRange, multipartOf } from './multipart.ts'
 import { createOffload, handOver, type Offload, type OffloadTo } from './offload.ts'
 import { createOpenFiles, type OpenFile, type OpenFiles } from './open-files.ts'
 import { judgeRequest, type Verdict } from './range.ts'
+import { type AddressOf, redirect } from './redirect.ts'
 import type { RevokedTokens } from './revocations.ts'
 import { createSender } from './send.ts'
 import type { StreamLimits } from './streams.ts'
@@ -42,6 +43,8 @@ export function createFileRoute(options: {
   pathPrefix: string
   corsOrigins: CorsOrigins
   offload: Offload | null
+  /** Where moved files are; null: they are not there for visitors. */
+  elsewhere: AddressOf | null
   log: Log
   /** Bytes that may be on their way from disk to visitors. */
   bufferBytes: number
@@ -62,6 +65,7 @@ export function createFileRoute(options: {
   })
   const admit = createGate({ ...options, verify, clientOf, tokenFailuresPerMinute })
   const echo = createDoctorEcho(trustedProxies)
+  const archivePathOf = createPathReader(options.pathPrefix)
   const locator = createLocator({
     archiveDir: options.archiveDir,
     onInvalidSidecar: (archivePath, error) =>
@@ -77,24 +81,57 @@ export function createFileRoute(options: {
     send: createSender(createBuffers(options.bufferBytes)),
   })
 
+  /** @throws `missing` where the file was not moved, as far as its sidecar tells */
+  const sendElsewhere = async (
+    visit: Visit,
+    missing: unknown,
+    { claims, begin, archivePath, inline }: Pass & { archivePath: string; inline: boolean },
+  ) => {
+    const { elsewhere } = options
+    if (elsewhere === null || !isAppError(missing, 'NOT_FOUND')) throw missing
+    const sidecar = await locator.fileless(archivePath, claims.mediaId)
+    if (sidecar === null) throw missing
+    if (visit.outgoing.headersSent) return
+    const end = begin()
+    const { expiresAt } = claims
+    redirect(visit, elsewhere, { sidecar, expiresAt, inline, embeddable, now: now() })
+    visit.offloaded = true
+    // How much of it is fetched there nobody tells us.
+    end(visit.incoming.method === 'HEAD' ? 0 : sidecar.bytes)
+  }
+
   const serve = async (visit: Visit) => {
     const { path, query } = splitTarget(visit.incoming.url ?? '')
     const { claims, begin } = admit(visit, query)
     visit.mediaId = claims.mediaId
     visit.jti = claims.jti
-    const archivePath = archivePathOf(path, options.pathPrefix)
+    const archivePath = archivePathOf(path)
     if (archivePath === null) throw new AppError('NOT_FOUND', 'the path names no file')
-    const found = openFiles.acquire(archivePath, claims.mediaId)
-    // Each wait costs, and most files are at hand.
-    const file = found instanceof Promise ? await found : found
+    const inline = wantsInline(query)
+    let file: OpenFile
+    try {
+      const found = openFiles.acquire(archivePath, claims.mediaId)
+      // Each wait costs, and most files are at hand.
+      file = found instanceof Promise ? await found : found
+    } catch (error) {
+      await sendElsewhere(visit, error, { claims, begin, archivePath, inline })
+      return
+    }
     let end: ((bytes: number) => void) | null = null
     try {
       // Somebody else has answered while the disk was slow.
       if (visit.outgoing.headersSent) return
       end = begin()
       echo(visit, file.sidecar)
-      const inline = wantsInline(query)
-      await answer(visit, file, { claims, now: now(), inline, embeddable, offloadTo, deliver })
+      const sent = answer(visit, file, {
+        claims,
+        now: now(),
+        inline,
+        embeddable,
+        offloadTo,
+        deliver,
+      })
+      if (sent !== undefined) visit.complete = await sent
     } finally {
       end?.(visit.bytes)
       file.release()
@@ -112,8 +149,8 @@ interface Wish {
   deliver: Deliver
 }
 
-/** @returns a promise where the answer takes longer than its head */
-function answer(visit: Visit, file: OpenFile, wish: Wish): Promise<void> | undefined {
+/** @returns whether all of it was taken, where the answer has more than its head */
+function answer(visit: Visit, file: OpenFile, wish: Wish): Promise<boolean> | undefined {
   const { claims, now, inline, embeddable, offloadTo, deliver } = wish
   const { incoming, outgoing } = visit
   const { sidecar } = file

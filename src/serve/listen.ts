@@ -50,6 +50,7 @@ export function createHttpServer(options: {
         connectionsCheckingInterval: 5_000,
         maxHeaderSize: 16 * 1024,
         noDelay: true,
+        optimizeEmptyRequests: true,
         // A request without Host is refused by prepareRequest, with headers that keep it out of caches.
         requireHostHeader: false,
       })

@@ -26,6 +26,12 @@ export interface Locator {
    * another archive is mounted. @returns null when one of them is not there
    */
   stampOf(archivePath: string): Promise<string | null>
+  /**
+   * What a sidecar says whose file is not there, asked after {@link Locator.locate} found none.
+   *
+   * @returns null where there is no such sidecar either, or something lies in the file's place
+   */
+  fileless(archivePath: string, mediaId: number): Promise<Sidecar | null>
 }
 
 /**
@@ -36,14 +42,21 @@ export interface Locator {
  * @returns null when it cannot name a file of the archive
  */
 export function archivePathOf(rawPath: string, pathPrefix: string): string | null {
-  const decoded = rawPath.startsWith('/') ? decodePath(rawPath.slice(1)) : null
+  return createPathReader(pathPrefix)(rawPath)
+}
+
+/** The same for many paths under one prefix; see {@link archivePathOf}. */
+export function createPathReader(pathPrefix: string): (rawPath: string) => string | null {
   const prefix = segmentsOf(pathPrefix)
     .map((segment) => `${segment}/`)
     .join('')
-  if (!decoded?.startsWith(prefix)) return null
-  const wanted = decoded.slice(prefix.length).normalize('NFC')
-  const path = wanted.endsWith('/-') ? wanted.slice(0, -2) : wanted
-  return isArchivePath(path) ? path : null
+  return (rawPath) => {
+    const decoded = rawPath.startsWith('/') ? decodePath(rawPath.slice(1)) : null
+    if (!decoded?.startsWith(prefix)) return null
+    const wanted = decoded.slice(prefix.length).normalize('NFC')
+    const path = wanted.endsWith('/-') ? wanted.slice(0, -2) : wanted
+    return isArchivePath(path) ? path : null
+  }
 }
 
 /** The path of a link; its last part has no extension, because caches that go by extension would keep it. */
@@ -58,14 +71,16 @@ export function createLocator(place: {
   /** Told of a sidecar that cannot be believed; the visitor only learns that there is no such file. */
   onInvalidSidecar: (archivePath: string, error: unknown) => void
 }): Locator {
+  const believed = (root: string, archivePath: string) =>
+    readSidecar(root, archivePath).catch((error: unknown) => {
+      if (!(error instanceof AppError) || error.code !== 'SIDECAR_INVALID') throw error
+      place.onInvalidSidecar(archivePath, error)
+      return null
+    })
   return {
     async locate(archivePath, mediaId) {
       const root = await rootOf(place.archiveDir)
-      const read = await readSidecar(root, archivePath).catch((error: unknown) => {
-        if (!(error instanceof AppError) || error.code !== 'SIDECAR_INVALID') throw error
-        place.onInvalidSidecar(archivePath, error)
-        return null
-      })
+      const read = await believed(root, archivePath)
       if (!read) throw await absent(root)
       const { sidecar } = read
       if (sidecar.media_id !== mediaId) {
@@ -76,6 +91,12 @@ export function createLocator(place: {
       }
       const { file, facts } = await openWhole(root, sidecar)
       return { file, sidecar, stamp: stampFrom(facts, read.facts) }
+    },
+    async fileless(archivePath, mediaId) {
+      const root = await rootOf(place.archiveDir)
+      const sidecar = (await believed(root, archivePath))?.sidecar
+      if (sidecar?.media_id !== mediaId || sidecar.archive_path !== archivePath) return null
+      return (await factsOf(join(root, archivePath))) === null ? sidecar : null
     },
     async stampOf(archivePath) {
       const facts = await factsOf(join(place.archiveDir, archivePath))

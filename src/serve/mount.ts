@@ -49,6 +49,7 @@ export function createMount({
     pathPrefix: '',
     corsOrigins: [],
     offload: null,
+    elsewhere: null,
     log,
     bufferBytes: 16 * MIB,
     now: () => new Date(),

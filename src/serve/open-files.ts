@@ -49,7 +49,7 @@ interface Entry extends OpenFile {
  * @param place.clock milliseconds, never going back
  */
 export function createOpenFiles(place: {
-  locator: Locator
+  locator: Pick<Locator, 'locate' | 'stampOf'>
   log: Log
   maxFiles?: number
   maxBytes?: number

@@ -81,9 +81,15 @@ function countLines(rawHeaders: readonly string[], name: string): number {
   return count
 }
 
+/** Nearly all requests name the same one. */
+let knownHost = ''
+
 function isHost(text: string): boolean {
+  if (text === knownHost && text !== '') return true
   const found = host.exec(text)
-  return found !== null && Number(found[1] ?? 0) <= 65_535
+  if (found === null || Number(found[1] ?? 0) > 65_535) return false
+  knownHost = text
+  return true
 }
 
 function invalid(message: string): AppError {

@@ -18,10 +18,16 @@ function readQuery(text: string): Query {
 
 function valuesOf(text: string, name: string): string[] {
   const values: string[] = []
-  for (const pair of text.split('&')) {
-    if (pair === name) values.push('')
-    else if (pair.startsWith(name) && pair[name.length] === '=')
-      values.push(pair.slice(name.length + 1))
+  // Without making a list of all pairs first: each request looks for two names in a long text of mostly one pair.
+  for (let from = 0; from <= text.length; ) {
+    const mark = text.indexOf('&', from)
+    const end = mark < 0 ? text.length : mark
+    const valueAt = from + name.length
+    if (text.startsWith(name, from)) {
+      if (valueAt === end) values.push('')
+      else if (text[valueAt] === '=' && valueAt < end) values.push(text.slice(valueAt + 1, end))
+    }
+    from = end + 1
   }
   return values
 }

@@ -4,6 +4,7 @@ import type { Log } from '../log.ts'
 import type { Area } from '../set-aside.ts'
 import { removeEmptyFolder, removeSeen } from '../storage/removal.ts'
 import { isFiledOwner, type Rules, whyKept } from './judge.ts'
+import type { MovingParts, MovingPlanParts } from './moving.ts'
 import { type CleaningPlan, type Planned, planCleaning } from './plan.ts'
 import { listShelf, type Shelf, type Stranger, type Unit } from './units.ts'
 
@@ -14,10 +15,13 @@ export interface PlanParts {
   sizesInNeed: () => Promise<Set<number>>
   /** By the clock of the file systems. */
   now: () => Date
+  /** Archived files that may be moved to a second bucket; null for none. */
+  moving: MovingPlanParts | null
 }
 
 export interface CleanParts extends PlanParts {
   node: string
+  moving: MovingParts | null
   begin: (removal: Removal) => Promise<number>
   end: (id: number, outcome: RemovalOutcome) => Promise<void>
   /**

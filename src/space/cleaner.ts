@@ -1,6 +1,7 @@
 import { toAppError } from '../errors.ts'
 import type { SpaceState } from '../sync/space.ts'
 import { type Cleaned, type CleanParts, clean, type PlanParts, planOn } from './clean.ts'
+import { endMoves, type MovingPlan, moveOldest, planMoves } from './moving.ts'
 import type { CleaningPlan } from './plan.ts'
 
 /** A disk, and what may be removed from it. */
@@ -16,19 +17,55 @@ export interface DiskPlan<Parts extends PlanParts> {
   disk: CleanableDisk<Parts>
   state: SpaceState
   targetBytes: number
+  /** Bytes that are to be freed. */
+  wantedBytes: number
   plan: CleaningPlan
+  /** After all that, archived files to the second bucket. */
+  moving: MovingPlan
+  /** By both. */
+  freesBytes: number
 }
 
-/** What would go from a disk: nothing where the target is met. */
+/** What would go from a disk: nothing where the target is met, but for the rest of moves that were cut off. */
 export async function planDisk<Parts extends PlanParts>(
   disk: CleanableDisk<Parts>,
 ): Promise<DiskPlan<Parts>> {
   const state = await disk.state()
   const { freeBytes, totalBytes, reservedBytes, minBytes, neededBytes } = state
   const targetBytes = Math.max(disk.targetOf(totalBytes), minBytes + neededBytes) + reservedBytes
-  const plan = await planOn(disk.parts, Math.max(0, targetBytes - freeBytes))
-  return { disk, state, targetBytes, plan }
+  const wantedBytes = Math.max(0, targetBytes - freeBytes)
+  const { moving: movable } = disk.parts
+  const plan = await planOn(disk.parts, wantedBytes)
+  const left = wantedBytes - plan.freesBytes
+  const moving = movable === null ? { moves: [], freesBytes: 0 } : await planMoves(movable, left)
+  const freesBytes = plan.freesBytes + moving.freesBytes
+  return { disk, state, targetBytes, wantedBytes, plan, moving, freesBytes }
 }
+
+/** Does what was planned; for what stays after all, archived files that were not in the plan may go. @throws as both do */
+export async function cleanDisk(
+  { disk, plan, wantedBytes }: DiskPlan<CleanParts>,
+  signal: AbortSignal,
+): Promise<DoneOnDisk> {
+  const { moving } = disk.parts
+  const ended = moving === null ? nothing : await endMoves(moving, signal)
+  const removed = await clean(disk.parts, plan, signal)
+  const left = wantedBytes - ended.bytes - removed.bytes
+  const moved = moving === null || left <= 0 ? nothing : await moveOldest(moving, left, signal)
+  return {
+    files: removed.files + ended.files + moved.files,
+    bytes: removed.bytes + ended.bytes + moved.bytes,
+    moved: ended.files + moved.files,
+    kept: [...removed.kept, ...ended.kept, ...moved.kept],
+  }
+}
+
+/** `files` and `bytes` are of all that went, `moved` how many of them to the second bucket. */
+export interface DoneOnDisk extends Cleaned {
+  moved: number
+}
+
+const nothing = { files: 0, bytes: 0, kept: [] }
 
 /** When cleaning did not help, what lies there has to grow older first. */
 const AGAIN_MS = 10 * 60_000
@@ -44,9 +81,11 @@ export function createMakeRoom(
     for (const disk of disks) {
       const { log } = disk.parts
       try {
-        if (disk.parts.shelves.length === 0 || !(await disk.state()).low) continue
-        const { plan } = await planDisk(disk)
-        const done = await clean(disk.parts, plan, signal)
+        const { shelves, moving } = disk.parts
+        if ((shelves.length === 0 && moving === null) || !(await disk.state()).low) continue
+        const planned = await planDisk(disk)
+        const { plan } = planned
+        const done = await cleanDisk(planned, signal)
         const { low, freeBytes } = await disk.state()
         if (low) vainUntil = now() + AGAIN_MS
         tell(disk, { done, plan, freeBytes })
@@ -67,11 +106,11 @@ export function createMakeRoom(
 
 function tell(
   { root, parts }: CleanableDisk<CleanParts>,
-  { done, plan, freeBytes }: { done: Cleaned; plan: CleaningPlan; freeBytes: number },
+  { done, plan, freeBytes }: { done: DoneOnDisk; plan: CleaningPlan; freeBytes: number },
 ): void {
-  const { files, bytes } = done
+  const { files, bytes, moved } = done
   const kept = plan.keep.length + done.kept.length
-  const told = { disk: root, files, bytes, kept, freeBytes }
+  const told = { disk: root, files, moved, bytes, kept, freeBytes }
   if (files > 0) parts.log.warn(told, 'made room on the disk')
   else parts.log.debug(told, 'nothing may be removed to make room')
 }

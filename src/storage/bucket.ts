@@ -1,5 +1,3 @@
-import type { Readable } from 'node:stream'
-
 /** What the store says of one object. */
 export interface ObjectFacts {
   /** Without quotes; the store's name for these exact bytes. */
@@ -31,8 +29,8 @@ export interface Bucket {
   /** @returns null when the bucket answers and has no such object (a missing bucket throws BUCKET_MISSING) */
   head(key: string, signal?: AbortSignal): Promise<ObjectFacts | null>
   /**
-   * Starts a download of exactly the version `ifMatch`, from byte `from` on (0 unless told). The caller reads the body to
-   * its end or destroys it. A body that brings no byte for the stall time-out is destroyed with TRANSFER_STALLED, one
+   * Starts a download of exactly the version `ifMatch`, from byte `from` on (0 unless told). The caller drains the body or
+   * destroys it. A body that brings no byte for the stall time-out is destroyed with TRANSFER_STALLED, one
    * that ends early or breaks off with TRANSFER_BROKEN; both destroy the raw socket.
    *
    * @throws OBJECT_CHANGED (412), OBJECT_MISSING (404)
@@ -68,11 +66,50 @@ export interface Bucket {
   close(): void
 }
 
+/** What is to be uploaded. */
+export interface NewObject {
+  sizeBytes: number
+  /** From the beginning, in order; a chunk is valid until the next one is asked for. */
+  chunks: () => AsyncIterable<Uint8Array>
+}
+
+/** A bucket that whole files are written to. */
+export interface UploadBucket extends Bucket {
+  /**
+   * Uploads an object of any size in constant memory, in parts where it is large. What an earlier upload of it left
+   * unfinished is removed first, and what this one leaves after a failure.
+   *
+   * @returns `taken`: there is an object under this key, and it was left as it is (where the store can tell; look first)
+   */
+  upload(key: string, object: NewObject, signal: AbortSignal): Promise<{ etag: string } | 'taken'>
+}
+
 export interface Download {
   /** Of the whole object, from the GET's own headers. */
   sizeBytes: number
   /** Where the body begins: what was asked for, or 0 from a store that cannot begin there. */
   from: number
   etag: string
-  body: Readable
+  body: Body
+}
+
+/** Is given each byte once, in order. Where it returns a promise it wants no more until that resolves. A chunk's memory is used again after that. */
+export type Take = (chunk: Uint8Array) => Promise<void> | undefined
+
+/** Where the bytes of a body go. */
+export interface Sink {
+  take: Take
+  /**
+   * Memory of its own in which it would like the next chunk to arrive, so that nothing need be copied; never empty. It stays
+   * lent until the next chunk is taken, whichever memory that lies in, or the body is over.
+   */
+  room?(): Uint8Array
+}
+
+/** What follows the headers of an answer. */
+export interface Body {
+  /** Gives all of it to the sink. Once. @throws what `take` throws; TRANSFER_STALLED, TRANSFER_BROKEN, CANCELLED */
+  drain(sink: Sink): Promise<void>
+  /** Nobody reads it (any further). */
+  destroy(): void
 }

@@ -6,6 +6,7 @@ import {
   mkdir,
   open,
   readdir,
+  realpath,
   rename,
   stat as statFollowing,
   statfs,
@@ -80,10 +81,15 @@ export interface Disk {
   syncFolder(path: string): Promise<void>
   /** Entry names; empty when the folder is absent. */
   list(path: string): Promise<string[]>
-  /** Bytes that an unprivileged process may still write. */
-  freeBytes(): Promise<number>
-  /** Bytes of the whole file system, used or free. */
-  totalBytes(): Promise<number>
+  room(): Promise<DiskRoom>
+}
+
+/** A whole file system, in bytes. */
+export interface DiskRoom {
+  /** What an unprivileged process may still write. */
+  freeBytes: number
+  /** Used or free. */
+  totalBytes: number
 }
 
 const CREATE_FLAGS =
@@ -104,7 +110,8 @@ export async function openDisk(root: string): Promise<Disk> {
   const base = resolve(root)
   const facts = await attempt('look at', base, () => statFollowing(base))
   if (!facts.isDirectory()) throw new AppError('PATH_UNSAFE', `${base} is not a folder`)
-  const at = (path: string) => confine(base, path)
+  const real = await attempt('look at', base, () => realpath(base))
+  const at = (path: string) => confine({ base, real }, path)
   return {
     root: base,
     create: async (path) => createFile(await at(path), path),
@@ -127,15 +134,17 @@ export async function openDisk(root: string): Promise<Disk> {
         const folder = await at(path)
         return attempt('read', folder, () => readdir(folder))
       }),
-    freeBytes: async () => {
-      const found = await attempt('look at', base, () => statfs(base))
-      return found.bavail * found.bsize
-    },
-    totalBytes: async () => {
-      const found = await attempt('look at', base, () => statfs(base))
-      return found.blocks * found.bsize
-    },
+    room: () => roomOf(base),
   }
+}
+
+/**
+ * @param path any on the file system that is meant
+ * @throws FILE_MISSING and what else {@link Disk} throws
+ */
+export async function roomOf(path: string): Promise<DiskRoom> {
+  const { bavail, blocks, bsize } = await attempt('look at', path, () => statfs(path))
+  return { freeBytes: bavail * bsize, totalBytes: blocks * bsize }
 }
 
 /** Tells whether what is written at `path` outlives a restart of the machine (or of the container). */
@@ -218,11 +227,35 @@ export async function orWhenMissing<T>(instead: T, call: () => Promise<T>): Prom
   }
 }
 
-/** @returns the absolute path, once every folder on the way has been seen to be a folder and no link */
-async function confine(base: string, path: string): Promise<string> {
+/**
+ * @param root `real` is `base` without links, as it was when it was opened
+ * @returns the absolute path, once every folder on the way has been seen to be a folder and no link
+ */
+async function confine(root: { base: string; real: string }, path: string): Promise<string> {
   const segments = segmentsOf(path)
+  const folders = segments.slice(0, -1)
+  if (folders.length > 0 && !(await isPlain(root, folders.join('/'))))
+    await refuseLinks(root.base, folders)
+  // The slash makes the system follow a root that is itself a link.
+  return segments.length === 0 ? `${root.base}/` : join(root.base, ...segments)
+}
+
+/**
+ * One call instead of one for each level: what is its own real path has no link on its way. False is no verdict: it may be
+ * missing, or the root be a link that leads elsewhere now.
+ */
+async function isPlain(root: { base: string; real: string }, folder: string): Promise<boolean> {
+  try {
+    // The dot is found in a folder only.
+    return (await realpath(`${root.base}/${folder}/.`)) === `${root.real}/${folder}`
+  } catch {
+    return false // Looked at level by level, it tells why.
+  }
+}
+
+async function refuseLinks(base: string, folders: readonly string[]): Promise<void> {
   let folder = base
-  for (const name of segments.slice(0, -1)) {
+  for (const name of folders) {
     folder = join(folder, name)
     const facts = await factsOf(folder)
     if (facts.kind !== 'folder') {
@@ -231,8 +264,6 @@ async function confine(base: string, path: string): Promise<string> {
       })
     }
   }
-  // The slash makes the system follow a root that is itself a link.
-  return segments.length === 0 ? `${base}/` : join(base, ...segments)
 }
 
 export async function factsOf(path: string): Promise<FileFacts> {
@@ -245,6 +276,9 @@ export async function factsOf(path: string): Promise<FileFacts> {
     links: found.nlink,
   }
 }
+
+/** How much is written before the disk is told to begin. */
+const FLUSH_BYTES = 128 << 20
 
 async function createFile(absolute: string, path: string): Promise<NewFile> {
   const handle = await attempt('create', absolute, () => open(absolute, CREATE_FLAGS, 0o600))
@@ -259,7 +293,17 @@ async function createFile(absolute: string, path: string): Promise<NewFile> {
       throw failed
     }
   }
-  const close = () => attempt('close', absolute, () => handle.close())
+  let flushedTo = 0
+  let flushing: Promise<void> | null = null
+  /** So that the sync at the end has little left to do. An error that the kernel tells of once is kept. */
+  const flush = async () => {
+    await noting('sync', () => handle.datasync()).catch(() => {}) // whoever writes or seals next is told
+    flushing = null
+  }
+  const close = async () => {
+    await flushing
+    await attempt('close', absolute, () => handle.close())
+  }
   return {
     path,
     get sizeBytes() {
@@ -268,9 +312,13 @@ async function createFile(absolute: string, path: string): Promise<NewFile> {
     async write(chunk) {
       await noting('write', () => writeAll(handle, chunk, absolute))
       sizeBytes += chunk.byteLength
+      if (flushing !== null || sizeBytes - flushedTo < FLUSH_BYTES) return
+      flushedTo = sizeBytes
+      flushing = flush()
     },
     async seal(mode) {
       try {
+        await flushing
         await noting('write', () => handle.chmod(mode))
         await noting('sync', () => handle.sync())
       } catch (error) {

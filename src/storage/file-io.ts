@@ -3,8 +3,13 @@ import { constants } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { AppError } from '../errors.ts'
 import { type DiskStep, diskError } from './disk-errors.ts'
+import { digestInThread } from './threaded-digest.ts'
 
 const READ_BYTES = 1024 * 1024
+/** What is smaller is hashed sooner than a thread is asked to. */
+const THREADED_FROM_BYTES = 2 << 20
+/** Between two of them the thread serves others, and a signal is heard. */
+const TURN_BYTES = 4 << 20
 /** O_NONBLOCK because opening a named pipe would otherwise wait for a writer for ever. */
 const FILE_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 const FOLDER_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
@@ -37,13 +42,20 @@ export async function writeAll(
   }
 }
 
+/** An open file, and what it was when it was opened. */
+export interface ReadableFile {
+  handle: FileHandle
+  sizeBytes: number
+  device: number
+}
+
 /** A regular file, and nothing else, whatever is put in its place. @throws FILE_MISSING, PATH_UNSAFE, DISK_* */
-export async function openFile(path: string): Promise<FileHandle> {
+export async function openFile(path: string): Promise<ReadableFile> {
   const handle = await attempt('read', path, () => open(path, FILE_FLAGS))
   try {
     const facts = await attempt('look at', path, () => handle.stat())
     if (!facts.isFile()) throw new AppError('PATH_UNSAFE', `${path} is not a regular file`)
-    return handle
+    return { handle, sizeBytes: facts.size, device: facts.dev }
   } catch (error) {
     await handle.close()
     throw error
@@ -51,11 +63,11 @@ export async function openFile(path: string): Promise<FileHandle> {
 }
 
 export async function readWhole(path: string, maxBytes: number): Promise<Buffer> {
-  const handle = await openFile(path)
+  const file = await openFile(path)
   try {
     const parts: Buffer[] = []
     let sizeBytes = 0
-    for await (const chunk of chunksFrom(handle, path)) {
+    for await (const chunk of chunksFrom(file, path)) {
       sizeBytes += chunk.byteLength
       if (sizeBytes > maxBytes) {
         throw new AppError('PATH_UNSAFE', `${path} is larger than ${maxBytes} bytes`)
@@ -64,18 +76,20 @@ export async function readWhole(path: string, maxBytes: number): Promise<Buffer>
     }
     return Buffer.concat(parts)
   } finally {
-    await handle.close()
+    await file.handle.close()
   }
 }
 
 /** Constant memory, however large the file is. */
 export async function hashFile(path: string, signal?: AbortSignal) {
-  const handle = await openFile(path)
+  const file = await openFile(path)
+  const { handle, device } = file
   try {
-    const { dev: device } = await attempt('look at', path, () => handle.stat())
+    if (file.sizeBytes >= THREADED_FROM_BYTES)
+      return { ...(await hashInThread(handle, path, signal)), device }
     const digest = createHash('sha256')
     let sizeBytes = 0
-    for await (const chunk of chunksFrom(handle, path, signal)) {
+    for await (const chunk of chunksFrom(file, path, signal)) {
       digest.update(chunk)
       sizeBytes += chunk.byteLength
     }
@@ -85,22 +99,45 @@ export async function hashFile(path: string, signal?: AbortSignal) {
   }
 }
 
-export async function* chunksOf(confined: () => Promise<string>, signal?: AbortSignal) {
-  const path = await confined()
-  const handle = await openFile(path)
+/** @throws DISK_*, CANCELLED */
+async function hashInThread(handle: FileHandle, path: string, signal?: AbortSignal) {
+  const digest = await digestInThread({ kind: 'sha256' })
+  let sizeBytes = 0
   try {
-    yield* chunksFrom(handle, path, signal)
-  } finally {
-    await handle.close()
+    for (let count = TURN_BYTES; count === TURN_BYTES; sizeBytes += count) {
+      if (signal?.aborted) throw readingCancelled(path)
+      count = await attempt('read', path, () => digest.read(handle.fd, TURN_BYTES))
+    }
+    return { sha256: await digest.finish(), sizeBytes }
+  } catch (error) {
+    digest.drop()
+    throw error
   }
 }
 
-/** From where the descriptor stands to the end; a chunk is valid until the next one is asked for. */
-export async function* chunksFrom(handle: FileHandle, path: string, signal?: AbortSignal) {
-  const { size } = await attempt('look at', path, () => handle.stat())
-  const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, size + 1))
+function readingCancelled(path: string): AppError {
+  return new AppError('CANCELLED', `reading ${path} was cancelled`)
+}
+
+export async function* chunksOf(confined: () => Promise<string>, signal?: AbortSignal) {
+  const path = await confined()
+  const file = await openFile(path)
+  try {
+    yield* chunksFrom(file, path, signal)
+  } finally {
+    await file.handle.close()
+  }
+}
+
+/** To its end, wherever that is by then; a chunk is valid until the next one is asked for. */
+export async function* chunksFrom(
+  { handle, sizeBytes }: ReadableFile,
+  path: string,
+  signal?: AbortSignal,
+) {
+  const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, sizeBytes + 1))
   for (;;) {
-    if (signal?.aborted) throw new AppError('CANCELLED', `reading ${path} was cancelled`)
+    if (signal?.aborted) throw readingCancelled(path)
     const { bytesRead } = await attempt('read', path, () =>
       handle.read(buffer, 0, buffer.byteLength),
     )

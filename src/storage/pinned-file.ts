@@ -21,7 +21,8 @@ export interface PinnedFile {
 
 /** @throws FILE_MISSING, PATH_UNSAFE (a symbolic link, a folder, a device …), DISK_* */
 export async function pinFile(path: string): Promise<PinnedFile> {
-  const handle = await openFile(path)
+  const file = await openFile(path)
+  const { handle } = file
   try {
     const facts = () => attempt('look at', path, () => handle.stat({ bigint: true }))
     const first = await facts()
@@ -32,7 +33,7 @@ export async function pinFile(path: string): Promise<PinnedFile> {
       sizeBytes: Number(first.size),
       modifiedAt: first.mtime,
       neutralPath: `/proc/${me}/fd/${handle.fd}`,
-      chunks: (signal) => chunksFrom(handle, path, signal),
+      chunks: (signal) => chunksFrom(file, path, signal),
       async isUnchanged() {
         const now = await attempt('look at', path, () => statOrNull(realPath))
         return (

@@ -1,4 +1,4 @@
-import { lstat, rmdir, unlink } from 'node:fs/promises'
+import { lstat, rmdir, unlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isAppError, systemCode } from '../errors.ts'
 import { factsOf, orWhenMissing } from './disk.ts'
@@ -58,6 +58,14 @@ export async function removeSeen(
     return 'removed'
   })
   return outcome ?? 'gone'
+}
+
+/** Gives a file another time of writing: who saw it before does not take it for what he saw. @throws as {@link seeFile} */
+export async function touchFile(root: string, path: string): Promise<void> {
+  await withPinned(root, path, async ({ realPath }) => {
+    const now = new Date()
+    await attempt('write', realPath, () => utimes(realPath, now, now))
+  })
 }
 
 /** @returns false when something is in it, or it is gone; the root itself is never removed */

@@ -1,5 +1,5 @@
 import { S3ServiceException } from '@aws-sdk/client-s3'
-import { AppError, type ErrorCode, systemCode, toAppError } from '../errors.ts'
+import { AppError, ERRORS, type ErrorCode, systemCode, toAppError } from '../errors.ts'
 
 /** What was asked, for the sentence of an error. */
 export interface Asked {
@@ -7,6 +7,8 @@ export interface Asked {
   bucket: string
   /** Null when the bucket itself was asked. */
   key: string | null
+  /** What the settings of this bucket are called, for the hint. */
+  settings: 'R2' | 'SECOND'
 }
 
 interface Meaning {
@@ -108,11 +110,18 @@ export function judge(error: unknown, asked: Asked): Verdict {
   const code = asked.key === null ? (OF_BUCKET[meaning.code] ?? meaning.code) : meaning.code
   const spoken = /^[A-Za-z]+$/.test(word) && !/^(Unknown|UnknownError)$/.test(word)
   const answer = spoken ? `${status} ${word}` : `${status}`
-  const hint = skewed ? CLOCK_HINT : (HINTS[code] ?? null)
+  const hint = skewed ? CLOCK_HINT : hintFor(asked, code)
   return {
     error: new AppError(code, `${subject(asked)} answered ${answer}`, { hint }),
     unsure: meaning.unsure === true && asked.key !== null,
   }
+}
+
+/** The second bucket has settings of its own. */
+function hintFor({ settings }: Asked, code: ErrorCode, known = HINTS[code] ?? null): string | null {
+  return settings === 'R2'
+    ? known
+    : (known ?? ERRORS[code].next).replaceAll(/\bR2_(?=[A-Z])/g, `${settings}_`)
 }
 
 function meaningOf(word: string, status: number, message: string): Meaning {
@@ -129,8 +138,8 @@ function networkError(error: unknown, asked: Asked): AppError {
   const timedOut = error instanceof Error && error.name === 'TimeoutError'
   if (!timedOut && (cause === null || /^ERR_(?!TLS|SSL)/.test(cause))) return toAppError(error)
   const what = timedOut ? 'did not answer in time' : `cannot be reached (${cause})`
-  const hint =
-    (cause === null ? null : NETWORK_HINTS[cause]) ?? 'Check R2_ENDPOINT and the way to it.'
+  const known = cause === null ? null : NETWORK_HINTS[cause]
+  const hint = hintFor(asked, 'BUCKET_UNAVAILABLE', known ?? 'Check R2_ENDPOINT and the way to it.')
   return new AppError('BUCKET_UNAVAILABLE', `${subject(asked)} ${what}`, { cause: error, hint })
 }
 
@@ -150,7 +159,11 @@ export function isRefusedRequest(error: unknown): boolean {
 /** Something answered, but not as an S3 server does. */
 export function notS3(asked: Asked, what: string): AppError {
   return new AppError('BUCKET_UNAVAILABLE', `${subject(asked)} answered ${what}`, {
-    hint: 'Check that R2_ENDPOINT is the S3 address and that no proxy or portal answers in its place.',
+    hint: hintFor(
+      asked,
+      'BUCKET_UNAVAILABLE',
+      'Check that R2_ENDPOINT is the S3 address and that no proxy or portal answers in its place.',
+    ),
   })
 }
 

@@ -1,10 +1,8 @@
-import { IncomingMessage } from 'node:http'
-import { GetObjectCommand, type GetObjectCommandOutput } from '@aws-sdk/client-s3'
 import { AppError } from '../errors.ts'
 import type { Download } from './bucket.ts'
-import { guardBody } from './s3-body.ts'
 import { isRefusedFeature, notS3, subject } from './s3-errors.ts'
 import { ask, askedFor, type Link, quoted, unquoted } from './s3-link.ts'
+import { type GetAnswer, sendGet } from './s3-send-get.ts'
 
 interface Wanted {
   key: string
@@ -33,18 +31,16 @@ export async function get(link: Link, wanted: Wanted, signal?: AbortSignal): Pro
 /** @returns null when the store does not send what was asked for, but may send something else of this version */
 async function begin(link: Link, wanted: Wanted, signal?: AbortSignal): Promise<Download | null> {
   const asked = askedFor(link, wanted.key)
-  const output = await send(link, wanted, signal)
-  if (output === null) return null
-  const window = windowOf(output)
-  const source = output.Body
-  const refusal = whyNot(output, link, wanted)
-  const fits = window !== null && [0, wanted.from].includes(window.from)
-  if (refusal !== null || !fits || !(source instanceof IncomingMessage)) {
-    drop(output)
+  const answer = await answerTo(link, wanted, signal)
+  if (answer === null) return null
+  const window = windowOf(answer)
+  const refusal = whyNot(answer, link, wanted)
+  if (refusal !== null || window === null || ![0, wanted.from].includes(window.from)) {
+    answer.drop()
     if (refusal !== null) throw refusal
     return null
   }
-  const body = guardBody(source, {
+  const body = answer.open({
     sizeBytes: window.sizeBytes - window.from,
     stallMs: link.stallMs,
     signal: signal ?? null,
@@ -54,20 +50,15 @@ async function begin(link: Link, wanted: Wanted, signal?: AbortSignal): Promise<
 }
 
 /** @returns null when the store refuses to be asked for a range */
-async function send(
+async function answerTo(
   link: Link,
   { key, ifMatch, from }: Wanted,
   signal?: AbortSignal,
-): Promise<GetObjectCommandOutput | null> {
-  const command = new GetObjectCommand({
-    Bucket: link.bucket,
-    Key: key,
-    IfMatch: quoted(ifMatch),
-    ...(from > 0 && { Range: `bytes=${from}-` }),
-  })
-  return ask(link, { ...askedFor(link, key), signal }, async (abort) => {
+): Promise<GetAnswer | null> {
+  const headers = { 'if-match': quoted(ifMatch), ...(from > 0 && { range: `bytes=${from}-` }) }
+  return ask(link, { ...askedFor(link, key), signal }, async ({ abortSignal }) => {
     try {
-      return await link.client.send(command, abort)
+      return await sendGet(link, { method: 'GET', key, headers }, abortSignal)
     } catch (error) {
       if (from > 0 && isRefusedFeature(error)) return null
       throw error
@@ -76,12 +67,11 @@ async function send(
 }
 
 /** @returns null when the headers contradict each other or leave the window open */
-function windowOf(output: GetObjectCommandOutput): Window | null {
-  const { $metadata, ContentLength: length, ContentRange } = output
-  if (length === undefined) return null
-  if ($metadata.httpStatusCode === 200) return { from: 0, sizeBytes: length }
-  const range = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(ContentRange ?? '')
-  if ($metadata.httpStatusCode !== 206 || range === null) return null
+function windowOf({ status, headers, lengthBytes: length }: GetAnswer): Window | null {
+  if (length === null) return null
+  if (status === 200) return { from: 0, sizeBytes: length }
+  const range = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(headers['content-range'] ?? '')
+  if (status !== 206 || range === null) return null
   const [from = 0, last = 0, sizeBytes = 0] = range.slice(1).map(Number)
   // Status 206 for the whole object would be odd enough not to be believed.
   return from > 0 && last === sizeBytes - 1 && length === sizeBytes - from
@@ -91,24 +81,17 @@ function windowOf(output: GetObjectCommandOutput): Window | null {
 
 /** The reason why a 2xx answer is not of the version that was asked for, or null. */
 function whyNot(
-  output: GetObjectCommandOutput,
+  { headers, lengthBytes }: GetAnswer,
   link: Link,
   { key, ifMatch }: Wanted,
 ): AppError | null {
   const asked = askedFor(link, key)
-  const etag = unquoted(output.ETag)
+  const etag = unquoted(headers.etag)
   if (etag === null) return notS3(asked, 'without an ETag')
-  if (output.ContentLength === undefined) return notS3(asked, 'without Content-Length')
+  if (lengthBytes === null) return notS3(asked, 'without Content-Length')
   // A store that ignores If-Match gives itself away here.
   if (etag !== ifMatch) {
     return new AppError('OBJECT_CHANGED', `${subject(asked)} is another version than asked for`)
   }
   return null
-}
-
-/** Closes the connection of an answer that nobody will read. */
-function drop({ Body: source }: GetObjectCommandOutput): void {
-  if (!(source instanceof IncomingMessage)) return
-  source.on('error', () => {}) // its breaking off is our doing
-  source.destroy()
 }

@@ -4,6 +4,8 @@ import { ListObjectsV2Command, type ListObjectsV2CommandOutput, S3Client } from 
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import type { BucketConfig } from '../config.ts'
 import { AppError, type ErrorCode } from '../errors.ts'
+import { CONNECT_TIMEOUT_MS, IDLE_MS, type Peer } from './http-connection.ts'
+import { openPool, type Pool } from './http-pool.ts'
 import { type Asked, cancelled, judge, notS3, subject } from './s3-errors.ts'
 
 export interface S3Options {
@@ -12,6 +14,8 @@ export interface S3Options {
   maxSockets?: number
   /** From the start of a request to the end of its answer, or to its headers for a download. */
   requestTimeoutMs?: number
+  /** What its settings are called; `R2` unless told. */
+  settings?: 'R2' | 'SECOND'
   /** Told of each request that failed. */
   onError?: (code: ErrorCode) => void
 }
@@ -19,33 +23,57 @@ export interface S3Options {
 /** One open bucket: what every request needs. */
 export interface Link {
   client: S3Client
+  config: BucketConfig
+  peer: Peer
   agents: readonly [HttpAgent, HttpsAgent]
+  /** For downloads. */
+  pool: Pool
+  /** False once the store's answer to a GET was nothing for a plain reader of HTTP. */
+  plain: boolean
   endpoint: string
   bucket: string
+  settings: 'R2' | 'SECOND'
   stallMs: number
   requestTimeoutMs: number
   /** False once the store refused a HEAD that asked for checksums. */
   checksums: boolean
+  /** What must be added to this machine's clock to have the store's. */
+  clockOffsetMs: number
   onError: (code: ErrorCode) => void
 }
 
-const CONNECT_TIMEOUT_MS = 10_000
-/** Shorter than any store keeps an idle connection, so that few requests meet one that is just being closed. */
-const IDLE_MS = 4_000
 const MAX_KEY_BYTES = 1024
 
 export function openLink(config: BucketConfig, options: S3Options): Link {
-  const agentOptions = { keepAlive: true, maxSockets: options.maxSockets ?? 64, timeout: IDLE_MS }
+  const { maxSockets = 64 } = options
+  const agentOptions = { keepAlive: true, maxSockets, timeout: IDLE_MS }
   const agents = [new HttpAgent(agentOptions), new HttpsAgent(agentOptions)] as const
+  const peer = peerOf(config.endpoint)
   return {
     client: createClient(config, agents),
+    config,
+    peer,
     agents,
+    pool: openPool(peer, maxSockets),
+    plain: true,
     endpoint: shownEndpoint(config.endpoint),
     bucket: config.bucket,
+    settings: options.settings ?? 'R2',
     stallMs: options.stallMs ?? 30_000,
     requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
     checksums: true,
+    clockOffsetMs: 0,
     onError: options.onError ?? (() => {}),
+  }
+}
+
+function peerOf(endpoint: string): Peer {
+  const { protocol, hostname, port } = new URL(endpoint)
+  const isSecure = protocol === 'https:'
+  return {
+    protocol: isSecure ? 'https:' : 'http:',
+    hostname: hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: port === '' ? (isSecure ? 443 : 80) : Number(port),
   }
 }
 
@@ -58,12 +86,13 @@ export function shownEndpoint(endpoint: string): string {
 export function closeLink(link: Link): void {
   link.client.destroy()
   for (const agent of link.agents) agent.destroy()
+  link.pool.close()
 }
 
 /** Sockets that serve a request now, not those kept for the next one. */
-export function socketsInUse({ agents }: Link): number {
+export function socketsInUse({ agents, pool }: Link): number {
   const lists = agents.flatMap((agent) => Object.values(agent.sockets))
-  return lists.reduce((sum, sockets) => sum + (sockets?.length ?? 0), 0)
+  return lists.reduce((sum, sockets) => sum + (sockets?.length ?? 0), pool.inUse())
 }
 
 function createClient(config: BucketConfig, agents: readonly [HttpAgent, HttpsAgent]): S3Client {
@@ -140,7 +169,8 @@ export async function ask<Output>(
 
 /** @throws OBJECT_MISSING for text that no store can have as a key */
 export function askedFor(link: Link, key: string | null = null): Asked {
-  const asked = { endpoint: link.endpoint, bucket: link.bucket, key }
+  const { endpoint, bucket, settings } = link
+  const asked = { endpoint, bucket, settings, key }
   if (key === null) return asked
   const impossible = key === '' || key.includes('\0') || !key.isWellFormed()
   if (impossible || Buffer.byteLength(key) > MAX_KEY_BYTES) {

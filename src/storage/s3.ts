@@ -1,5 +1,5 @@
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import {
-  DeleteObjectCommand,
   HeadObjectCommand,
   type HeadObjectCommandOutput,
   ListObjectsV2Command,
@@ -24,6 +24,7 @@ import {
   socketsInUse,
   unquoted,
 } from './s3-link.ts'
+import { lengthOf, send } from './s3-request.ts'
 
 export type { S3Options } from './s3-link.ts'
 
@@ -33,10 +34,14 @@ export type { S3Options } from './s3-link.ts'
  * No request is ever repeated here: whether a DELETE may be sent again is the protocol's decision.
  */
 export function openS3(config: BucketConfig, options: S3Options = {}): Bucket {
-  const link = openLink(config, options)
+  return bucketOn(openLink(config, options))
+}
+
+/** The same on a link that is open. */
+export function bucketOn(link: Link): Bucket {
   return {
-    name: config.bucket,
-    id: `${shownEndpoint(config.endpoint)}/${config.bucket}`,
+    name: link.bucket,
+    id: idOf(link),
     head: (key, signal) => head(link, key, signal),
     get: (key, { ifMatch, from = 0, signal }) => get(link, { key, ifMatch, from }, signal),
     partBytes: (key, etag, signal) => partBytes(link, { key, etag }, signal),
@@ -47,6 +52,11 @@ export function openS3(config: BucketConfig, options: S3Options = {}): Bucket {
     openSockets: () => socketsInUse(link),
     close: () => closeLink(link),
   }
+}
+
+/** Endpoint and name, never a key. */
+export function idOf({ endpoint, bucket }: { endpoint: string; bucket: string }): string {
+  return `${shownEndpoint(endpoint)}/${bucket}`
 }
 
 async function head(link: Link, key: string, signal?: AbortSignal): Promise<ObjectFacts | null> {
@@ -60,55 +70,51 @@ async function head(link: Link, key: string, signal?: AbortSignal): Promise<Obje
 }
 
 /** Asks for checksums; a store that refuses the question is asked without, now and from then on. */
-async function headObject(
-  link: Link,
-  key: string,
-  signal?: AbortSignal,
-): Promise<HeadObjectCommandOutput> {
-  const asked = askedFor(link, key)
-  const target = { Bucket: link.bucket, Key: key }
-  const plain = () =>
-    ask(link, { ...asked, signal }, (abort) =>
-      link.client.send(new HeadObjectCommand(target), abort),
-    )
+async function headObject(link: Link, key: string, signal?: AbortSignal): Promise<IncomingMessage> {
+  const asked = { ...askedFor(link, key), signal }
+  const question = { method: 'HEAD', key, headers: {} } as const
+  const plain = () => ask(link, asked, ({ abortSignal }) => send(link, question, abortSignal))
   if (!link.checksums) return plain()
-  let refused = false
-  const output = await ask(link, { ...asked, signal }, async (abort) => {
+  const headers = { 'x-amz-checksum-mode': 'ENABLED' }
+  const answer = await ask(link, asked, async ({ abortSignal }) => {
     try {
-      const command = new HeadObjectCommand({ ...target, ChecksumMode: 'ENABLED' })
-      return await link.client.send(command, abort)
+      return await send(link, { ...question, headers }, abortSignal)
     } catch (error) {
-      refused = isRefusedFeature(error)
-      if (refused) return null
+      if (isRefusedFeature(error)) return null
       throw error
     }
   })
-  if (output !== null) return output
-  const answer = await plain()
+  if (answer !== null) return answer
+  const without = await plain()
   link.checksums = false
-  return answer
+  return without
 }
 
-function factsOf(output: HeadObjectCommandOutput, asked: Asked): ObjectFacts {
-  const { ContentLength, LastModified } = output
-  const etag = unquoted(output.ETag)
-  if (etag === null || ContentLength === undefined || LastModified === undefined) {
+function factsOf({ headers }: IncomingMessage, asked: Asked): ObjectFacts {
+  const etag = unquoted(headers.etag)
+  const sizeBytes = lengthOf(headers)
+  const lastModified = new Date(headers['last-modified'] ?? '')
+  if (etag === null || sizeBytes === null || Number.isNaN(lastModified.getTime())) {
     throw notS3(asked, 'without ETag, Content-Length or Last-Modified')
   }
   return {
     etag,
-    sizeBytes: ContentLength,
-    lastModified: LastModified,
-    versionId: output.VersionId ?? null,
-    crc64nvme: wholeObjectCrc(output),
+    sizeBytes,
+    lastModified,
+    versionId: single(headers['x-amz-version-id']) ?? null,
+    crc64nvme: wholeObjectCrc(headers),
   }
 }
 
 /** A composite value (`…-N`) is a checksum of checksums and proves nothing about these bytes. */
-function wholeObjectCrc(output: HeadObjectCommandOutput): string | null {
-  const value = output.ChecksumCRC64NVME
-  if (value === undefined || output.ChecksumType === 'COMPOSITE') return null
+function wholeObjectCrc(headers: IncomingHttpHeaders): string | null {
+  const value = single(headers['x-amz-checksum-crc64nvme'])
+  if (value === undefined || single(headers['x-amz-checksum-type']) === 'COMPOSITE') return null
   return /^[A-Za-z0-9+/]{11}=$/.test(value) ? value : null
+}
+
+function single(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'string' ? value : undefined
 }
 
 async function partBytes(
@@ -156,26 +162,22 @@ async function remove(
   key: string,
   { ifMatch, withinMs, signal }: { ifMatch?: string; withinMs?: number; signal?: AbortSignal },
 ): Promise<'deleted' | 'gone' | 'changed' | 'refused'> {
-  const command = new DeleteObjectCommand({
-    Bucket: link.bucket,
-    Key: key,
-    ...(ifMatch !== undefined && { IfMatch: quoted(ifMatch) }),
-  })
+  const headers = ifMatch === undefined ? {} : { 'if-match': quoted(ifMatch) }
   try {
     const asked = askedFor(link, key)
-    const output = await ask(link, { ...asked, signal, withinMs }, async (abort) => {
+    const output = await ask(link, { ...asked, signal, withinMs }, async ({ abortSignal }) => {
       try {
-        return await link.client.send(command, abort)
+        return await send(link, { method: 'DELETE', key, headers }, abortSignal)
       } catch (error) {
         if (ifMatch !== undefined && isRefusedRequest(error)) return null
         throw error
       }
     })
     if (output === null) return 'refused'
-    if (output.$metadata.httpStatusCode === 204) return 'deleted'
+    if (output.statusCode === 204) return 'deleted'
     // S3 says 204; a page that some portal puts in its place must not pass for a deletion.
     if ((await head(link, key, signal)) === null) return 'deleted'
-    throw notS3(asked, `${output.$metadata.httpStatusCode} to a DELETE and still has the object`)
+    throw notS3(asked, `${output.statusCode} to a DELETE and still has the object`)
   } catch (error) {
     if (isAppError(error, 'OBJECT_MISSING')) return 'gone'
     if (ifMatch !== undefined && isAppError(error, 'OBJECT_CHANGED')) return 'changed'

@@ -153,11 +153,11 @@ async function publishCopy(
 }
 
 async function requireRoom({ disk }: AdoptParts, sizeBytes: number): Promise<void> {
-  const free = await disk.freeBytes()
-  if (free > sizeBytes) return
+  const { freeBytes } = await disk.room()
+  if (freeBytes > sizeBytes) return
   throw new AppError(
     'DISK_FULL',
-    `the copy needs ${sizeBytes} bytes, and ${disk.root} has only ${free} free`,
+    `the copy needs ${sizeBytes} bytes, and ${disk.root} has only ${freeBytes} free`,
   )
 }
 

@@ -1,7 +1,7 @@
 import { isAppError, toAppError } from '../errors.ts'
 import type { Bucket } from '../storage/bucket.ts'
+import { pause } from '../waiting.ts'
 import type { ReleaseParts } from './parts.ts'
-import { pause } from './transfer.ts'
 
 /** R2 takes one write per second for a key. */
 const THROTTLED_PAUSE_MS = 1_100

@@ -1,7 +1,6 @@
 import { AppError, isAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
 import type { Bucket } from '../storage/bucket.ts'
-import { honoursConditionalDelete } from './conditional-delete.ts'
 import type { ReleaseParts } from './parts.ts'
 
 /** A DELETE is over, answered or not, so long after its HEAD was sent: what that saw may have changed since. */
@@ -19,18 +18,19 @@ export type Verdict = 'deleted' | 'gone' | 'changed' | 'not due' | AppError
  * conditional; otherwise, as on R2, which documents none, the window between HEAD and the end of the DELETE is at most two
  * seconds.
  *
+ * @param parts.honoursCondition whether the bucket honours one
  * @param signals.signal ends everything but the DELETE itself, whose answer is at most two seconds away and is worth knowing;
  *   `signals.lost` ends that too
  * @throws OBJECT_CHANGED when the condition is refused: the source stays; BUCKET_UNAVAILABLE from a bucket that is too slow
  */
 export async function deleteSource(
-  parts: ReleaseParts,
+  parts: ReleaseParts & { honoursCondition: () => Promise<boolean> },
   { item, intent }: { item: Item; intent: Intent },
   { signal, lost }: { signal: AbortSignal; lost: AbortSignal },
 ): Promise<Verdict> {
   const { bucket, leases, reached, now } = parts
   const { source } = intent
-  let conditional = await honoursConditionalDelete(parts, signal)
+  let conditional = await parts.honoursCondition()
   for (let look = 1; look <= LOOKS; look++) {
     if (!(await isStillDue(parts, item))) return 'not due'
     const seenAt = now()

@@ -3,12 +3,15 @@ import { AppError, isAppError } from '../errors.ts'
 import type { Item, MediaRow, Proof, Source } from '../media.ts'
 import type { ObjectFacts } from '../storage/bucket.ts'
 import type { NewFile } from '../storage/disk.ts'
+import { pause } from '../waiting.ts'
+import { openLanding } from './landing.ts'
+import { inTurn } from './large.ts'
 import type { Parts } from './parts.ts'
-import { createDigests, type ProofPlan, planProof } from './proof.ts'
+import { type ProofPlan, planProof } from './proof.ts'
 import { copyLeftover } from './resume.ts'
 import type { Reservation, Space } from './space.ts'
 import { discardPart, letGo, partPath, sweepTemporaries, versionMark } from './temporaries.ts'
-import { pause, persistently, receive } from './transfer.ts'
+import { persistently, receive } from './transfer.ts'
 
 /** The bytes of one object version, proven, in a temporary file that is neither synced nor closed yet. */
 export interface Downloaded {
@@ -76,7 +79,9 @@ async function downloadOnce(
   const reservation = await space.reserve(facts.sizeBytes)
   try {
     const plan = await persistently(parts, patient, () => planProof(bucket, key, { facts, signal }))
-    const proven = await fetchProven(parts, item, { facts, plan, signal, reservation })
+    const proven = await inTurn(facts.sizeBytes, signal, () =>
+      fetchProven(parts, item, { facts, plan, signal, reservation }),
+    )
     return { ...proven, source: toSource(bucket.name, key, facts) }
   } finally {
     reservation.end()
@@ -168,7 +173,8 @@ async function prove(
     return { kind: plan.kind, value: plan.expected }
   // A CRC-64/NVME is of these very bytes; an ETag may be a hash of something else.
   if (plan?.kind === 'crc64nvme') return null
-  if ((await readAgain(parts, item, fetch)) !== fetched.sha256) return null
+  const wanted = { item: item.id, key: item.media.objectKey, facts: fetch.facts }
+  if ((await hashVersion(parts, wanted, fetch.signal)) !== fetched.sha256) return null
   return { kind: plan?.kind === 'md5' ? 'opaque-etag' : 'read-twice', value: null }
 }
 
@@ -183,25 +189,29 @@ async function fetchToFile(
   const path = partPath(item, version)
   await disk.unlink(path)
   const part = await disk.create(path)
+  const landing = await openLanding(part, {
+    plan,
+    sizeBytes: facts.sizeBytes,
+    wrote: async (bytes) => reservation?.wrote(bytes),
+  }).catch(async (error: unknown) => {
+    await letGo(parts, part, error)
+    throw error
+  })
   try {
-    const digests = await createDigests(plan)
-    const take = async (chunk: Uint8Array) => {
-      digests.update(chunk)
-      await part.write(chunk)
-      await reservation?.wrote(chunk.byteLength)
-    }
     const stillWanted = async () => {
       if ((await disk.stat(path)) === null)
         throw new AppError('FILE_MISSING', `${path} is gone: its archive, or its lease`)
     }
     const known = { version, sizeBytes: facts.sizeBytes, signal }
-    const from = resume ? await copyLeftover(parts, item, known, take) : 0
+    const from = resume ? await copyLeftover(parts, item, known, landing) : 0
     const wanted = { item: item.id, key, facts, from, signal, stillWanted }
-    const pieces = await receive(parts, wanted, take)
+    const pieces = await receive(parts, wanted, landing)
+    const digests = await landing.finish()
     if (part.sizeBytes !== facts.sizeBytes)
       throw new AppError('TRANSFER_CORRUPT', `${path} has ${part.sizeBytes} bytes`)
-    return { part, ...digests.finish(), inPieces: from > 0 || pieces > 1 }
+    return { part, ...digests, inPieces: from > 0 || pieces > 1 }
   } catch (error) {
+    await landing.abandon()
     await letGo(parts, part, error)
     throw error
   }
@@ -216,12 +226,24 @@ export function fetchVersion(
   return fetchToFile(parts, item, { facts, plan: null, signal, reservation: null, resume: false })
 }
 
-/** @returns the SHA-256 of what the bucket sends now, written nowhere */
-async function readAgain(parts: FetchParts, item: Item, { facts, signal }: Fetch): Promise<string> {
-  const digests = await createDigests(null)
-  const wanted = { item: item.id, key: item.media.objectKey, facts, from: 0, signal }
-  await receive(parts, wanted, async (chunk) => digests.update(chunk))
-  return digests.finish().sha256
+/**
+ * Reads one known version from the bucket and writes it nowhere.
+ *
+ * @returns the SHA-256 (hex) of what the bucket sends now
+ */
+export async function hashVersion(
+  parts: Pick<FetchParts, 'bucket' | 'log'>,
+  { item, key, facts }: { item: number; key: string; facts: ObjectFacts },
+  signal: AbortSignal,
+): Promise<string> {
+  const landing = await openLanding(null, { plan: null, sizeBytes: facts.sizeBytes })
+  try {
+    await receive(parts, { item, key, facts, from: 0, signal }, landing)
+    return (await landing.finish()).sha256
+  } catch (error) {
+    await landing.abandon()
+    throw error
+  }
 }
 
 function toSource(bucket: string, key: string, facts: ObjectFacts): Source {

@@ -28,6 +28,11 @@ export const FINDINGS = {
     says: 'moved by hand',
     next: '"strongroom fsck --relocate" brings them back: every link goes by the path that the sidecar names',
   },
+  both: {
+    weight: 'undone',
+    says: 'in the second bucket, and here, too',
+    next: '"strongroom clean" removes what a move left behind; "strongroom recall" makes the others count again',
+  },
   sick: {
     weight: 'undone',
     says: 'latched disk failure',
@@ -61,7 +66,7 @@ export const FINDINGS = {
   orphan: {
     weight: 'note',
     says: 'sidecar without a file',
-    next: 'harmless; they may be deleted',
+    next: 'with a second bucket look there first: they may be all that is left here of files that were moved; otherwise harmless, and may be deleted',
   },
   aside: {
     weight: 'note',

@@ -5,7 +5,7 @@ import { walkTree } from '../storage/tree.ts'
 import type { Finding, FindingKind } from './fsck-findings.ts'
 import type { FsckParts } from './fsck-parts.ts'
 
-type TreeParts = Pick<FsckParts, 'disk' | 'volume' | 'owners' | 'looked'>
+type TreeParts = Pick<FsckParts, 'disk' | 'volume' | 'owners' | 'current' | 'looked'>
 
 const SIDECAR = /\.json$/
 /** Paths that are looked up with one statement. */
@@ -39,6 +39,10 @@ async function* judge(
   // After the listing: an intent is committed before any name of its file appears.
   const owned = await owners(paths.map(ownerPathOf))
   const unowned = paths.filter((path) => !owned.has(ownerPathOf(path)))
+  for (const path of paths) {
+    const owner = owned.get(path)
+    if (owner?.state === 'moved') yield* judgeMoved(parts, path)
+  }
   const here = new Set(unowned)
   const strays = unowned.filter((path) => !SIDECAR.test(path) || !here.has(ownerPathOf(path)))
   for (let from = 0; from < strays.length; from += LOOKS) {
@@ -49,6 +53,16 @@ async function* judge(
     for (const finding of findings) if (finding !== null) yield finding
   }
   parts.looked('files', paths.length)
+}
+
+/** A file whose item is moved, unless a worker is just ending the move, or undoing it. */
+async function* judgeMoved(parts: TreeParts, path: string): AsyncGenerator<Finding> {
+  if ((await parts.disk.stat(path)) === null) return
+  const owner = (await parts.owners([path])).get(path)
+  if (owner?.state !== 'moved') return
+  const { item, mediaId } = owner
+  if ((await parts.current([item])).get(item)?.leased === true) return
+  yield found('both', path, { item, mediaId, reason: 'its item is moved to the second bucket' })
 }
 
 /** @returns null for what is gone: withdrawn or moved away meanwhile, it belonged to an item when it was listed */

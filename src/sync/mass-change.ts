@@ -56,9 +56,13 @@ export function createBrake(
   let gone = 0
   let isOurs = false
 
+  let paused: AppError | null = null
   const pause = async (reason: string) => {
+    // Those released beside it find the same; what was said first stays.
+    if (paused !== null) throw paused
+    paused = new AppError('MASS_CHANGE', `releases are paused: ${reason}`)
     await archives.pauseRelease(reason)
-    throw new AppError('MASS_CHANGE', `releases are paused: ${reason}`)
+    throw paused
   }
 
   return {

@@ -43,6 +43,8 @@ export type ReleaseParts = Pick<
 
 export interface Policy {
   concurrency: number
+  /** How many sources are looked at and deleted at a time. */
+  releasesAtOnce: number
   batchSize: number
   changedAfterApproval: 'hold' | 'accept'
   sizeMismatch: 'warn' | 'reject'
@@ -75,7 +77,20 @@ export const points = [
   'source-deleted',
   'released',
 ] as const
-export type Point = (typeof points)[number]
+/** The same on the way to the second bucket and back. */
+export const secondPoints = [
+  'copy-uploaded',
+  'copy-proven',
+  'moved',
+  'removal-begun',
+  'local-removed',
+  'removal-synced',
+  'recall-taken',
+  'recall-fetched',
+  'recall-placed',
+] as const
+export type SyncPoint = (typeof points)[number]
+export type Point = SyncPoint | (typeof secondPoints)[number]
 
 /** Called at each point; only tests answer with anything but nothing. */
 export type Reached = (point: Point, item: Held) => void | Promise<void>

@@ -1,7 +1,7 @@
 import { PRIVATE_FOLDER } from '../archive-path.ts'
 import type { PathOwner } from '../db/fsck.ts'
 import type { Inserted, RebuiltItem } from '../db/rebuild.ts'
-import { AppError, toAppError } from '../errors.ts'
+import { AppError, isAppError, toAppError } from '../errors.ts'
 import {
   adoptedFileOf,
   describedMedia,
@@ -38,11 +38,13 @@ export const rebuildOutcomes = [
   'source_differs',
   'kept',
   'known',
+  'fileless',
   'by_hand',
   'refused',
 ] as const
 /**
- * The first four are states of new items. `known`: the path has an item. `by_hand`: adopted without a database, and still
+ * The first four are states of new items. `known`: the path has an item. `fileless`: a sidecar of ours
+ * whose file is not here; it was moved to a second bucket, or is lost, and nothing is made of it. `by_hand`: adopted without a database, and still
  * none of its business. `refused`: the sidecar is no good, or not this file's.
  */
 export type RebuildOutcome = (typeof rebuildOutcomes)[number]
@@ -72,7 +74,8 @@ export async function* rebuild(parts: RebuildParts, signal: AbortSignal): AsyncG
   const prepare = createPreparer(parts, signal)
   // While the database takes one batch in, the next one is read.
   let inserting: Promise<Rebuilt[]> = Promise.resolve([])
-  for await (const { paths, done } of batches(parts, signal)) {
+  for await (const { paths, bare, done } of batches(parts, signal)) {
+    yield* await fileless(parts, bare)
     const prepared = await prepare(paths)
     yield* await inserting
     await volume.verify()
@@ -88,18 +91,50 @@ export async function* rebuild(parts: RebuildParts, signal: AbortSignal): AsyncG
 async function* batches(
   { disk }: Pick<RebuildParts, 'disk'>,
   signal: AbortSignal,
-): AsyncGenerator<{ paths: string[]; done: number }> {
+): AsyncGenerator<{ paths: string[]; bare: string[]; done: number }> {
   let paths: string[] = []
+  let bare: string[] = []
   for await (const folder of walkTree(disk.root, { start: '', skip: [PRIVATE_FOLDER], signal })) {
     const here = new Set(folder.files)
-    const described = folder.files.filter((name) => here.has(sidecarPathOf(name)))
-    paths.push(...described.map((name) => (folder.path === '' ? name : `${folder.path}/${name}`)))
-    while (paths.length >= BATCH) {
-      yield { paths: paths.slice(0, BATCH), done: folder.done }
+    const at = (name: string) => (folder.path === '' ? name : `${folder.path}/${name}`)
+    paths.push(...folder.files.filter((name) => here.has(sidecarPathOf(name))).map(at))
+    const described = folder.files.flatMap((name) => /^(.+)\.json$/.exec(name)?.[1] ?? [])
+    bare.push(...described.filter((name) => !here.has(name)).map(at))
+    while (paths.length >= BATCH || bare.length >= BATCH) {
+      yield { paths: paths.slice(0, BATCH), bare: bare.slice(0, BATCH), done: folder.done }
       paths = paths.slice(BATCH)
+      bare = bare.slice(BATCH)
     }
   }
-  yield { paths, done: 1 }
+  yield { paths, bare, done: 1 }
+}
+
+/** @param bare where a file would lie that a sidecar may describe */
+async function fileless(
+  { disk, owners }: Pick<RebuildParts, 'disk' | 'owners'>,
+  bare: readonly string[],
+): Promise<Rebuilt[]> {
+  const known = await owners(bare)
+  const listed = openListed(disk.root)
+  const read = await inLanes(
+    bare.filter((path) => !known.has(path)),
+    READS,
+    async (path) => {
+      const text = await listed.read(sidecarPathOf(path), SIDECAR_MAX_BYTES).catch(() => null)
+      return text !== null && isSidecarOf(text, path) ? [told(path, 'fileless')] : []
+    },
+  )
+  return read.flat()
+}
+
+function isSidecarOf(text: Uint8Array, path: string): boolean {
+  try {
+    const { archive_path: named, source } = parseSidecar(text)
+    return named === path && source !== null
+  } catch (error) {
+    if (isAppError(error, 'SIDECAR_INVALID')) return false
+    throw error
+  }
 }
 
 interface Prepared {

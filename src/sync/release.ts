@@ -1,9 +1,12 @@
 import { AppError, isAppError, toAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
+import { onceOpened } from '../waiting.ts'
+import { honoursConditionalDelete } from './conditional-delete.ts'
 import { findDamage } from './damage.ts'
 import { deleteSource, isStillDue } from './delete-source.ts'
 import { makeDurable } from './filed.ts'
 import { heal, lostError } from './heal.ts'
+import { inTurn } from './large.ts'
 import { giveBack } from './leases.ts'
 import { type Brake, createBrake } from './mass-change.ts'
 import type { ReleaseParts } from './parts.ts'
@@ -12,7 +15,8 @@ import type { ReleaseOutcome } from './report.ts'
 /** So many DELETEs in a row without an answer are no trouble of single objects. */
 const UNANSWERED_LIMIT = 3
 const CHANGED: ReadonlySet<Outcome> = new Set(['source_differs', 'healed', 'lost'])
-const BATCH = 20
+/** Some rounds of all lanes, which all end before more is claimed; a claim costs as much as the statements of several items. */
+const BATCH = 64
 const RETRY_MS = 60_000
 const DAMAGED_RETRY_MS = 60 * 60_000
 
@@ -28,8 +32,17 @@ export async function releaseDue(
 ): Promise<Record<ReleaseOutcome, number>> {
   const tally = { released: 0, kept: 0, source_differs: 0, healed: 0, lost: 0, stale: 0 }
   const brake = createBrake(parts, signal)
+  // Once for all: several at a time would each write a probe into the bucket.
+  const honoursCondition = onceOpened(() => honoursConditionalDelete(parts, signal))
   await tellDueElsewhere(parts)
   let unanswered = 0
+  const count = async (outcome: Outcome) => {
+    unanswered = outcome === 'unanswered' ? unanswered + 1 : 0
+    tally[outcome === 'unanswered' ? 'kept' : outcome] += 1
+    if (unanswered === UNANSWERED_LIMIT)
+      throw new AppError('BUCKET_UNAVAILABLE', `${unanswered} DELETEs in a row went unanswered`)
+    if (CHANGED.has(outcome)) await brake.foundChanged()
+  }
   while (!signal.aborted) {
     await parts.volume.verify()
     if (!parts.leases.clockIsSteady()) {
@@ -38,25 +51,36 @@ export async function releaseDue(
     }
     const due = await parts.items.claimDue(BATCH, parts.leases.held())
     if (due.length === 0) break
-    const signals = due.map((item) => parts.leases.hold(item))
-    try {
-      for (const [index, item] of due.entries()) {
-        if (signal.aborted) break
-        await parts.reached('release-claimed', item)
-        const lost = signals[index] ?? signal
-        const outcome = await releaseItem({ ...parts, brake }, item, { stop: signal, lost })
-        unanswered = outcome === 'unanswered' ? unanswered + 1 : 0
-        tally[outcome === 'unanswered' ? 'kept' : outcome] += 1
-        if (unanswered === UNANSWERED_LIMIT)
-          throw new AppError('BUCKET_UNAVAILABLE', `${unanswered} DELETEs in a row went unanswered`)
-        if (CHANGED.has(outcome)) await brake.foundChanged()
-      }
-    } finally {
-      // Those that this pass did not finish stay `releasing` without a lease: the next pass takes them first.
-      await giveBack(parts, due)
-    }
+    await releaseBatch({ ...parts, brake, honoursCondition }, due, { signal, count })
   }
   return tally
+}
+
+/** Several at once; the first failure that is not one item's own ends them all. */
+async function releaseBatch(
+  parts: PassParts,
+  due: readonly Item[],
+  { signal, count }: { signal: AbortSignal; count: (outcome: Outcome) => Promise<void> },
+): Promise<void> {
+  const queue = due.map((item) => ({ item, lost: parts.leases.hold(item) }))
+  const failed = new AbortController()
+  const stop = AbortSignal.any([signal, failed.signal])
+  const lane = async () => {
+    for (let next = queue.shift(); next !== undefined && !stop.aborted; next = queue.shift()) {
+      await parts.reached('release-claimed', next.item)
+      await count(await releaseItem(parts, next.item, { stop: signal, lost: next.lost }))
+    }
+  }
+  const lanes = Array.from({ length: parts.policy.releasesAtOnce }, () =>
+    lane().catch((error: unknown) => failed.abort(error)),
+  )
+  try {
+    await Promise.all(lanes)
+    if (failed.signal.aborted) throw failed.signal.reason
+  } finally {
+    // Those that this pass did not finish stay `releasing` without a lease: the next pass takes them first.
+    await giveBack(parts, due)
+  }
 }
 
 async function tellDueElsewhere({ items, bucket, log }: ReleaseParts): Promise<void> {
@@ -68,7 +92,7 @@ async function tellDueElsewhere({ items, bucket, log }: ReleaseParts): Promise<v
 }
 
 type Outcome = ReleaseOutcome | 'unanswered'
-type PassParts = ReleaseParts & { brake: Brake }
+type PassParts = ReleaseParts & { brake: Brake; honoursCondition: () => Promise<boolean> }
 
 async function releaseItem(
   parts: PassParts,
@@ -110,7 +134,9 @@ async function releaseOne(
   if (intent === null) throw new AppError('INTERNAL', `archived item ${item.id} has no intent`)
   // Those behind one that took hours need not be read to learn that releases pause since.
   if (!(await isStillDue(parts, item))) return 'kept'
-  const damage = await findDamage(parts, intent, signal)
+  const damage = await inTurn(intent.source.sizeBytes, signal, () =>
+    findDamage(parts, intent, signal),
+  )
   if (damage !== null) return healFirst(parts, { item, intent, damage }, signal)
   await makeDurable(parts, item, intent)
   await reached('rehashed', item)

@@ -1,8 +1,8 @@
 import { isAppError, toAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
+import type { Landing } from './landing.ts'
 import type { Parts } from './parts.ts'
 import { listTemporaries, type Temporary } from './temporaries.ts'
-import type { Take } from './transfer.ts'
 
 type ResumeParts = Pick<Parts, 'disk' | 'log'>
 
@@ -13,7 +13,7 @@ interface Leftover {
 }
 
 /**
- * Gives `take` what an earlier epoch of the item has fetched of this very version, then removes what earlier epochs left.
+ * Gives `landing` what an earlier epoch of the item has fetched of this very version, then removes what earlier epochs left.
  *
  * Their files are only read: an owner may wake and write to its own. After a power cut they may hold anything, so what is
  * copied proves nothing by itself; the proof over the whole object judges it.
@@ -24,7 +24,7 @@ export async function copyLeftover(
   parts: ResumeParts,
   item: Pick<Item, 'id' | 'epoch'>,
   { version, sizeBytes, signal }: { version: string; sizeBytes: number; signal: AbortSignal },
-  take: Take,
+  landing: Pick<Landing, 'take' | 'flush'>,
 ): Promise<number> {
   // A first epoch has no earlier one.
   if (item.epoch === 1) return 0
@@ -36,9 +36,11 @@ export async function copyLeftover(
   let copied = 0
   if (leftover !== null) {
     for await (const chunk of readable(parts, leftover, signal)) {
-      await take(chunk)
+      await landing.take(chunk)
       copied += chunk.byteLength
     }
+    // Before the only other copy of it goes.
+    await landing.flush()
     log.info({ item: item.id, copied, of: sizeBytes }, 'goes on from what an earlier run fetched')
   }
   for (const { path } of earlier) await disk.unlink(path)

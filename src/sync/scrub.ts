@@ -1,7 +1,7 @@
 import type { ArchivedFile } from '../db/archived.ts'
 import { toAppError } from '../errors.ts'
+import { pauseUnlessStopped } from '../waiting.ts'
 import { type HealedFound, type HealFoundParts, healFound } from './heal-found.ts'
-import { pause } from './transfer.ts'
 import { noteOf, type VerifyParts, verify } from './verify.ts'
 
 export type ScrubParts = VerifyParts &
@@ -50,7 +50,7 @@ export async function scrubForever(
 async function idle({ wanted, now }: LastingScrubParts, signal: AbortSignal): Promise<void> {
   const until = now() + IDLE_MS
   while (!signal.aborted && now() < until) {
-    await pause(WANTED_MS, signal).catch(() => {})
+    await pauseUnlessStopped(WANTED_MS, signal)
     // A database that is away is told of by others.
     if (!signal.aborted && (await wanted().catch(() => false))) return
   }

@@ -71,7 +71,7 @@ export function createSpace(disk: Disk, options: Partial<SpaceOptions> = {}): Sp
 
   const look = async (): Promise<SpaceState> => {
     unlooked = 0
-    const [freeBytes, totalBytes] = await Promise.all([disk.freeBytes(), disk.totalBytes()])
+    const { freeBytes, totalBytes } = await disk.room()
     const minBytes = Math.max(MARGIN_BYTES, minBytesOf(totalBytes))
     if (isOn) lookEvery = Math.min(checkEveryBytes, minBytes / 2)
     const neededBytes = now() - refused.at < REFUSED_FOR_MS ? refused.bytes : 0

@@ -46,47 +46,63 @@ export async function runSync(
     if (report.outcome === 'archived') run.bytes += report.sizeBytes ?? 0
     parts.watch.settled(report)
   }
-  while (run.stoppedBy === null && !signals.drain.aborted) {
-    try {
-      await parts.space.assertRoom()
-      const batch = await claim(parts, parts.policy.batchSize)
-      if (batch.length === 0) break
-      parts.watch.claimed(batch.map(({ item }) => item))
-      run.stoppedBy = await runBatch(parts, batch, { ...signals, tally })
-    } catch (error) {
-      run.stoppedBy = toAppError(error)
+  const stop = (outage: AppError | null) => {
+    run.stoppedBy ??= outage
+  }
+  const isOver = () => run.stoppedBy !== null || signals.drain.aborted || signals.abort.aborted
+  const feed = createFeed(parts, { isOver, stop })
+  let doubts = 0
+  const lane = async () => {
+    for (let next = await feed(); next !== undefined; next = await feed()) {
+      const { item, lost } = next
+      if (isOver()) {
+        tally(await giveBack(parts, item))
+        continue
+      }
+      const settled = await settleItem(parts, item, AbortSignal.any([lost, signals.abort]))
+      doubts = settled.doubt === null ? 0 : doubts + 1
+      stop(settled.outage ?? (doubts < DOUBTS_ALLOWED ? null : settled.doubt))
+      tally(settled.report)
     }
   }
+  await Promise.all(Array.from({ length: parts.policy.concurrency }, lane))
   return run
 }
 
 /** The store failing for so many keys in a row is an outage, whatever it says of the bucket. */
 const DOUBTS_ALLOWED = 5
 
-/** @returns the outage that stops the run, or null */
-async function runBatch(
+/**
+ * What is next for whoever asks; a batch is claimed when nobody's is left, so that no lane waits for another's item.
+ *
+ * @returns undefined when nothing is claimable any more; what is in hand when the run is over comes all the same
+ */
+function createFeed(
   parts: SyncParts,
-  batch: Claimed[],
-  run: { drain: AbortSignal; abort: AbortSignal; tally: (report: ItemReport) => void },
-): Promise<AppError | null> {
-  const queue = [...batch]
-  let outage: AppError | null = null
-  let doubts = 0
-  const lane = async () => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const { item, lost } = next
-      if (outage !== null || run.drain.aborted || run.abort.aborted) {
-        run.tally(await giveBack(parts, item))
-        continue
-      }
-      const settled = await settleItem(parts, item, AbortSignal.any([lost, run.abort]))
-      doubts = settled.doubt === null ? 0 : doubts + 1
-      outage ??= settled.outage ?? (doubts < DOUBTS_ALLOWED ? null : settled.doubt)
-      run.tally(settled.report)
+  { isOver, stop }: { isOver: () => boolean; stop: (outage: AppError) => void },
+): () => Promise<Claimed | undefined> {
+  const queue: Claimed[] = []
+  let isDry = false
+  let claiming: Promise<void> | null = null
+  const claimMore = async () => {
+    try {
+      await parts.space.assertRoom()
+      const batch = await claim(parts, parts.policy.batchSize)
+      isDry = batch.length === 0
+      if (!isDry) parts.watch.claimed(batch.map(({ item }) => item))
+      queue.push(...batch)
+    } catch (error) {
+      stop(toAppError(error))
     }
+    claiming = null
   }
-  await Promise.all(Array.from({ length: parts.policy.concurrency }, lane))
-  return outage
+  return async () => {
+    while (queue.length === 0 && !isDry && !isOver()) {
+      claiming ??= claimMore()
+      await claiming
+    }
+    return queue.shift()
+  }
 }
 
 /** Runs one item to an outcome; whatever goes wrong is this item's alone unless it is an outage. */
@@ -94,7 +110,8 @@ async function settleItem(parts: SyncParts, item: Item, signal: AbortSignal): Pr
   try {
     return { report: await archiveOne(parts, item, signal), outage: null, doubt: null }
   } catch (error) {
-    return settleFailure(parts, item, error)
+    // Awaited here: until it is put back it is in hand, or another lane would claim it again.
+    return await settleFailure(parts, item, error)
   } finally {
     parts.leases.drop(item)
   }

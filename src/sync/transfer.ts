@@ -1,9 +1,7 @@
 import { AppError, isAppError } from '../errors.ts'
-import type { ObjectFacts } from '../storage/bucket.ts'
+import type { ObjectFacts, Sink, Take } from '../storage/bucket.ts'
+import { pause } from '../waiting.ts'
 import type { Parts } from './parts.ts'
-
-/** Is given each byte once, in order; a chunk is valid until it resolves. */
-export type Take = (chunk: Uint8Array) => Promise<void>
 
 export interface Wanted {
   /** For the log. */
@@ -25,27 +23,27 @@ const PROGRESS_BYTES = 1 << 20
  * Brings one object version from byte `from` to its end. A transfer that breaks off goes on where it ended, by Range and
  * with If-Match, until three tries in a row have brought next to nothing.
  *
- * @param take what it throws ends the transfer
+ * @param sink what its `take` throws ends the transfer
  * @returns how many pieces it took
  * @throws OBJECT_CHANGED, OBJECT_MISSING, TRANSFER_*, BUCKET_*
  */
 export async function receive(
   parts: Pick<Parts, 'bucket' | 'log'>,
   wanted: Wanted,
-  take: Take,
+  sink: Sink,
 ): Promise<number> {
   const { facts, from, stillWanted } = wanted
   let received = from
   let pieces = 0
-  const takeAndCount = async (chunk: Uint8Array) => {
-    await take(chunk)
+  const take: Take = (chunk) => {
     received += chunk.byteLength
+    return sink.take(chunk)
   }
   await persistently(parts, { ...wanted, progress: () => received }, async () => {
     if (received === facts.sizeBytes) return
     if (pieces > 0) await stillWanted?.()
     pieces += 1
-    await receivePiece(parts, { ...wanted, from: received }, takeAndCount)
+    await receivePiece(parts, { ...wanted, from: received }, { ...sink, take })
     assertLength(received, facts)
   })
   return pieces
@@ -54,17 +52,18 @@ export async function receive(
 async function receivePiece(
   { bucket }: Pick<Parts, 'bucket'>,
   { key, facts, from, signal }: Wanted,
-  take: Take,
+  sink: Sink,
 ): Promise<void> {
   const { body, ...head } = await bucket.get(key, { ifMatch: facts.etag, from, signal })
   try {
     assertLength(head.sizeBytes, facts)
     let known = from - head.from
-    for await (const chunk of body as AsyncIterable<Buffer>) {
+    const take: Take = (chunk) => {
       const fresh = chunk.subarray(known)
       known -= chunk.byteLength - fresh.byteLength
-      if (fresh.byteLength > 0) await take(fresh)
+      return fresh.byteLength > 0 ? sink.take(fresh) : undefined
     }
+    await body.drain({ ...sink, take })
   } finally {
     body.destroy()
   }
@@ -112,20 +111,4 @@ function mayPass(error: unknown): error is AppError {
     'BUCKET_UNAVAILABLE',
     'BUCKET_THROTTLED',
   )
-}
-
-/** Waits, or throws the signal's reason. */
-export function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted()
-    const stop = () => {
-      clearTimeout(timer)
-      reject(signal.reason)
-    }
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', stop)
-      resolve()
-    }, ms)
-    signal.addEventListener('abort', stop, { once: true })
-  })
 }

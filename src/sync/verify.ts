@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import type { ArchivedFile } from '../db/archived.ts'
 import { isAppError, toAppError } from '../errors.ts'
 import { parseSidecar, SIDECAR_MAX_BYTES, sidecarPathOf } from '../sidecar.ts'
+import { pauseUnlessStopped } from '../waiting.ts'
 import type { Parts } from './parts.ts'
-import { pause } from './transfer.ts'
 
 /** What can be wrong with an archived file. */
 export type Trouble =
@@ -74,7 +74,7 @@ export function createPace(
     freeAt = Math.max(freeAt, performance.now() - 1_000) + (bytes * 1_000) / now
     const waitMs = freeAt - performance.now()
     // A stop is noticed by the reading that goes on.
-    if (waitMs > 0) await pause(waitMs, signal).catch(() => {})
+    if (waitMs > 0) await pauseUnlessStopped(waitMs, signal)
   }
 }
 

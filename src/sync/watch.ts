@@ -14,6 +14,28 @@ export interface Watch {
 
 export const unwatched: Watch = { claimed() {}, fetching() {}, fetched() {}, settled() {} }
 
+/** Tells both, the first one first; of the second only what it wants to hear. */
+export function watchBoth(first: Watch, second: Partial<Watch>): Watch {
+  return {
+    claimed(items) {
+      first.claimed(items)
+      second.claimed?.(items)
+    },
+    fetching(item, sizeBytes) {
+      first.fetching(item, sizeBytes)
+      second.fetching?.(item, sizeBytes)
+    },
+    fetched(item, sizeBytes) {
+      first.fetched(item, sizeBytes)
+      second.fetched?.(item, sizeBytes)
+    },
+    settled(report) {
+      first.settled(report)
+      second.settled?.(report)
+    },
+  }
+}
+
 /** The same space; what is reserved and written for `item` is told to `watch`. */
 export function watchedSpace(
   space: Pick<Space, 'reserve'>,

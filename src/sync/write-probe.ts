@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { AppError, isAppError } from '../errors.ts'
 import type { Disk } from '../storage/disk.ts'
+import { settledWithin } from '../waiting.ts'
 import { TEMPORARY_FOLDER } from './volume.ts'
 
 /** A probe is asked for by whoever asks for the health, and writes this often at most. */
@@ -49,7 +50,7 @@ export function createWriteProbe(
       startedAt = clock()
       flight = fly()
     }
-    if (flight !== null) await settledOr(flight, patienceMs)
+    if (flight !== null) await settledWithin(flight, patienceMs)
     if (flight !== null && clock() - startedAt > SLOW_MS)
       throw new AppError('ARCHIVE_SLOW', 'a small file could not be written and synced in 30 s')
     if (failure !== null) throw failure
@@ -72,13 +73,4 @@ async function probe(disk: Pick<Disk, 'create' | 'unlink'>): Promise<void> {
       await disk.unlink(name)
     }
   }
-}
-
-async function settledOr(flight: Promise<void>, patienceMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, patienceMs)
-  })
-  await Promise.race([flight, late])
-  clearTimeout(timer)
 }

@@ -1,9 +1,10 @@
 import { open, stat } from 'node:fs/promises'
 import { AppError, systemCode } from '../errors.ts'
 import { acceptedDemuxers } from '../formats.ts'
+import { createSlots } from '../slots.ts'
 import { clean, type RawProbe, readAnswer } from './ffprobe-answer.ts'
-import { createSlots } from './slots.ts'
 import { runTool, type ToolOutcome } from './spawn.ts'
+import type { Spawner } from './spawner.ts'
 
 export type { RawProbe, RawStream } from './ffprobe-answer.ts'
 
@@ -27,8 +28,11 @@ export interface ProbeOptions {
   /** How many may run at once: more than the machine has cores brings nothing. */
   concurrency?: number
   searchPath?: string
+  /** Runs it, in whatever process. */
+  run?: Spawner['run']
 }
 
+export const DEFAULT_SEARCH_PATH = '/usr/local/bin:/usr/bin:/bin'
 const MAX_OUTPUT_BYTES = 1_048_576
 const VERSION_TIMEOUT_MS = 20_000
 const FIRST_PACKETS = 8
@@ -56,7 +60,8 @@ export function createProbe(options: ProbeOptions): Probe {
     path,
     setting = 'FFPROBE_PATH',
     timeoutMs = 60_000,
-    searchPath = '/usr/local/bin:/usr/bin:/bin',
+    searchPath = DEFAULT_SEARCH_PATH,
+    run = runTool,
   } = options
   const slots = createSlots(options.concurrency ?? 2)
   const env = { PATH: searchPath, LC_ALL: 'C', AV_LOG_FORCE_NOCOLOR: '1' }
@@ -80,7 +85,7 @@ export function createProbe(options: ProbeOptions): Probe {
     try {
       const args = [...PROBE_ARGS, '-max_alloc', String(await allowance(file)), `file:${file}`]
       const tool = { ...common, args, timeoutMs }
-      const ran = await runTool(signal ? { ...tool, signal } : tool)
+      const ran = await run(signal ? { ...tool, signal } : tool)
       const answer = await understand(ran, file, signal)
       if (!(answer instanceof AppError)) return answer
       // Without an answer from ffprobe itself: is it this file, or does ffprobe not work at all?

@@ -39,45 +39,85 @@ const KILL_GRACE_MS = 1_000
 
 type StopReason = 'timeout' | 'overflow' | 'cancelled'
 
+/** A program that was started, by whomever. */
+export interface Started {
+  /** Resolves when it is reaped, all that is left of its group is killed, and its output is read. */
+  ended: Promise<Ended>
+  /** Resolves when it has said more than `maxOutputBytes`, of which that much is kept. */
+  overflowed: Promise<void>
+  /** Nothing to signal is left. */
+  isOver(): boolean
+  /** To it and all its children. */
+  signal(name: 'SIGTERM' | 'SIGKILL'): void
+}
+
+export type Ended = Omit<Extract<ToolOutcome, { kind: 'exited' }>, 'kind'>
+
+type Start = (tool: Tool) => Promise<Started | { systemCode: string }>
+
 /**
  * Runs a program to its end, or stops it: SIGTERM, and SIGKILL a second later, to it and all its children.
  * When this returns the program is reaped, and whatever it started is killed.
  *
  * @throws CANCELLED when `signal` is aborted, after the program is gone
  */
-export async function runTool(tool: Tool): Promise<ToolOutcome> {
+export function runTool(tool: Tool): Promise<ToolOutcome> {
+  return supervise(tool, startHere)
+}
+
+/** The same for a program that `start` starts. */
+export async function supervise(tool: Tool, start: Start): Promise<ToolOutcome> {
   if (tool.signal?.aborted) throw cancelled(tool)
-  const child = await start(tool)
-  if ('systemCode' in child) return { kind: 'not-started', systemCode: child.systemCode }
+  const started = await start(tool)
+  if ('systemCode' in started) return { kind: 'not-started', systemCode: started.systemCode }
 
   let stopped: StopReason | null = null
   let killTimer: NodeJS.Timeout | undefined
   const stop = (why: StopReason): void => {
-    if (stopped || child.process.exitCode !== null || child.process.signalCode !== null) return
+    if (stopped) return
+    // What has said too much was not understood, even if it is over by now.
+    if (why === 'overflow') stopped = why
+    if (started.isOver()) return
     stopped = why
-    signalGroup(child.process, 'SIGTERM')
-    killTimer = setTimeout(() => signalGroup(child.process, 'SIGKILL'), KILL_GRACE_MS)
+    started.signal('SIGTERM')
+    killTimer = setTimeout(() => started.signal('SIGKILL'), KILL_GRACE_MS)
   }
-  const onExcess = tool.excess === 'drop' ? () => {} : () => stop('overflow')
-  const stdout = collect(child.stdout, tool.maxOutputBytes, onExcess)
-  const stderr = collect(child.stderr, tool.maxOutputBytes, () => {})
+  if (tool.excess !== 'drop') void started.overflowed.then(() => stop('overflow'))
   const deadline = setTimeout(() => stop('timeout'), tool.timeoutMs)
   const onAbort = (): void => stop('cancelled')
   tool.signal?.addEventListener('abort', onAbort, { once: true })
   if (tool.signal?.aborted) onAbort()
+  try {
+    const ended = await started.ended
+    // Assigned in callbacks, which the compiler does not follow.
+    const why = stopped as StopReason | null
+    if (why === 'cancelled') throw cancelled(tool)
+    return why === null ? { kind: 'exited', ...ended } : { kind: why }
+  } finally {
+    clearTimeout(deadline)
+    clearTimeout(killTimer)
+    tool.signal?.removeEventListener('abort', onAbort)
+  }
+}
 
-  await once(child.process, 'exit')
-  clearTimeout(deadline)
-  clearTimeout(killTimer)
-  tool.signal?.removeEventListener('abort', onAbort)
-  await endOutput(child)
-
-  // Assigned in callbacks, which the compiler does not follow.
-  const why = stopped as StopReason | null
-  if (why === 'cancelled') throw cancelled(tool)
-  if (why !== null) return { kind: why }
-  const { exitCode, signalCode: signal } = child.process
-  return { kind: 'exited', exitCode, signal, stdout: stdout(), stderr: stderr() }
+async function startHere(tool: Tool): Promise<Started | { systemCode: string }> {
+  const child = await spawnHere(tool)
+  if ('systemCode' in child) return child
+  const overflow = Promise.withResolvers<void>()
+  const stdout = collect(child.stdout, tool.maxOutputBytes, overflow.resolve)
+  const stderr = collect(child.stderr, tool.maxOutputBytes, () => {})
+  const end = async (): Promise<Ended> => {
+    await once(child.process, 'exit')
+    await endOutput(child)
+    const { exitCode, signalCode: signal } = child.process
+    return { exitCode, signal, stdout: stdout(), stderr: stderr() }
+  }
+  return {
+    ended: end(),
+    overflowed: overflow.promise,
+    isOver: () => child.process.exitCode !== null || child.process.signalCode !== null,
+    signal: (name) => signalGroup(child.process.pid, name),
+  }
 }
 
 interface Running {
@@ -86,7 +126,7 @@ interface Running {
   stderr: Readable
 }
 
-async function start(tool: Tool): Promise<Running | { systemCode: string }> {
+async function spawnHere(tool: Tool): Promise<Running | { systemCode: string }> {
   try {
     const options = {
       env: { ...tool.env },
@@ -113,7 +153,7 @@ async function start(tool: Tool): Promise<Running | { systemCode: string }> {
 
 /** Kills what the tool left behind, then waits for the pipes; a descendant that fled its group cannot hold them. */
 async function endOutput(child: Running): Promise<void> {
-  signalGroup(child.process, 'SIGKILL')
+  signalGroup(child.process.pid, 'SIGKILL')
   const open = [child.stdout, child.stderr].filter((stream) => !stream.closed)
   const cut = setTimeout(() => {
     for (const stream of open) stream.destroy()
@@ -122,10 +162,11 @@ async function endOutput(child: Running): Promise<void> {
   clearTimeout(cut)
 }
 
-function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
-  if (child.pid === undefined) return
+/** To the process group that `pid` leads. */
+export function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
+  if (pid === undefined) return
   try {
-    kill(-child.pid, signal)
+    kill(-pid, signal)
   } catch (error) {
     // ESRCH: nobody is left in the group, which is what we want; EPERM: macOS says so of a zombie.
     if (systemCode(error) !== 'ESRCH' && systemCode(error) !== 'EPERM') throw error

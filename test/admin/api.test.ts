@@ -9,6 +9,7 @@ import { AppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
 import { intentFor } from '../contract/items-stores.ts'
 import { type AdminScope, adminToken, withAdmin } from '../support/admin.ts'
+import type { Env } from '../support/config.ts'
 import { captureLog } from '../support/file-server.ts'
 
 const nowhere = () => Promise.reject(new AppError('DB_UNAVAILABLE', 'there is none'))
@@ -27,6 +28,7 @@ const parts: AdminParts = {
   live: createLive(),
   node: 'nas',
   mode: 'live',
+  scrubs: true,
   closing: new AbortController().signal,
   log: captureLog(),
 }
@@ -210,6 +212,27 @@ test('what waits is next after a retry, and what needs an approval says so inste
   )
 })
 
+const idle: [env: Env, path: string, body: object | undefined, says: RegExp][] = [
+  [
+    { SCRUB_PERIOD: '0' },
+    '/items/1/verify',
+    undefined,
+    /SCRUB_PERIOD is 0.*strongroom verify --media 1/,
+  ],
+  [{ MODE: 'dry-run' }, '/items/1/verify', undefined, /MODE is dry-run/],
+  [{ MODE: 'dry-run' }, '/runs', { job: 'sync' }, /MODE is dry-run/],
+]
+for (const [env, path, body, says] of idle)
+  test(`${path} is refused with ${JSON.stringify(env)}: nobody would ever come to it`, async (t) => {
+    const { ask, store } = await filled(await withAdmin(t, env))
+    const answer = await ask('POST', `/api/v1${path}`, body === undefined ? {} : { body })
+    assert.equal(answer.status, 409)
+    assert.match(JSON.stringify(answer.body), says)
+    const wanted = await store.sql`select from strongroom.items where reading_wanted_at is not null`
+    const runs = await store.sql`select from strongroom.runs`
+    assert.deepEqual([wanted.length, runs.length], [0, 0])
+  })
+
 test('what was acknowledged is left out of what is unseen until its state changes', async (t) => {
   const { ask, store } = await filled(await withAdmin(t))
   const unseen = async () => {
@@ -243,6 +266,7 @@ test('items come in pages, by state, by words, by id and by path', async (t) => 
   assert.deepEqual((await found('q=2026/01/1/clip.mp4')).ids, [1])
   // Signs that mean something in a search of words are no words.
   assert.deepEqual((await found(`q=${encodeURIComponent("':* | !&<-> ")}`)).ids, [])
+  assert.deepEqual((await found('q=%00')).ids, [], 'what no text of a database can hold')
   assert.deepEqual((await found(`q=${encodeURIComponent("dawn':* & !harbour")}`)).ids, [4, 3, 2, 1])
   const [rejected] = (await found('state=rejected')).items
   assert.match(rejected?.why ?? '', /^rejected\. It is not valid media.*no video in it/)
@@ -264,6 +288,10 @@ test('a link that was minted opens its file, and none once it is revoked', async
     { subject: string }[]
   >`select subject from strongroom.revocations`
   assert.equal(subjects.length, 1)
+  const [action] = await store.sql<{ subject: string; revoked: string }[]>`
+    select details->>'subject' as subject, details->>'revoked' as revoked from strongroom.admin_actions
+    where action = 'revoke'`
+  assert.deepEqual({ ...action }, { subject: subjects[0]?.subject, revoked: 'true' })
   for (const [order, status] of [
     [{ media_id: 3 }, 404],
     [{ media_id: 1, ttl_seconds: 0 }, 400],
@@ -316,6 +344,7 @@ test('what is malformed is refused before anything is done', async (t) => {
     ['GET', '/items/zero'],
     ['GET', '/items/99999999999999999999'],
     ['POST', '/items/2/acknowledge', { note: 7 }],
+    ['POST', '/items/2/acknowledge', { note: 'a\0b' }],
     ['POST', '/tokens', { media_id: '1; drop table media' }],
     ['POST', '/tokens/revoke', { token: 'x'.repeat(70_000) }],
   ] as const) {

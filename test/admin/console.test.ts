@@ -238,6 +238,36 @@ describe('the console', () => {
       }
     })
 
+  test('leads from a page of what nobody has seen to the next page of it', async (t) => {
+    const on = await withAdmin(t)
+    const items = on.store.worker('a')
+    for (let id = 1; id <= 52; id++) await on.store.addMedia(id)
+    const refusal = { reason: 'no video in it', report: 'r', sha256: 'ab', sizeBytes: 5 }
+    for (const item of await items.claim(52, [])) await items.reject(item, refusal)
+    const { Cookie, csrf } = await signIn(on)
+    await ask(on, '/media/1/acknowledge', { form: { csrf }, headers: { Cookie } })
+    const first = await ask(on, '/items?state=rejected&unseen=true', { headers: { Cookie } })
+    const [, older = ''] = /<a rel="next" href="([^"]+)"/.exec(first.text) ?? []
+    const next = await ask(on, older.replaceAll('&amp;', '&'), { headers: { Cookie } })
+    const shown = [...next.text.matchAll(/href="\/media\/(\d+)"/g)].map(([, id]) => id)
+    assert.deepEqual(shown, ['2'], 'and not 1, which somebody has seen')
+  })
+
+  test('counts all that is damaged, not only what it has room for', async (t) => {
+    const on = await withAdmin(t)
+    const items = on.store.worker('a')
+    for (let id = 1; id <= 11; id++) await on.store.addMedia(id)
+    for (const item of await items.claim(11, [])) {
+      await items.commitIntent(item, intentFor(item, `2026/01/${item.media.mediaId}/clip.mp4`))
+      await items.record(item)
+    }
+    await on.store
+      .sql`update strongroom.items set damage = 'damaged: other bytes', damaged_at = now()`
+    const { Cookie } = await signIn(on)
+    const { text } = await ask(on, '/', { headers: { Cookie } })
+    assert.match(text, /<dt>Needs a person<\/dt><dd>11<\/dd>/)
+  })
+
   test('plays a file in the page, in ranges, and to nobody without a session', async (t) => {
     const on = await filled(await withAdmin(t))
     const { Cookie } = await signIn(on)
@@ -248,6 +278,15 @@ describe('the console', () => {
     assert.deepEqual([part.status, part.text], [206, 'bytes'])
     assert.equal((await ask(on, '/media/2/file', { headers: { Cookie } })).status, 404)
     assert.doesNotMatch(on.log.text(), /eyJ/, 'and the token of that one request is in no log')
+  })
+
+  test('says so where a button would change nothing, because no file is read again by itself', async (t) => {
+    const on = await filled(await withAdmin(t, { SCRUB_PERIOD: '0' }))
+    const { Cookie, csrf } = await signIn(on)
+    const pressed = await ask(on, '/media/1/verify', { form: { csrf }, headers: { Cookie } })
+    assert.deepEqual([pressed.status, pressed.headers.location], [303, '/media/1'])
+    const { text } = await ask(on, '/media/1', { headers: { Cookie } })
+    assert.match(text, /Not done: SCRUB_PERIOD is 0/)
   })
 
   test('says what is wrong, and keeps what it knew, while the database is away', async (t) => {

@@ -9,7 +9,7 @@ import { AppError, toAppError } from '../../src/errors.ts'
 import { afterwards, type Scope } from '../support/afterwards.ts'
 
 /** Streams of a pulse that beats when it is told to. */
-async function withStreams(t: Scope) {
+async function withStreams(t: Scope, { broken = false } = {}) {
   const listeners = new Set<(pulse: Pulse) => void>()
   const count = { listening: 0, shown: 0 }
   let told = 'at first'
@@ -24,6 +24,7 @@ async function withStreams(t: Scope) {
   }
   const streams = createEventStreams(source, async (pulse) => {
     count.shown += 1
+    if (broken) throw new Error('a fault of ours')
     const now = new Date(0)
     return { pulse, transfers: new Map(), nowMs: 0, approved: 'approved', now }
   })
@@ -86,6 +87,14 @@ test('however many look, the database is listened to once and each change is mad
     assert.equal(viewer.times(/"name":"state"/g), 3, 'what is the same is not sent again')
     assert.equal(viewer.times(/"name":"runs"/g), 1)
   }
+})
+
+test('a page that cannot be made ends the stream, which is asked for again', async (t) => {
+  const { view, count } = await withStreams(t, { broken: true })
+  const { answer } = await view()
+  assert.equal(answer.statusCode, 200)
+  await once(answer, 'end')
+  assert.equal(count.shown, 1)
 })
 
 test('no more look than can be served, and nobody listens once all are gone', async (t) => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import fc from 'fast-check'
+import { effectiveConfig } from '../../src/config/effective.ts'
 import { settingGroups } from '../../src/config/settings.ts'
-import { effectiveConfig, parseConfig } from '../../src/config.ts'
+import { parseConfig } from '../../src/config.ts'
 import { AppError } from '../../src/errors.ts'
 import { complete, everything } from '../support/config.ts'
 

@@ -12,6 +12,13 @@ import {
   tunnelSecret,
 } from '../support/config.ts'
 
+const second: Env = {
+  SECOND_ENDPOINT: 'https://second.example.org',
+  SECOND_BUCKET: 'b',
+  SECOND_ACCESS_KEY: 'second-access-key',
+  SECOND_SECRET_KEY: 'second-secret-key',
+}
+
 describe('accepted values', () => {
   const accepted: [env: Env, what: (config: Config) => unknown, expected: unknown][] = [
     [{ SYNC_INTERVAL: '1h30m' }, (c) => c.sync.schedule, { every: 5_400_000 }],
@@ -45,11 +52,38 @@ describe('accepted values', () => {
       { bytes: 40 * 2 ** 30 },
     ],
     [{ SPACE_CHECK_INTERVAL: '1MiB' }, (c) => c.space.checkEveryBytes, 2 ** 20],
-    [{}, (c) => c.space.clean, { areas: [], minAgeMs: 30 * 86_400_000 }],
+    [{}, (c) => c.space.clean.areas, []],
+    [{}, (c) => c.space.clean.archivedAgeMs, 365 * 86_400_000],
+    [{}, (c) => c.space.clean.minAgeMs, 30 * 86_400_000],
     [
       { FREE_SPACE_CLEAN: 'quarantine, Errors', FREE_SPACE_CLEAN_AGE: '1h' },
-      (c) => c.space.clean,
-      { areas: ['errors', 'quarantine'], minAgeMs: 3_600_000 },
+      (c) => [c.space.clean.areas, c.space.clean.minAgeMs],
+      [['errors', 'quarantine'], 3_600_000],
+    ],
+    [{}, (c) => c.second, null],
+    [
+      { ...second, FREE_SPACE_CLEAN: 'archived', FREE_SPACE_ARCHIVED_AGE: '1h' },
+      (c) => [c.space.clean.areas, c.space.clean.archivedAgeMs, c.second?.prefix],
+      [['archived'], 3_600_000, ''],
+    ],
+    [{ ...second, SECOND_PREFIX: 'a/b.c' }, (c) => c.second?.prefix, 'a/b.c/'],
+    [
+      { ...second, SECOND_PREFIX: 'a/', SECOND_REGION: 'x' },
+      (c) => c.second,
+      {
+        endpoint: 'https://second.example.org',
+        bucket: 'b',
+        accessKey: 'second-access-key',
+        secretKey: 'second-secret-key',
+        region: 'x',
+        prefix: 'a/',
+        links: null,
+      },
+    ],
+    [
+      { ...second, SECOND_ENDPOINT: complete.R2_ENDPOINT },
+      (c) => c.second?.endpoint === c.bucket?.endpoint,
+      true,
     ],
     [{ UMASK: '0027' }, (c) => c.archive.umask, 0o027],
     [{ ARCHIVE_DIR: '/a/b/../c/' }, (c) => c.archive.dir, '/a/c'],
@@ -171,9 +205,32 @@ describe('wrong values', () => {
       /FREE_SPACE_TARGET must not be less than FREE_SPACE_MIN/,
     ],
     [
-      { FREE_SPACE_CLEAN: 'errors,archived' },
-      /FREE_SPACE_CLEAN must be some of errors, withdrawn or quarantine/,
+      { FREE_SPACE_CLEAN: 'errors,all' },
+      /FREE_SPACE_CLEAN must be some of errors, withdrawn, quarantine or archived/,
     ],
+    [
+      { FREE_SPACE_CLEAN: 'errors,archived' },
+      /^ {2}SECOND_ENDPOINT is required by FREE_SPACE_CLEAN=archived/m,
+    ],
+    [
+      { ...second, SECOND_SECRET_KEY: '', FREE_SPACE_CLEAN: 'archived' },
+      /^ {2}SECOND_SECRET_KEY is required by FREE_SPACE_CLEAN=archived/m,
+    ],
+    [{ SECOND_LINKS: 'redirect' }, /^ {2}SECOND_ENDPOINT is required by SECOND_LINKS=redirect/m],
+    [{ ...second, SECOND_LINKS: 'proxy' }, /SECOND_LINKS must be redirect/],
+    [{ SECOND_BUCKET: 'b' }, /^ {2}SECOND_ENDPOINT is required by SECOND_BUCKET/m],
+    [
+      { ...second, SECOND_ENDPOINT: 'https://second.example.org/b' },
+      /SECOND_ENDPOINT must not have a path/,
+    ],
+    [
+      { ...second, SECOND_ENDPOINT: complete.R2_ENDPOINT, SECOND_BUCKET: complete.R2_BUCKET },
+      /SECOND_BUCKET must differ from R2_BUCKET/,
+    ],
+    [{ ...second, SECOND_PREFIX: '/a' }, /SECOND_PREFIX must be the beginning of a key/],
+    [{ ...second, SECOND_PREFIX: '../a' }, /SECOND_PREFIX must be the beginning of a key/],
+    [{ FREE_SPACE_ARCHIVED_AGE: '30m' }, /FREE_SPACE_ARCHIVED_AGE must be a duration from 1h/],
+    [{ FREE_SPACE_CLEAN_AGE: 'soon' }, /FREE_SPACE_CLEAN_AGE must be a duration from 1h/],
     [{ FREE_SPACE_CLEAN_AGE: '30m' }, /FREE_SPACE_CLEAN_AGE must be a duration from 1h/],
     [{ SPACE_CHECK_INTERVAL: '1' }, /SPACE_CHECK_INTERVAL must be a size of at least 1MiB/],
     [{ UMASK: '777' }, /UMASK must be an octal mask/],

@@ -3,10 +3,10 @@ import { test } from 'node:test'
 import {
   auditColumnTypes,
   createBackendTables,
-  findShadow,
   mediaColumnTypes,
   openBackend,
 } from '../../src/db/backend.ts'
+import { findShadow } from '../../src/db/catalogue.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { openItems } from '../../src/db/items.ts'
 import { migrate } from '../../src/db/migrate.ts'

@@ -31,6 +31,15 @@ import { type PlannedRow, planApproved } from '../../src/db/plan.ts'
 import { insertRebuilt, orderGenerations } from '../../src/db/rebuild.ts'
 import { findReapproved } from '../../src/db/records.ts'
 import { ownerFacts, sizesInNeed } from '../../src/db/removals.ts'
+import { openSecondItems, type SecondItems } from '../../src/db/second.ts'
+import {
+  filesInBoth,
+  type MovableFile,
+  movableFiles,
+  movedAfter,
+  movedItems,
+  noteSecondVerified,
+} from '../../src/db/second-files.ts'
 import { acknowledgeItem, tryAgain, wantReading } from '../../src/db/wishes.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Item } from '../../src/media.ts'
@@ -81,6 +90,8 @@ interface Rig {
   rejecting: Items
   /** The same worker, unobserved. */
   prepare: Items
+  /** Its statements are judged, too. */
+  second: SecondItems
   /** What it has in hand, for tests to use up. */
   claimed: Item[]
   releasing: Item[]
@@ -496,6 +507,99 @@ const wishes: Statement[] = [
   },
 ]
 
+/** One for each time. */
+const movable: MovableFile[] = []
+const idAt = (n: number) => movable[n]?.item ?? 0
+const copyOf = (item: number) => ({
+  bucketId: 'b',
+  key: `${item}`,
+  etag: 'e',
+  versionId: null,
+  sizeBytes: 0,
+  sha256: 'ab'.repeat(32),
+})
+let lastMovable: MovableFile | null = null
+
+/** While few are moved, reading these and their former versions is as good as any other way. */
+const fewMoved = { media: 0, items: 5 * TIMES }
+
+const moves: Statement[] = [
+  {
+    name: 'movableFiles reads a page of the longest archived, wherever it begins',
+    most: { media: 0, items: LIMIT },
+    async run({ database }) {
+      const page = await movableFiles(database, { after: lastMovable, limit: LIMIT, ageMs: 1_000 })
+      assert.equal(page.length, LIMIT)
+      if (lastMovable !== null) assert.ok((page[0]?.archivedAt ?? 0) > lastMovable.archivedAt)
+      lastMovable = page.at(-1) ?? null
+      movable.push(...page.slice(0, 1))
+    },
+  },
+  {
+    name: 'take reads one item and the other versions of its medium',
+    most: { media: 0, items: 4 },
+    run: async ({ second }, n) => assert.ok(await second.take(idAt(n), 'released')),
+  },
+  {
+    name: 'moved changes one item',
+    most: oneItem,
+    run: async ({ second, sql }, n) => {
+      const id = idAt(n)
+      const [row] = await sql<{ bytes: number }[]>`
+        select size_bytes as bytes from strongroom.items where id = ${id}`
+      const copy = { ...copyOf(id), sizeBytes: Number(row?.bytes) }
+      assert.ok(await second.moved({ id, epoch: 2 }, copy))
+    },
+  },
+  {
+    name: 'giveBack changes one item',
+    most: oneItem,
+    run: async ({ second }, n) => assert.ok(await second.giveBack({ id: idAt(n), epoch: 2 })),
+  },
+  {
+    name: 'filesInBoth reads those that are in both places',
+    most: fewMoved,
+    run: async ({ database }) =>
+      assert.equal((await filesInBoth(database, { after: 0, limit: 100 })).length, TIMES),
+  },
+  {
+    name: 'take to bring back reads one item',
+    most: fewMoved,
+    run: async ({ second }, n) => assert.ok(await second.take(idAt(n), 'recalled')),
+  },
+  {
+    name: 'movedAfter reads a page of those that are moved',
+    most: fewMoved,
+    run: async ({ database }) => {
+      const page = { after: 0, limit: LIMIT, mediaId: null }
+      assert.equal((await movedAfter(database, page)).length, LIMIT)
+    },
+  },
+  {
+    name: 'movedAfter of one medium reads its versions',
+    most: fewMoved,
+    run: async ({ database }) => {
+      const page = { after: 0, limit: LIMIT, mediaId: movable[0]?.mediaId ?? 0 }
+      await movedAfter(database, page)
+    },
+  },
+  {
+    name: 'movedItems reads those that are asked for',
+    most: fewMoved,
+    run: async ({ database }, n) => assert.equal((await movedItems(database, [idAt(n)])).length, 1),
+  },
+  {
+    name: 'noteSecondVerified reads no item',
+    most: { media: 0, items: 0 },
+    run: ({ database }, n) => noteSecondVerified(database, { item: idAt(n), etag: 'e' }),
+  },
+  {
+    name: 'recalled changes one item',
+    most: oneItem,
+    run: async ({ second }, n) => assert.ok(await second.recalled({ id: idAt(n), epoch: 3 })),
+  },
+]
+
 test(`on tables of ${MANY} rows`, async (t) => {
   const rig = await openRig(t)
   const used = new Set<string>()
@@ -506,6 +610,7 @@ test(`on tables of ${MANY} rows`, async (t) => {
     ...sweeps,
     ...lookups,
     ...wishes,
+    ...moves,
   ]) {
     await t.test(name, async () => {
       for (let n = 0; n < TIMES; n++) {
@@ -625,6 +730,7 @@ async function openRig(t: TestContext): Promise<Rig> {
     capped: openItems({ ...worker, database, backend, releaseDailyMax: 1_000 }),
     rejecting: openItems({ ...worker, database, backend: rejecting }),
     prepare,
+    second: openSecondItems({ ...worker, database }),
     claimed,
     releasing,
     explained,

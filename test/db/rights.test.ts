@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { inspectBackend, openBackend, ourTables } from '../../src/db/backend.ts'
+import { inspectBackend, openBackend } from '../../src/db/backend.ts'
+import { ourTables } from '../../src/db/catalogue.ts'
 import type { Finding } from '../../src/db/checks.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { migrate } from '../../src/db/migrate.ts'

@@ -4,7 +4,6 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { buffer } from 'node:stream/consumers'
 import { test } from 'node:test'
 import {
   AbortMultipartUploadCommand,
@@ -23,6 +22,7 @@ import {
 import fc from 'fast-check'
 import type { Fault, VirtualObject } from '../../src/demo/bucket.ts'
 import { afterwards } from '../support/afterwards.ts'
+import { bytesOf } from '../support/bodies.ts'
 import { coded, openedS3, withDemoBucket } from '../support/demo-bucket.ts'
 
 const md5 = (bytes: Uint8Array | string) => createHash('md5').update(bytes).digest('hex')
@@ -266,7 +266,7 @@ test('a reader gets one whole version while the object is replaced again and aga
       const facts = await bucket.head('a')
       try {
         const { body, etag } = await bucket.get('a', { ifMatch: facts?.etag ?? '' })
-        assert.ok(known.get(etag)?.equals(await buffer(body)))
+        assert.ok(known.get(etag)?.equals(await bytesOf(body)))
         read++
       } catch (error) {
         coded('OBJECT_CHANGED')(error) // replaced between HEAD and GET

@@ -21,6 +21,10 @@ function withSecrets(service: Service): Env {
     UNRAID_TUNNEL_SECRET: canary(),
     UNRAID_TUNNEL_SECRET_PREVIOUS: canary(),
     ADMIN_TOKEN: canary(),
+    SECOND_ENDPOINT: 'http://127.0.0.1:9',
+    SECOND_BUCKET: 'second',
+    SECOND_ACCESS_KEY: canary(),
+    SECOND_SECRET_KEY: canary(),
     ...withMessages(),
   }
 }

@@ -152,7 +152,7 @@ describe('a dry run writes nothing anywhere', { concurrency: 2 }, () => {
     const unmounted = await service.run(dry)
     assert.match(
       unmounted.stdout,
-      /^warning: a real run would stop: \S+ carries no archive, expected [0-9a-f-]{36}; mount/m,
+      /^warning: a real run would stop: \S+ is not the archive: it has no marker \(expected [0-9a-f-]{36}\); mount/m,
     )
   })
 })

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { type Point, points } from '../../src/sync/parts.ts'
+import { points, type SyncPoint } from '../../src/sync/parts.ts'
 import { violations } from '../support/checker.ts'
 import { createRandom, type Random } from '../support/mutants.ts'
 import { type Running, type Service, story, withService } from '../support/service.ts'
@@ -21,7 +21,7 @@ const ONCE = ['sync', '--once', '--json']
 const archiving = between('claimed', 'published').filter((point) => point !== 'set-aside')
 const releasing = between('release-claimed', 'source-deleted')
 
-function between(first: Point, last: Point): Point[] {
+function between(first: SyncPoint, last: SyncPoint): SyncPoint[] {
   return points.slice(points.indexOf(first), points.indexOf(last) + 1)
 }
 
@@ -108,12 +108,12 @@ function createCrew(service: Service) {
 }
 
 interface Halt {
-  point: Point
+  point: SyncPoint
   signal: 'SIGKILL' | 'SIGSTOP'
   nth: number
 }
 
-function nextHalt(random: Random, points: readonly Point[]): Halt {
+function nextHalt(random: Random, points: readonly SyncPoint[]): Halt {
   const point = points[random(points.length)] ?? 'claimed'
   const signal = random(2) === 0 ? 'SIGKILL' : 'SIGSTOP'
   return { point, signal, nth: 1 + random(Math.ceil(items / WORKERS / HALTS / 2)) }

@@ -33,7 +33,7 @@ export function fullMetrics() {
   })
   metrics.addLastRuns(async () => ({ sync: 1_700_000_000.5 }))
   metrics.addSpace(async () => space)
-  metrics.addRoom(async () => ({ freeBytes: 10, sizeBytes: 100 }))
+  metrics.addRoom(async () => ({ freeBytes: 10, totalBytes: 100 }))
   metrics.addHealth(
     createHealth({ checks: { archive: async () => {}, database: () => Promise.reject() } }),
   )

@@ -28,18 +28,7 @@ export function describe({ of, name, path }: Operation): string {
 }
 
 /** Operations that change nothing; between two of them the same crash is explored once. */
-const READS = new Set([
-  'stat',
-  'read',
-  'hash',
-  'chunks',
-  'list',
-  'freeBytes',
-  'totalBytes',
-  'close',
-  'head',
-  'get',
-])
+const READS = new Set(['stat', 'read', 'hash', 'chunks', 'list', 'room', 'close', 'head', 'get'])
 
 export function changesSomething({ of, name }: Operation): boolean {
   return of !== 'point' && !READS.has(name)
@@ -67,8 +56,7 @@ export function gatedDisk(disk: Disk, gate: Gate, of: 'disk' | 'errors' = 'disk'
     syncFile: (path) => at('syncFile', path, () => disk.syncFile(path)),
     syncFolder: (path) => at('syncFolder', path, () => disk.syncFolder(path)),
     list: (path) => at('list', path, () => disk.list(path)),
-    freeBytes: () => at('freeBytes', '', () => disk.freeBytes()),
-    totalBytes: () => at('totalBytes', '', () => disk.totalBytes()),
+    room: () => at('room', '', () => disk.room()),
   }
 }
 

@@ -292,7 +292,7 @@ export const mutants: readonly Mutant[] = [
       ],
     ],
     caught: powerCut(UNAPPROVED),
-    promise: 'I9',
+    promise: 'I7',
   },
   {
     name: 'setting aside without the fsync of where it was',
@@ -574,7 +574,12 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'download that reads once where the ETag says nothing',
     file: 'src/sync/download.ts',
-    change: [['  if ((await readAgain(parts, item, fetch)) !== fetched.sha256) return null\n', '']],
+    change: [
+      [
+        '  if ((await hashVersion(parts, wanted, fetch.signal)) !== fetched.sha256) return null\n',
+        '',
+      ],
+    ],
     caught: fault('a download is corrupted', 'a bucket whose ETags say nothing'),
     promise: 'I1',
   },
@@ -622,7 +627,7 @@ export const mutants: readonly Mutant[] = [
   },
   {
     name: 'the marker without an fsync',
-    file: 'src/sync/volume.ts',
+    file: 'src/sync/marker.ts',
     change: [['    await file.seal(0o644)\n', '    await file.close()\n']],
     caught: powerCut(ONE),
     promise: 'I9',

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import type { Scenario } from './explore.ts'
 import type { Operation } from './gate.ts'
 import { REMOVED } from './invariants.ts'
@@ -116,8 +117,24 @@ async function interrupt(
   world.clock.ms += LEASE_MS + 1_000
 }
 
-const interruptDownload = (world: World) =>
-  interrupt(world, ({ name, path }) => name === 'write' && path.endsWith('.part'), 2)
+/** Half of the object had come, and lies in the temporary of a process that died. */
+async function interruptDownload(world: World): Promise<void> {
+  await interrupt(world, ({ name, path }) => name === 'write' && path.endsWith('.part'))
+  const { bytes } = world.bucket.live.get('uploads/1.mp4') ?? assert.fail('nothing to fetch')
+  await rewriteParts(world, () => bytes.subarray(0, bytes.byteLength >> 1))
+}
+
+async function rewriteParts({ disk }: World, contentOf: (before: Buffer) => Buffer): Promise<void> {
+  const parts = [...disk.tree()].filter(([path]) => path.endsWith('.part'))
+  assert.equal(parts.length, 1)
+  for (const [path, entry] of parts) {
+    const content = contentOf(Buffer.from(entry.content))
+    await disk.unlink(path)
+    const file = await disk.create(path)
+    await file.write(content)
+    await file.close()
+  }
+}
 
 /** Until then a scrub looks at nothing again, and no grace is over. */
 const SCRUB_MS = 2 * 3_600_000
@@ -157,15 +174,10 @@ export const scenarios: readonly Scenario[] = [
     begin: () => withOne(),
     async prepare(world) {
       await interruptDownload(world)
-      const parts = [...world.disk.tree()].filter(([path]) => path.endsWith('.part'))
-      for (const [path, entry] of parts) {
-        const content = Buffer.from(entry.content)
-        await world.disk.unlink(path)
-        const file = await world.disk.create(path)
+      await rewriteParts(world, (content) => {
         content[0] = (content[0] ?? 0) ^ 1
-        await file.write(content)
-        await file.close()
-      }
+        return content
+      })
     },
     ends: released,
   },

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import { Readable } from 'node:stream'
 import { AppError } from '../../src/errors.ts'
 import type { Bucket, ObjectFacts } from '../../src/storage/bucket.ts'
+import { bodyOfChunks } from '../support/bodies.ts'
 import type { Gate } from './gate.ts'
 import type { ItemRecord } from './sim-tables.ts'
 
@@ -113,7 +113,7 @@ export function createSimBucket(state: BucketState, gate: Gate, witness: Witness
         if (ifMatch !== undefined && etag !== ifMatch)
           throw new AppError('OBJECT_CHANGED', `"${key}" was replaced`)
         const half = from + ((bytes.byteLength - from) >> 1)
-        const body = Readable.from([bytes.subarray(from, half), bytes.subarray(half)])
+        const body = bodyOfChunks([bytes.subarray(from, half), bytes.subarray(half)])
         return { sizeBytes: version.bytes.byteLength, from, etag, body }
       }),
     partBytes: (key) => run('partBytes', key, () => null),

@@ -221,6 +221,31 @@ describe('an outage of six hours', () => {
 })
 
 describe('what is told', () => {
+  test('of the items of a sync is in its own message, whatever other job begins or ends meanwhile', async (t) => {
+    const services = await withServices(t)
+    const notifier = services.open()
+    const sync = aRun({ id: 1, status: 'partial', items: { rejected: 1 } })
+    const scrub = aRun({ id: 2, job: 'scrub', status: 'failed', error: outage, items: {} })
+    notifier.started({ ...sync, status: 'running', endedAt: null })
+    notifier.itemSettled({
+      item: { media: { mediaId: 5 } },
+      outcome: 'rejected',
+      reason: 'no video in it',
+    })
+    notifier.started({ ...scrub, status: 'running', endedAt: null, error: null })
+    notifier.ended(scrub)
+    notifier.ended(sync)
+    await notifier.close(never)
+    const reason = 'media 5 rejected: no video in it'
+    assert.deepEqual(
+      webhooksOf(services.receiver).map(({ data }) => [data.title, data.lines.includes(reason)]),
+      [
+        ['scrub is failing', false],
+        ['1 item needs a person', true],
+      ],
+    )
+  })
+
   const told: [on: NotifyOn[], titles: string[]][] = [
     [['failure'], ['failure: sync is failing', 'attention: 2 items need a person']],
     [['recovery'], ['recovery: sync works again']],

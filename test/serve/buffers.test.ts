@@ -57,3 +57,11 @@ test('where all of the budget is held by those who stand still, the others make 
     assert.equal(buffers.take(64 * KIB), first)
   }
 })
+
+test('what fits into one chunk is sent as one, although chunks of many long downloads are smaller', () => {
+  const buffers = createBuffers(64 * MIB)
+  buffers.moving = 16
+  assert.equal(buffers.fairBytes(), 512 * KIB)
+  assert.equal(buffers.fairWholeBytes(), MIB)
+  assert.equal(buffers.take(MIB).length, MIB)
+})

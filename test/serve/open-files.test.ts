@@ -120,7 +120,7 @@ test('a folder that becomes a link leads nowhere within five seconds', async () 
 
 interface Rig {
   openFiles: OpenFiles
-  locator: Locator
+  locator: Pick<Locator, 'locate' | 'stampOf'>
   calls: string[]
   grow(ms: number): void
 }
@@ -135,7 +135,7 @@ async function withRig(
     let now = 0
     const calls: string[] = []
     const real = createLocator({ archiveDir: scope.archiveDir, onInvalidSidecar: () => {} })
-    const locator: Locator = {
+    const locator: Pick<Locator, 'locate' | 'stampOf'> = {
       locate: (path, mediaId) => {
         calls.push(`locate ${path}`)
         return real.locate(path, mediaId)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { chmod, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, readdir, readFile, rename, stat, symlink, writeFile } from 'node:fs/promises'
 import { constants } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -123,6 +123,24 @@ test('the root itself may be a symbolic link', async (t) => {
   await disk.syncFolder('')
   assert.equal((await disk.stat(''))?.kind, 'folder')
   assert.deepEqual(await disk.list(''), ['a'])
+  await disk.makeFolder('b')
+  await put(disk, 'b/c', 'x')
+  await symlink('b', join(real, 'way'))
+  await assert.rejects(disk.stat('way/c'), hasCode('PATH_UNSAFE'))
+  await assert.rejects(disk.stat('a/c'), hasCode('PATH_UNSAFE'), 'a file is no folder')
+})
+
+test('a root that leads elsewhere now is followed there, and no link below it', async (t) => {
+  const [first, second, other] = [await withFolder(t), await withFolder(t), await withFolder(t)]
+  await symlink(first, join(other, 'archive'))
+  const disk = await openDisk(join(other, 'archive'))
+  await mkdir(join(second, 'b'))
+  await writeFile(join(second, 'b/c'), 'xy')
+  await symlink(second, join(other, 'next'))
+  await rename(join(other, 'next'), join(other, 'archive'))
+  assert.equal((await disk.stat('b/c'))?.sizeBytes, 2)
+  await symlink(join(second, 'b'), join(second, 'way'))
+  await assert.rejects(disk.stat('way/c'), hasCode('PATH_UNSAFE'))
 })
 
 test('a root that is absent or no folder is refused by name', async (t) => {
@@ -216,10 +234,10 @@ test('a full disk is DISK_FULL, and usable again once there is room', {
   await assert.rejects(file.write(Buffer.alloc(1)), hasCode('DISK_FULL'), 'its contents are lost')
   await assert.rejects(file.seal(0o640), hasCode('DISK_FULL'))
   assert.equal(await openDescriptors(), before)
-  assert.equal(await disk.freeBytes(), 0)
+  assert.equal((await disk.room()).freeBytes, 0)
   await disk.unlink('large')
   await put(disk, 'small', Buffer.alloc(MIB / 2))
-  assert.equal(await disk.freeBytes(), MIB / 2)
+  assert.equal((await disk.room()).freeBytes, MIB / 2)
 })
 
 test('a copy that finds the disk full leaves nothing', { skip: noMounts }, async (t) => {

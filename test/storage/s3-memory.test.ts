@@ -14,7 +14,7 @@ const { openS3 } = await import(process.argv[1])
 const bucket = openS3(JSON.parse(process.argv[2]))
 const { body } = await bucket.get('large', { ifMatch: 'large' })
 let most = 0
-for await (const chunk of body) most = Math.max(most, process.memoryUsage().arrayBuffers)
+await body.drain({ take: () => { most = Math.max(most, process.memoryUsage().arrayBuffers) } })
 console.log(most)
 bucket.close()
 `

@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test'
 import type { CurrentItem } from '../../src/db/items.ts'
 import type { Fault, LoggedRequest, SeenRequest, VirtualObject } from '../../src/demo/bucket.ts'
 import type { Item } from '../../src/media.ts'
-import type { Bucket } from '../../src/storage/bucket.ts'
+import type { Bucket, Sink, Take } from '../../src/storage/bucket.ts'
 import { type Disk, openDisk } from '../../src/storage/disk.ts'
 import type { S3Options } from '../../src/storage/s3.ts'
 import { type Downloaded, download } from '../../src/sync/download.ts'
@@ -25,6 +25,8 @@ export interface Rig extends DemoBucket {
   bucket: Bucket
   disk: Disk
   lines: LogLine[]
+  /** What bodies have brought and their reader has taken. */
+  arrived: { bytes: number }
   /** Where the sweep thinks that items are. */
   current: Map<number, CurrentItem>
   /** Requests that came since the object was put there, oldest first. */
@@ -71,7 +73,8 @@ export async function withRig(t: TestContext, options: RigOptions = {}): Promise
   })
   if (options.virtual === undefined) await demo.admin.put('a', options.bytes ?? BYTES)
   const disk = await openDisk(root)
-  const bucket = openedS3(t, demo.config, options.s3)
+  const arrived = { bytes: 0 }
+  const bucket = counting(openedS3(t, demo.config, options.s3), arrived)
   const { log, lines } = listeningLog()
   const { bytes = BYTES } = options
   const source = options.virtual ?? { etag: md5(bytes), sizeBytes: bytes.length }
@@ -87,6 +90,7 @@ export async function withRig(t: TestContext, options: RigOptions = {}): Promise
     bucket,
     disk,
     lines,
+    arrived,
     current,
     requests,
     operations: () => requests().map(({ operation }) => operation),
@@ -107,6 +111,23 @@ export async function withRig(t: TestContext, options: RigOptions = {}): Promise
       await file.write(bytes)
       await file.close()
       return path
+    },
+  }
+}
+
+function counting(bucket: Bucket, arrived: { bytes: number }): Bucket {
+  return {
+    ...bucket,
+    async get(...asked) {
+      const download = await bucket.get(...asked)
+      const drain = (sink: Sink) => {
+        const take: Take = (chunk) => {
+          arrived.bytes += chunk.byteLength
+          return sink.take(chunk)
+        }
+        return download.body.drain({ ...sink, take })
+      }
+      return { ...download, body: { ...download.body, drain } }
     },
   }
 }

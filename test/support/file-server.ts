@@ -14,6 +14,7 @@ import type { GateRules } from '../../src/serve/gate.ts'
 import { createHealth, type Health } from '../../src/serve/health.ts'
 import type { Listening } from '../../src/serve/listen.ts'
 import type { Offload } from '../../src/serve/offload.ts'
+import type { AddressOf } from '../../src/serve/redirect.ts'
 import { nothingRevoked, type RevokedTokens } from '../../src/serve/revocations.ts'
 import { mintToken } from '../../src/serve/token.ts'
 import type { Traffic } from '../../src/serve/traffic.ts'
@@ -149,6 +150,7 @@ export async function withFileServer(
     pathPrefix?: string
     corsOrigins?: CorsOrigins
     offload?: Offload
+    elsewhere?: AddressOf
     tokens?: TokenConfig
     rules?: Partial<GateRules>
     limits?: Partial<ServeLimits>
@@ -175,6 +177,7 @@ export async function withFileServer(
     pathPrefix: options.pathPrefix ?? '',
     corsOrigins: options.corsOrigins ?? [],
     offload: options.offload ?? null,
+    elsewhere: options.elsewhere ?? null,
     health: options.health ?? createHealth({ checks: {} }),
     ...(options.traffic && { traffic: options.traffic }),
     log,

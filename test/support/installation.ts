@@ -1,6 +1,6 @@
 /** The program between a backend's empty tables and an empty folder; it knows no bucket. */
 import { join } from 'node:path'
-import { createBackendTables, type TestSql, withDatabase } from './postgres.ts'
+import { createBackendTables, databaseEnv, type TestSql, withDatabase } from './postgres.ts'
 import { startTalking, type TalkingProgram } from './program.ts'
 import { type Scope, withFolder } from './scopes.ts'
 import type { Ended, Env } from './service.ts'
@@ -19,12 +19,7 @@ export async function withInstallation(t: Scope, more: Env = {}): Promise<Instal
   const archiveDir = await withFolder(t)
   const env = {
     PATH: process.env.PATH ?? '',
-    DB_HOST: config.host,
-    DB_PORT: String(config.port),
-    DB_NAME: config.database,
-    DB_USER: config.user,
-    DB_PASSWORD: config.password ?? '',
-    DB_SSLMODE: 'disable',
+    ...databaseEnv(config),
     ARCHIVE_DIR: archiveDir,
     ERROR_DIR: join(archiveDir, 'no such folder'),
     ...more,

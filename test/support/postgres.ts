@@ -202,6 +202,18 @@ export async function withDatabase(
   return { config: { ...login, ssl: 'disable', pooler: false }, sql }
 }
 
+/** The program's settings for it. */
+export function databaseEnv(config: DatabaseConfig): Record<string, string> {
+  return {
+    DB_HOST: config.host,
+    DB_PORT: String(config.port),
+    DB_NAME: config.database,
+    DB_USER: config.user,
+    DB_PASSWORD: config.password ?? '',
+    DB_SSLMODE: 'disable',
+  }
+}
+
 async function asAdmin(
   server: PostgresCoordinates,
   statement: (admin: TestSql) => PromiseLike<unknown>,

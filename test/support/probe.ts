@@ -11,6 +11,4 @@ export const smallProbe =
 
 /** What judges files in the tests: Debian's ffprobe, with the small one before it where there is one. */
 export const probe: Probe =
-  smallProbe === null
-    ? fullProbe
-    : createTieredProbe({ small: smallProbe, full: fullProbe, fullFor: new Set(['jpegxl_pipe']) })
+  smallProbe === null ? fullProbe : createTieredProbe({ small: smallProbe, full: fullProbe })

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, watch } from 'node:fs'
 import { chmod, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
@@ -17,6 +17,22 @@ export async function processesEnd(text: string): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve))
   }
   throw new Error(`still running: ${livingProcesses(text).join(', ')}`)
+}
+
+/** Resolves when this process is gone, also for whoever has to reap it. */
+export async function processEnds(pid: number): Promise<void> {
+  while (existsSync(`/proc/${pid}`)) await new Promise((resolve) => setImmediate(resolve))
+}
+
+/** Resolves when a file of this name appears in `folder`. */
+export function appears(folder: string, name: string): Promise<void> {
+  return new Promise((resolve) => {
+    const watcher = watch(folder, (_, seen) => {
+      if (seen !== name) return
+      watcher.close()
+      resolve()
+    })
+  })
 }
 
 /** Empty for a zombie. */

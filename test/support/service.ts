@@ -18,6 +18,7 @@ import type { Scene, Upload } from './checker.ts'
 import { uniqueMedia, uniqueMediaTypes } from './media-files.ts'
 import {
   createBackendTables,
+  databaseEnv,
   type PostgresCoordinates,
   type TestSql,
   withDatabase,
@@ -146,12 +147,7 @@ function environment(database: DatabaseConfig, bucket: BucketConfig): Env {
     PATH: process.env.PATH ?? '',
     // Halves the time that each process takes to start.
     NODE_COMPILE_CACHE: join(tmpdir(), 'strongroom-test-compiled'),
-    DB_HOST: database.host,
-    DB_PORT: String(database.port),
-    DB_NAME: database.database,
-    DB_USER: database.user,
-    DB_PASSWORD: database.password ?? '',
-    DB_SSLMODE: 'disable',
+    ...databaseEnv(database),
     R2_ENDPOINT: bucket.endpoint,
     R2_REGION: bucket.region,
     R2_BUCKET: bucket.bucket,

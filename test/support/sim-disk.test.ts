@@ -156,12 +156,12 @@ test('a disk of limited capacity fills up and empties again', async () => {
   disk.capacityBytes = 10
   await put(disk, 'a', '12345678')
   await disk.link('a', 'b')
-  assert.equal(await disk.freeBytes(), 2)
+  assert.equal((await disk.room()).freeBytes, 2)
   const file = await disk.create('c')
   await assert.rejects(file.write(Buffer.from('1234')), hasCode('DISK_FULL'))
   assert.equal(show(disk), 'a=12345678 b=12345678 c=12')
   for (const path of ['a', 'b', 'c']) await disk.unlink(path)
-  assert.equal(await disk.freeBytes(), 10)
+  assert.equal((await disk.room()).freeBytes, 10)
 })
 
 test('a volume taken away shows an empty folder on another device until it is back', async () => {

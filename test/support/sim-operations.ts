@@ -43,7 +43,7 @@ async function run<T>(
   return effect()
 }
 
-type Reads = Pick<Disk, 'stat' | 'read' | 'hash' | 'chunks' | 'list' | 'freeBytes' | 'totalBytes'>
+type Reads = Pick<Disk, 'stat' | 'read' | 'hash' | 'chunks' | 'list' | 'room'>
 
 export function simulatedReads(ground: SimGround): Reads {
   const { top, device } = ground
@@ -79,8 +79,11 @@ export function simulatedReads(ground: SimGround): Reads {
       run(ground, ['list', path], () =>
         find(top(), path) ? [...folderAt(top(), path).entries.keys()] : [],
       ),
-    freeBytes: () => run(ground, ['freeBytes', ''], () => Math.min(2 ** 50, roomOf(ground))),
-    totalBytes: () => run(ground, ['totalBytes', ''], () => 2 ** 50),
+    room: () =>
+      run(ground, ['room', ''], () => ({
+        freeBytes: Math.min(2 ** 50, roomOf(ground)),
+        totalBytes: 2 ** 50,
+      })),
   }
 }
 

@@ -182,6 +182,8 @@ export async function withWorker(t: Scope, options: WorkerOptions = {}): Promise
 
 export const policy: Policy = {
   concurrency: 2,
+  // In order, so that a test knows what comes after what.
+  releasesAtOnce: 1,
   batchSize: 10,
   changedAfterApproval: 'hold',
   sizeMismatch: 'warn',

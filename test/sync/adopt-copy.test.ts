@@ -81,7 +81,7 @@ describe('adopting a file from outside', () => {
 
   test('needs room for it', async (t) => {
     const { root, parts } = await withArchive(t)
-    const disk = { ...parts.disk, freeBytes: async () => 100 }
+    const disk = { ...parts.disk, room: async () => ({ freeBytes: 100, totalBytes: 1e9 }) }
     const original = await withOriginal(t)
     await assert.rejects(copyOnce(t, { ...parts, disk }, original), hasCode('DISK_FULL'))
     assert.deepEqual(Object.keys(await tree(root)), [MARKER_PATH])
@@ -172,7 +172,6 @@ function countingDown(disk: Disk, turn: () => number): Disk {
     unlink: wrap(disk.unlink),
     syncFile: wrap(disk.syncFile),
     syncFolder: wrap(disk.syncFolder),
-    freeBytes: wrap(disk.freeBytes),
-    totalBytes: wrap(disk.totalBytes),
+    room: wrap(disk.room),
   }
 }

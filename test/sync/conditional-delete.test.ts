@@ -55,6 +55,19 @@ describe('a bucket that is asked whether DELETE honours If-Match', { concurrency
     assert.deepEqual(await site.admin.list(), [])
   })
 
+  test('is asked once, however many sources go at the same time', async (t) => {
+    const { site, worker } = await oneDue(t)
+    for (let n = 1; n < 5; n++) await approveMedium(site)
+    await worker.sync()
+    let asked = 0
+    site.fault = ({ operation }) => {
+      if (operation === 'PutObject') asked += 1
+      return undefined
+    }
+    assert.equal((await worker.release()).released, 5)
+    assert.equal(asked, 1)
+  })
+
   test('and is down is asked again another time, and no probe is left', async (t) => {
     const { site, worker, known } = await oneDue(t)
     site.fault = (request) =>

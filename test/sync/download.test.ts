@@ -145,7 +145,8 @@ describe('before a byte is fetched', { concurrency: true }, () => {
 
   test('a disk without room for it refuses it', async (t) => {
     const rig = await withRig(t)
-    const full = { ...rig.disk, freeBytes: async () => BYTES.length }
+    const room = async () => ({ freeBytes: BYTES.length, totalBytes: 1e9 })
+    const full = { ...rig.disk, room }
     await assert.rejects(rig.download({ disk: full }), hasCode('DISK_LOW'))
     assert.deepEqual(rig.operations(), ['HeadObject'])
   })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { describe, test } from 'node:test'
+import { describe, type TestContext, test } from 'node:test'
 import { AppError } from '../../src/errors.ts'
 import type { Disk } from '../../src/storage/disk.ts'
 import { openedS3, withDemoBucket } from '../support/demo-bucket.ts'
@@ -11,6 +11,7 @@ import {
   itemOf,
   type Medium,
   sourceOf,
+  statesOf,
 } from '../support/media-rows.ts'
 import { adminOf } from '../support/s3.ts'
 import type { Scope } from '../support/scopes.ts'
@@ -108,3 +109,60 @@ async function withBadSector(t: Scope) {
   })
   return { site, bad, good, unreadable }
 }
+
+/** Archived media whose sources may go, and a worker that releases several of them at once. */
+async function withReleasable(
+  t: TestContext,
+  { items, atOnce }: { items: number; atOnce: number },
+) {
+  const site = await withSite(t)
+  const media: Medium[] = []
+  for (let n = 0; n < items; n++) media.push(await approveMedium(site))
+  await (await openWorker(t, site)).sync()
+  const worker = await openWorker(t, site, { policy: { releasesAtOnce: atOnce } })
+  return { site, media, worker }
+}
+
+describe('several sources', { concurrency: 2 }, () => {
+  test('are released at once, no more than the policy allows', async (t) => {
+    const { site, media, worker } = await withReleasable(t, { items: 7, atOnce: 3 })
+    let underWay = 0
+    let most = 0
+    const meeting = Promise.withResolvers<void>()
+    site.fault = ({ operation, key }) => {
+      if (operation !== 'DeleteObject' || !media.some((medium) => medium.key === key))
+        return undefined
+      underWay += 1
+      most = Math.max(most, underWay)
+      // Would never be answered by a pass that waits for one before the next.
+      if (underWay === 3) meeting.resolve()
+      return { kind: 'delay', until: meeting.promise.then(() => (underWay -= 1)) }
+    }
+    assert.equal((await worker.release()).released, 7)
+    assert.equal(most, 3)
+    for (const { key } of media) assert.equal(await sourceOf(site, key), null)
+  })
+
+  test('of which one meets an outage end the pass, and what is in hand is finished first', async (t) => {
+    const { site, media, worker } = await withReleasable(t, { items: 6, atOnce: 2 })
+    const failed = Promise.withResolvers<void>()
+    const [first] = media
+    let answered = 0
+    site.fault = ({ operation, key }) => {
+      if (!media.some((medium) => medium.key === key)) return undefined
+      if (operation === 'HeadObject' && key === first?.key) {
+        failed.resolve()
+        return { kind: 'answer', status: 401, code: 'InvalidAccessKeyId' }
+      }
+      if (operation !== 'DeleteObject') return undefined
+      answered += 1
+      return { kind: 'delay', until: failed.promise }
+    }
+    await assert.rejects(worker.release(), (error) => error instanceof AppError)
+    assert.deepEqual(await sourceOf(site, first?.key ?? ''), first?.bytes)
+    const states = await statesOf(site)
+    assert.deepEqual(states, { released: answered, releasing: 6 - answered })
+    site.fault = () => undefined
+    assert.equal((await worker.release()).released, 6 - answered)
+  })
+})

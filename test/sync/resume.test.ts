@@ -226,7 +226,9 @@ describe('a disk without room for an interrupted download beside the new one', (
   test('gives up the interrupted one', async (t) => {
     const rig = await withLeftover(t)
     // Room for one copy of the object, not for nine tenths beside it.
-    const disk = { ...rig.disk, freeBytes: async () => ((await rig.leftBytes()) ? 1e6 : 2e6) }
+    const freeBytes = async () => ((await rig.leftBytes()) ? 1e6 : 2e6)
+    const room = async () => ({ freeBytes: await freeBytes(), totalBytes: 1e9 })
+    const disk = { ...rig.disk, room }
     await assertWhole(rig, await rig.download({ disk }))
     assert.equal(gets(rig)[0]?.from, 0)
   })
@@ -254,7 +256,7 @@ describe('a disk without room for an interrupted download beside the new one', (
     const path = `.strongroom/tmp/8.1.${'0'.repeat(16)}.part`
     const file = await rig.disk.create(path)
     t.after(() => file.close())
-    const disk = { ...rig.disk, freeBytes: async () => 1e6 }
+    const disk = { ...rig.disk, room: async () => ({ freeBytes: 1e6, totalBytes: 1e9 }) }
     await assert.rejects(rig.download({ disk }), hasCode('DISK_LOW'))
     assert.deepEqual(await rig.leftovers(), [path.split('/').at(-1)])
     assert.deepEqual(gets(rig), [])

@@ -9,7 +9,8 @@ import { createSimDisk } from '../support/sim-disk.ts'
 const MARGIN = 1024 * 1024
 
 function withRoom(freeBytes: () => Promise<number>): Disk {
-  return { ...createSimDisk(), freeBytes }
+  const room = async () => ({ freeBytes: await freeBytes(), totalBytes: 2 ** 50 })
+  return { ...createSimDisk(), room }
 }
 
 test('what is promised to one download is not promised to another', async () => {
@@ -73,11 +74,10 @@ function withGuard(options: Partial<SpaceOptions> = {}) {
   const at = { free: 100 * MARGIN, looks: 0 }
   const disk = {
     ...createSimDisk(),
-    freeBytes: async () => {
+    room: async () => {
       at.looks += 1
-      return at.free
+      return { freeBytes: at.free, totalBytes: 100 * MARGIN }
     },
-    totalBytes: async () => 100 * MARGIN,
   }
   const minBytesOf = (total: number) => total / 5
   return { at, space: createSpace(disk, { minBytesOf, ...options }) }

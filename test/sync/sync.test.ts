@@ -36,6 +36,46 @@ describe('a run', { concurrency: 2 }, () => {
     assert.equal((await worker.sync()).reports.archived, 0)
   })
 
+  test('begins what comes after a batch while a slow item of it is still in hand', async (t) => {
+    const othersAreDone = Promise.withResolvers<void>()
+    const worker = await withWorker(t, {
+      policy: { batchSize: 2, concurrency: 2 },
+      async reached(point, { id }) {
+        if (point === 'downloaded' && id === 1) await othersAreDone.promise
+        if (point === 'recorded' && id === 5) othersAreDone.resolve()
+      },
+    })
+    for (let n = 0; n < 5; n++) await approveMedium(worker)
+    assert.equal((await worker.sync()).reports.archived, 5)
+  })
+
+  test('claims nothing again that is still being put back', async (t) => {
+    const worker = await withWorker(t, { policy: { batchSize: 1, concurrency: 2 } })
+    await approveMedium(worker, { uploaded: false })
+    const { items } = worker.parts
+    const puttingBack = Promise.withResolvers<void>()
+    const lookedAgain = Promise.withResolvers<void>()
+    let claims = 0
+    worker.parts.items = {
+      ...items,
+      async claim(limit) {
+        claims += 1
+        if (claims === 2) await puttingBack.promise
+        const claimed = await items.claim(limit, worker.parts.leases.held())
+        if (claims === 2) lookedAgain.resolve()
+        return claimed
+      },
+      async putBack(item, to) {
+        puttingBack.resolve()
+        await lookedAgain.promise
+        return items.putBack(item, to)
+      },
+    }
+    const { reports } = await worker.sync()
+    assert.equal(reports.missing, 1)
+    assert.equal(reports.left, 0)
+  })
+
   test('gives each item its own fate', async (t) => {
     const worker = await withWorker(t)
     const good = await approveMedium(worker)
@@ -171,6 +211,8 @@ describe('a run', { concurrency: 2 }, () => {
     const site = await withSite(t)
     const other = await openWorker(t, site)
     const worker = await openWorker(t, site, {
+      // Another lane, looking for work, might claim what the test sets free.
+      policy: { concurrency: 1 },
       reached: async (point) => {
         if (point !== 'downloaded') return
         await site.sql`update strongroom.items set lease_until = now() - interval '1 second'`

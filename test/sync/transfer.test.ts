@@ -3,6 +3,10 @@ import { describe, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import type { Fault } from '../../src/demo/bucket.ts'
 import { AppError } from '../../src/errors.ts'
+import type { Body, Take } from '../../src/storage/bucket.ts'
+import { openS3 } from '../../src/storage/s3.ts'
+import { receive } from '../../src/sync/transfer.ts'
+import { bodyByHand, bodyOfChunks } from '../support/bodies.ts'
 import {
   assertWhole,
   BYTES,
@@ -16,6 +20,7 @@ import {
   withRig,
 } from '../support/download-rig.ts'
 import { hasCode } from '../support/scopes.ts'
+import { listeningLog, never } from '../support/worker.ts'
 
 /** Patient enough for a busy machine, and no test waits for it more than a few times. */
 const STALL = { stallMs: 500 }
@@ -253,8 +258,8 @@ describe('a transfer that breaks off', { concurrency: true }, () => {
       })
       const failing = rig.download({ signal: stop.signal })
       const sizeBytes = nth === 1 ? 200_000 : BYTES.length
-      while (!(await sizesOf(rig)).includes(sizeBytes)) await setImmediate()
-      while (gets(rig).length < nth) await setImmediate()
+      const awaited = nth === 1 ? 200_000 : BYTES.length + 200_000
+      while (rig.arrived.bytes < awaited) await setImmediate()
       stop.abort()
       await assert.rejects(failing, hasCode('CANCELLED'))
       assert.deepEqual(await sizesOf(rig), [sizeBytes])
@@ -264,4 +269,73 @@ describe('a transfer that breaks off', { concurrency: true }, () => {
       assert.equal(from, nth === 1 ? 200_000 : 0, 'a second read is of all bytes')
     })
   }
+})
+
+describe('the last chunk', () => {
+  /** Nothing is sent to it. */
+  const place = { endpoint: 'http://127.0.0.1:1', region: 'auto', bucket: 'b' }
+  const unused = openS3({ ...place, accessKey: 'a', secretKey: 's' })
+  const facts = {
+    etag: 'e',
+    sizeBytes: 4,
+    lastModified: new Date(),
+    versionId: null,
+    crc64nvme: null,
+  }
+  const wanted = { item: 1, key: 'k', facts, from: 0, signal: never }
+  const receiving = (bodies: Body[], take: Take) => {
+    const get = async (_key: string, { from = 0 }) => {
+      const [body] = bodies.splice(0, 1)
+      assert.ok(body)
+      return { sizeBytes: 4, from, etag: 'e', body }
+    }
+    return receive({ bucket: { ...unused, get }, log: listeningLog().log }, wanted, { take })
+  }
+
+  test('is taken before the transfer is over, however long that takes', async () => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const body = bodyByHand(4)
+    let isOver = false
+    const received = receiving([body], () => promise).then(() => {
+      isOver = true
+    })
+    await setImmediate()
+    body.data(Buffer.from('last'))
+    body.end()
+    await setImmediate()
+    assert.equal(isOver, false)
+    assert.deepEqual(body.told, ['resume'])
+    resolve()
+    await received
+    assert.deepEqual(body.told, ['resume', 'release'])
+  })
+
+  test('that cannot be taken fails the transfer', async () => {
+    const full = new AppError('DISK_FULL', 'no room')
+    const body = bodyByHand(4)
+    const received = receiving([body], async () => {
+      await setImmediate()
+      throw full
+    })
+    await setImmediate()
+    body.data(Buffer.from('last'))
+    body.end()
+    await assert.rejects(received, hasCode('DISK_FULL'))
+  })
+
+  test('is taken before what breaks off goes on', async () => {
+    const told: string[] = []
+    const body = bodyByHand(4)
+    const take: Take = async (chunk) => {
+      told.push(`begin ${chunk}`)
+      body.broke()
+      for (let turn = 0; turn < 10; turn++) await setImmediate()
+      told.push(`end ${chunk}`)
+    }
+    const received = receiving([body, bodyOfChunks([Buffer.from('st')])], take)
+    await setImmediate()
+    body.data(Buffer.from('la'))
+    await received
+    assert.deepEqual(told, ['begin la', 'end la', 'begin st', 'end st'])
+  })
 })

@@ -42,7 +42,6 @@ const ask = (small: Answer) =>
   createTieredProbe({
     small: answering(small),
     full: answering(fullSays),
-    fullFor: new Set(['jpegxl_pipe']),
   }).probe('/a')
 
 describe('of two ffprobes the full one is asked', () => {

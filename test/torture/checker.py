@@ -259,17 +259,18 @@ def judge_rows(world):
 def judge_deletions(world):
     """I3: what the program deleted was archived before, in that very version, by the holder of its release."""
     current = {}
-    for event in world.events:
+    stored_last = {event["key"]: at for at, event in enumerate(world.events) if event["what"] == "upload"}
+    for at, event in enumerate(world.events):
         key = event.get("key")
         if event["what"] == "upload":
             current[key] = event["md5"]
         elif event["what"] == "removed":
             current.pop(key, None)
         elif event["what"] == "request":
-            yield from judge_request(world, event, current)
+            yield from judge_request(world, event, current, stored_last.get(key, -1) > at)
 
 
-def judge_request(world, event, current):
+def judge_request(world, event, current, replaced_since):
     key, method, status = event["key"], event["method"], event["status"]
     if method in ("GET", "HEAD") or key.startswith(PROBE):
         return
@@ -295,7 +296,9 @@ def judge_request(world, event, current):
         return
     if not any(world.audit_of(item, "archived") for item in items):
         yield "deleted-before-archived", f"the program deleted {key} before its archiving was recorded"
-    if not any(item["state"] in ("releasing", "released", "lost") for item in items):
+    # Killed between DELETE and record, the next worker finds what was stored since, and calls it that.
+    ended = ("releasing", "released", "lost") + (("source_differs",) if replaced_since else ())
+    if not any(item["state"] in ended for item in items):
         states = ", ".join(item["state"] for item in items)
         yield "deleted-without-release", f"the program deleted {key} while its item was {states}"
     if not any(world.holds(item, version) for item in items):

@@ -9,7 +9,7 @@ import { type Scope, withFolder } from '../support/scopes.ts'
 import { type Service, story, withService } from '../support/service.ts'
 import { type Checker, openChecker } from './checker.ts'
 import { type Event, type Evidence, openEvidence, type StoredVersion } from './evidence.ts'
-import { type Copy, deletion, FOREIGN, type Seeded, seeded } from './violations.ts'
+import { type Copy, deletion, FOREIGN, type Seeded, seeded, stored } from './violations.ts'
 
 const OURS = ['media', 'audit_logs', 'strongroom.items', 'strongroom.archives'] as const
 
@@ -36,6 +36,14 @@ describe('the independent checker of the torture run', () => {
     assert.deepEqual(await checker.judge('instant', evidence.folder), [])
     assert.deepEqual(await checker.judge('settled', evidence.folder), [])
   })
+  test('knows that what was deleted may be stored anew before anybody records it', async () => {
+    const { folder, restore } = await spoilt(good, replacedAfterDelete)
+    try {
+      assert.deepEqual(await good.checker.judge('instant', folder), [])
+    } finally {
+      await restore()
+    }
+  })
   test('is shown each thing that it can find, and docs/safety.md tells of them all', () => {
     const source = readFileSync(join(import.meta.dirname, 'checker.py'), 'utf8')
     const names = new Set([...source.matchAll(/yield "([a-z-]+)"/g)].map(([, name]) => name))
@@ -61,6 +69,16 @@ describe('the independent checker of the torture run', () => {
     })
   }
 })
+
+/** Killed between DELETE and record; then the backend stored another version, which the next worker saw. */
+async function replacedAfterDelete({ sql, events, listing, key }: Copy): Promise<void> {
+  const fresh = { ...stored({ events }, 1), md5: 'e'.repeat(32), sha256: 'e'.repeat(64) }
+  events.push(fresh)
+  listing[key(1)] = fresh.md5
+  await sql`update strongroom.items set state = 'source_differs' where media_id = 1`
+  await sql`delete from audit_logs where media_id = 1 and action = 'source_deleted'`
+  await sql`update media set status = 'approved', approved_at = clock_timestamp() where id = 1`
+}
 
 async function goodOutcome(t: Scope): Promise<Good> {
   const service = await withService(t)

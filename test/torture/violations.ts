@@ -130,6 +130,11 @@ export const seeded: Seeded[] = [
     spoil: (w) => w.events.push(deletion(w.key(5), null)),
   },
   {
+    name: 'deleted-without-release',
+    what: 'a source was deleted that its item calls another version, and nobody stored one',
+    spoil: (w) => w.sql`update strongroom.items set state = 'source_differs' where media_id = 1`,
+  },
+  {
     name: 'deleted-before-archived',
     what: 'a source was deleted and no audit row says that it was archived',
     spoil: (w) => w.sql`delete from audit_logs where media_id = 1 and action = 'archived'`,
@@ -303,7 +308,7 @@ export function deletion(key: string, etag: string | null): Event & { what: 'req
   return { what: 'request', method: 'DELETE', key, if_match, status: 204 }
 }
 
-function stored({ events }: Copy, mediaId: number): StoredVersion {
+export function stored({ events }: Pick<Copy, 'events'>, mediaId: number): StoredVersion {
   const found = events.find((one) => one.what === 'upload' && one.media_id === mediaId)
   if (found?.what !== 'upload') throw new Error(`media ${mediaId} was never stored`)
   return found

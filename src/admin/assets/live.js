@@ -8,10 +8,6 @@ if (places.length > 0) {
     if (place === null || place.contains(document.activeElement)) return
     place.innerHTML = html
   })
-  source.addEventListener('ended', () => {
-    source.close()
-    location.reload()
-  })
   source.addEventListener('open', () => document.documentElement.setAttribute('data-connected', ''))
   source.addEventListener('error', () => document.documentElement.removeAttribute('data-connected'))
 }

@@ -18,6 +18,7 @@ const tones: Record<ItemState, Tone> = {
   archived: 'good',
   releasing: 'busy',
   released: 'good',
+  moved: 'good',
   source_differs: 'bad',
   lost: 'bad',
   kept: 'good',
@@ -52,7 +53,14 @@ export function itemRow(
 
 export function itemsPage(
   context: PageContext,
-  options: { found: Found; text: string; state: ItemState | null; approved: string },
+  options: {
+    found: Found
+    text: string
+    state: ItemState | null
+    /** Only what nobody has acknowledged. */
+    unseen: boolean
+    approved: string
+  },
 ): Html {
   const { found, text, state, approved } = options
   const heading = text === '' ? 'Media' : html`Search for “${bdi(text, 60)}”`
@@ -74,10 +82,14 @@ ${found.next === null ? '' : html`<p class="pager"><a rel="next" href="/items?${
   })
 }
 
-function query({ text, state }: { text: string; state: string | null }, before: number): string {
+function query(
+  { text, state, unseen }: { text: string; state: string | null; unseen: boolean },
+  before: number,
+): string {
   const wish = new URLSearchParams({ before: String(before) })
   if (text !== '') wish.set('q', text)
   if (state !== null) wish.set('state', state)
+  if (unseen) wish.set('unseen', 'true')
   return wish.toString()
 }
 

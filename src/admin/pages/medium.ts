@@ -1,9 +1,8 @@
 import type { AdminActionRow } from '../../db/admin-actions.ts'
 import type { ItemHistory } from '../../db/history.ts'
 import type { ListedItem } from '../../db/item-list.ts'
-import type { History } from '../../why.ts'
-import { whyLine } from '../../why.ts'
-import { agoText, bytesText, shown, shownLines, timeText } from '../text.ts'
+import { type History, versionTexts, whyLine } from '../../why.ts'
+import { agoText, shown, shownLines, timeText } from '../text.ts'
 import { badge, bdi, button, csrf, type Html, html, type PageContext } from './html.ts'
 import { nameOf, stateBadge } from './items.ts'
 import { page } from './layout.ts'
@@ -78,21 +77,21 @@ function previewOf({ preview, mediaId, newest }: MediumView): Html | string {
 }
 
 function versionOf(item: ItemHistory): Html {
-  const { proof, sizeBytes } = item
+  const { source, size, proof, reason } = versionTexts(item)
   const facts: [string, string | null][] = [
-    ['Source', item.bucket === null ? item.objectKey : `${item.bucket}/${item.objectKey}`],
+    ['Source', source],
     ['ETag', item.etag],
     ['Archive path', item.archivePath],
-    ['Size', sizeBytes === null ? null : `${bytesText(sizeBytes)} (${sizeBytes} bytes)`],
+    ['Size', size],
     ['SHA-256', item.sha256],
-    ['Proof', proof && [proof.kind, proof.value].filter((part) => part !== null).join(' ')],
+    ['Proof', proof],
     ['Archived', item.archivedAt && timeText(item.archivedAt)],
     ['Read again', item.verifiedAt && timeText(item.verifiedAt)],
     ['Source deleted', item.releasedAt && timeText(item.releasedAt)],
     ['Source due', item.releasedAt === null && item.releaseDue ? timeText(item.releaseDue) : null],
     ['Attempts', item.attempts === 0 ? null : String(item.attempts)],
     ['Damage', item.damage],
-    ['Reason', item.errorMessage && `${item.errorMessage} (${item.errorCode})`],
+    ['Reason', reason],
   ]
   return html`<h2>Version ${item.generation} ${stateBadge(item.state)}</h2>
 <dl class="proof">${facts.map(([name, value]) => (value === null ? '' : html`<div><dt>${name}</dt><dd>${bdi(value, 400)}</dd></div>`))}</dl>`

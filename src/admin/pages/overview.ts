@@ -68,7 +68,7 @@ function numbersPart(shownNow: Shown): Html {
   const { gauges, storage, fresh, counts } = calm
   const waiting = counts.waiting ?? 0
   const oldest = gauges.oldestApprovedSeconds
-  const toSee = sum(calm.unseenCounts) + calm.damaged.length
+  const toSee = sum(calm.unseenCounts) + gauges.damaged
   return html`<dl class="numbers">
 ${number('To be archived', countText(fresh + waiting, MOST_COUNTED), oldest === null ? 'nothing waits' : `oldest approved ${spanText(oldest)} ago`)}
 ${number('Needs a person', countText(toSee, MOST_COUNTED), toSee === 0 ? 'nothing' : 'see below')}
@@ -84,6 +84,7 @@ function careText({ counts, estimated }: Calm): string {
     archived: counts.archived,
     releasing: counts.releasing,
     released: counts.released,
+    moved: counts.moved,
     kept: counts.kept,
   })
   return exact < MOST_COUNTED

@@ -18,7 +18,7 @@ export const programSettings = {
   RUNS_KEPT: {
     fallback: '2160h',
     reader: read.duration(upToTenYears),
-    help: 'How long "strongroom runs" remembers a run and what became of each of its items.',
+    help: 'How long "strongroom runs" remembers a run and what became of each of its items, and the console what people did.',
     example: '8760h',
   },
   LOG_LEVEL: {

@@ -1,4 +1,4 @@
-import { areas } from '../../set-aside.ts'
+import { cleanable } from '../../set-aside.ts'
 import type { Settings } from '../setting.ts'
 import * as sizes from '../sizes.ts'
 import * as read from '../values.ts'
@@ -18,15 +18,21 @@ export const spaceSettings = {
     example: '40GiB',
   },
   FREE_SPACE_CLEAN: {
-    reader: read.someOf(...areas),
-    help: 'What may be removed to make room, oldest first; not set means nothing. errors: copies of rejected media and their reports; withdrawn: copies whose media row had changed; quarantine: what was not what had been archived. Archived files are never removed.',
+    reader: read.someOf(...cleanable),
+    help: 'What may be removed to make room, oldest first; not set means nothing. errors: copies of rejected media and their reports; withdrawn: copies whose media row had changed; quarantine: what was not what had been archived; archived: archived files whose source is gone, after all others, each moved to the second bucket (SECOND_BUCKET) and read back there first, never just deleted.',
     example: 'errors,withdrawn',
   },
   FREE_SPACE_CLEAN_AGE: {
     fallback: '720h',
     reader: read.duration({ min: hour, max: 87_600 * hour, words: 'from 1h to 87600h' }),
-    help: 'How long such a file must have lain there before it may be removed.',
+    help: 'How long such a file must have lain there before it may be removed; for archived files see FREE_SPACE_ARCHIVED_AGE.',
     example: '168h',
+  },
+  FREE_SPACE_ARCHIVED_AGE: {
+    fallback: '8760h',
+    reader: read.duration({ min: hour, max: 87_600 * hour, words: 'from 1h to 87600h' }),
+    help: 'How long ago a file must have been archived, or last brought back, before FREE_SPACE_CLEAN=archived may move it to the second bucket.',
+    example: '4380h',
   },
   SPACE_CHECK_INTERVAL: {
     fallback: '1GiB',

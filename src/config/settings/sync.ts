@@ -45,10 +45,10 @@ export const syncSettings = {
     example: '10',
   },
   SYNC_CONCURRENCY: {
-    fallback: '4',
+    fallback: '16',
     reader: read.wholeNumber(1, 64),
-    help: 'Files worked on at once, 1 to 64.',
-    example: '4',
+    help: 'Files worked on at once, 1 to 64; of those over 8 MiB never more than four.',
+    example: '16',
   },
   CHANGED_AFTER_APPROVAL: {
     fallback: 'hold',

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
 import { getEventListeners } from 'node:events'
 import { test } from 'node:test'
-import { createSlots } from '../../src/tools/slots.ts'
-import { hasCode } from '../support/scopes.ts'
+import { createSlots } from '../src/slots.ts'
+import { hasCode } from './support/scopes.ts'
 
 test('no more than the agreed number hold a slot, and they come in order', async () => {
   const slots = createSlots(2)

@@ -1,4 +1,4 @@
-import { AppError } from '../errors.ts'
+import { AppError } from './errors.ts'
 
 /** Places for so many at once; the others wait in order. */
 export interface Slots {
@@ -15,7 +15,7 @@ export function createSlots(count: number): Slots {
     else free += 1
   }
   async function take(signal?: AbortSignal): Promise<() => void> {
-    if (signal?.aborted) throw new AppError('CANCELLED', 'the check was stopped before it began')
+    if (signal?.aborted) throw new AppError('CANCELLED', 'stopped before it began')
     if (free > 0) {
       free -= 1
       return giveBack
@@ -27,7 +27,7 @@ export function createSlots(count: number): Slots {
       }
       const leave = (): void => {
         waiting.splice(waiting.indexOf(admit), 1)
-        reject(new AppError('CANCELLED', 'the check was stopped before it began'))
+        reject(new AppError('CANCELLED', 'stopped before it began'))
       }
       signal?.addEventListener('abort', leave, { once: true })
       waiting.push(admit)

@@ -1,0 +1,123 @@
+import { mkdir } from 'node:fs/promises'
+import type { Config } from './config.ts'
+import type { Archives } from './db/archives.ts'
+import { AppError, isAppError } from './errors.ts'
+import { type Disk, fileSystemKind, openDisk } from './storage/disk.ts'
+import { isOnRoot, whyNotWritable } from './storage/folder-check.ts'
+import { createDurableFolders } from './storage/folders.ts'
+import { guardSyncs } from './sync/guard.ts'
+import type { VolumeParts } from './sync/volume.ts'
+
+/**
+ * Says what is wrong with the folders before anything else is opened or waited for.
+ *
+ * @param use `writing` as a live sync does; `reading` as the file server does, for which the archive may come later
+ */
+export async function checkFolders({ archive }: Config, use: 'reading' | 'writing'): Promise<void> {
+  if (use === 'reading') return refuseUnmounted('ARCHIVE_DIR', archive)
+  await openFolder('ARCHIVE_DIR', archive)
+  await openErrorFolder(archive)
+}
+
+/** The archive's folder as it is; it must exist, because a folder made here would hide a missing mount. */
+export async function openArchiveFolder(config: Config, archives: Archives): Promise<VolumeParts> {
+  const { dir } = config.archive
+  const disk = guardSyncs(await openFolder('ARCHIVE_DIR', config.archive), archives)
+  return {
+    disk,
+    folders: createDurableFolders(disk),
+    archives,
+    fileSystem: await fileSystemKind(dir),
+  }
+}
+
+/** The archive's folder for what no database is asked for. */
+export async function openFolderAlone({
+  archive,
+}: Config): Promise<Pick<VolumeParts, 'disk' | 'folders'>> {
+  const disk = await openFolder('ARCHIVE_DIR', archive)
+  return { disk, folders: createDurableFolders(disk) }
+}
+
+/** Both folders for a command that only reads them, and may have no right to more; ERROR_DIR need not be there. */
+export async function openFoldersToRead({
+  archive,
+}: Config): Promise<{ disk: Disk; errorDisk: Disk | null }> {
+  await refuseUnmounted('ARCHIVE_DIR', archive)
+  return {
+    disk: await openFolderAsIs('ARCHIVE_DIR', archive.dir),
+    errorDisk: await openDisk(archive.errorDir).catch((error: unknown) => {
+      if (isAppError(error, 'FILE_MISSING')) return null
+      throw error
+    }),
+  }
+}
+
+/** The folder of rejected files, made where it is missing. */
+export async function openErrorFolder(archive: Config['archive']): Promise<Disk> {
+  const { errorDir: dir } = archive
+  await refuseUnmounted('ERROR_DIR', archive)
+  try {
+    await mkdir(dir, { recursive: true })
+  } catch (cause) {
+    throw new AppError('DISK_DENIED', `ERROR_DIR ${dir} cannot be made`, {
+      cause,
+      hint: 'create it and give it to the user that Strongroom runs as',
+    })
+  }
+  return openFolder('ERROR_DIR', archive)
+}
+
+type FolderSetting = 'ARCHIVE_DIR' | 'ERROR_DIR'
+
+async function openFolder(setting: FolderSetting, archive: Config['archive']): Promise<Disk> {
+  await refuseUnmounted(setting, archive)
+  const dir = folderOf(setting, archive)
+  const disk = await openFolderAsIs(setting, dir)
+  await refuseUnwritable(setting, archive)
+  return disk
+}
+
+/** Makes nothing. @throws DISK_DENIED for a folder that is there and may not be written to */
+export async function refuseUnwritable(
+  setting: FolderSetting,
+  archive: Config['archive'],
+): Promise<void> {
+  const dir = folderOf(setting, archive)
+  const denied = await whyNotWritable(dir)
+  if (denied !== null)
+    throw new AppError('DISK_DENIED', `${setting} ${dir} ${denied.wrong}`, {
+      hint: denied.remedy,
+    })
+}
+
+async function refuseUnmounted(setting: FolderSetting, archive: Config['archive']): Promise<void> {
+  const dir = folderOf(setting, archive)
+  if (!archive.requireMount || !(await isOnRoot(dir))) return
+  throw new AppError('VOLUME_MISSING', `${setting} ${dir} is on no mounted volume`, {
+    hint: 'mount one; for a container for example with -v /mnt/user/media/videos:/media',
+  })
+}
+
+function folderOf(setting: FolderSetting, archive: Config['archive']): string {
+  return setting === 'ARCHIVE_DIR' ? archive.dir : archive.errorDir
+}
+
+async function openFolderAsIs(setting: FolderSetting, dir: string): Promise<Disk> {
+  try {
+    return await openDisk(dir)
+  } catch (error) {
+    if (!isAppError(error, 'FILE_MISSING', 'PATH_UNSAFE')) throw error
+    const absent = error.code === 'FILE_MISSING'
+    throw new AppError(
+      'VOLUME_MISSING',
+      `${setting} ${dir} ${absent ? 'does not exist' : 'is not a folder'}`,
+      {
+        cause: error,
+        hint: absent
+          ? `mount the archive there, or create the folder for a new one (mkdir -p ${dir})`
+          : `set ${setting} to a folder`,
+      },
+    )
+  }
+}

@@ -1,0 +1,85 @@
+import { hostname } from 'node:os'
+import type { Config } from './config.ts'
+import type { Database } from './db/connect.ts'
+import { beginRemoval, endRemoval } from './db/removals.ts'
+import { openSecondItems } from './db/second.ts'
+import { filesInBoth, movableFiles } from './db/second-files.ts'
+import { AppError, type ErrorCode } from './errors.ts'
+import { LEASE_MS, openLeased, type Program, type SyncService } from './open.ts'
+import type { MovingParts, MovingPlanParts } from './space/moving.ts'
+import type { UploadBucket } from './storage/bucket.ts'
+import { seeFile } from './storage/removal.ts'
+import { idOf } from './storage/s3.ts'
+import { openS3ForUploads } from './storage/s3-upload.ts'
+import { finishMove, moveFile } from './sync/move.ts'
+import { type SecondParts, secondKeyOf } from './sync/second-copy.ts'
+
+const PAGE = 100
+
+/** Opening it sends nothing yet. @throws CONFIG_INVALID */
+export function openSecondBucket(
+  config: Config,
+  { stops, failed }: Pick<Program, 'stops' | 'failed'>,
+): UploadBucket {
+  const { second } = config
+  if (second === null)
+    throw new AppError('CONFIG_INVALID', 'no second bucket is configured', {
+      hint: 'set SECOND_ENDPOINT, SECOND_BUCKET, SECOND_ACCESS_KEY and SECOND_SECRET_KEY',
+    })
+  const onError = (code: ErrorCode) => failed?.('bucket', code)
+  const bucket = openS3ForUploads(second, { settings: 'SECOND', onError })
+  stops.push('second bucket', async () => bucket.close(), 1_000)
+  return bucket
+}
+
+/** What moves archived files to the second bucket, and brings them back, in a live service. */
+export function openSecond(config: Config, program: Program, service: SyncService): SecondParts {
+  const { database, volume } = service
+  const bucket = openSecondBucket(config, program)
+  const { leases } = openLeased(config, program, { ...service, archiveId: volume.id })
+  const owner = `${hostname()}/${crypto.randomUUID()}`
+  return {
+    ...service,
+    leases,
+    second: openSecondItems({ database, owner, leaseMs: LEASE_MS, archiveId: volume.id }),
+    bucket,
+    prefix: config.second?.prefix ?? '',
+    node: hostname(),
+    begin: (removal) => beginRemoval(database, removal),
+    end: (id, outcome) => endRemoval(database, id, outcome),
+  }
+}
+
+/** What may be moved; null where FREE_SPACE_CLEAN does not name it. */
+export function movingPlanParts(
+  config: Config,
+  { database, root }: { database: Database; root: string },
+): MovingPlanParts | null {
+  const { second } = config
+  const { areas, archivedAgeMs: ageMs } = config.space.clean
+  if (second === null || !areas.includes('archived')) return null
+  const id = idOf(second)
+  return {
+    movable: (after) => movableFiles(database, { after, limit: PAGE, ageMs }),
+    inBoth: (after) => filesInBoth(database, { after, limit: PAGE }),
+    see: (path) => seeFile(root, path),
+    placeOf: (path) => `${id}/${secondKeyOf(second.prefix, path)}`,
+  }
+}
+
+/** The same for those who move it. */
+export function openMoving(
+  config: Config,
+  program: Program,
+  service: SyncService,
+): MovingParts | null {
+  const { database, disk } = service
+  const plan = movingPlanParts(config, { database, root: disk.root })
+  if (plan === null) return null
+  const parts = openSecond(config, program, service)
+  return {
+    ...plan,
+    move: (file, signal) => moveFile(parts, file, signal),
+    finish: (file, signal) => finishMove(parts, file, signal),
+  }
+}

@@ -1,0 +1,143 @@
+import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
+import { request as httpsRequest } from 'node:https'
+import { S3ServiceException } from '@aws-sdk/client-s3'
+import { CONNECT_TIMEOUT_MS } from './http-connection.ts'
+import type { Link } from './s3-link.ts'
+import { SIGV4, signatureOf, uriEncoded } from './sigv4.ts'
+
+/** A question about one object, without a body. */
+export interface Question {
+  method: 'GET' | 'HEAD' | 'DELETE'
+  key: string
+  /** In lower case; all are signed. */
+  headers: Readonly<Record<string, string>>
+}
+
+const NO_BODY = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+export const REFUSAL_MAX_BYTES = 64 << 10
+/** Stores refuse what is signed 15 minutes beside their time. */
+const SKEW_MS = 5 * 60_000
+
+/**
+ * Sends one question with a Signature Version 4, at a sixth of the processor time that the SDK takes for it.
+ *
+ * @returns the 2xx answer; whoever asked with GET reads or destroys it
+ * @throws as the SDK does: an S3ServiceException with the store's word for a refusal, else what the socket failed with
+ */
+export async function send(
+  link: Link,
+  question: Question,
+  signal: AbortSignal,
+): Promise<IncomingMessage> {
+  const answer = await answerTo(link, question, signal)
+  const { statusCode = 0 } = answer
+  if (statusCode >= 200 && statusCode < 300) {
+    if (question.method !== 'GET') drop(answer, question.method === 'HEAD' || statusCode === 204)
+    return answer
+  }
+  throw refusalOf(link, { statusCode, headers: answer.headers, text: await textOf(answer) })
+}
+
+/** @returns null for an answer that does not say, or says it in no plain way */
+export function lengthOf(headers: IncomingHttpHeaders): number | null {
+  const length = headers['content-length']
+  const isPlain = headers['transfer-encoding'] === undefined && /^\d{1,15}$/.test(length ?? '')
+  return isPlain ? Number(length) : null
+}
+
+/** Closes the connection of an answer that nobody will read; one that is at its end serves the next request. */
+export function drop(answer: IncomingMessage, isEmpty = false): void {
+  answer.on('error', () => {}) // its breaking off is our doing
+  if (isEmpty) answer.resume()
+  else answer.destroy()
+}
+
+function answerTo(link: Link, question: Question, signal: AbortSignal): Promise<IncomingMessage> {
+  const { target, headers } = signed(link, question)
+  const { protocol, hostname, port } = link.peer
+  const isSecure = protocol === 'https:'
+  const request = (isSecure ? httpsRequest : httpRequest)({
+    agent: link.agents[isSecure ? 1 : 0],
+    hostname,
+    port,
+    method: question.method,
+    path: target,
+    headers,
+    signal,
+  })
+  request.once('socket', (socket) => {
+    if (!socket.connecting) return
+    const late = () => request.destroy(new DOMException('no connection', 'TimeoutError'))
+    const timer = setTimeout(late, CONNECT_TIMEOUT_MS)
+    socket.once(isSecure ? 'secureConnect' : 'connect', () => clearTimeout(timer))
+    request.once('close', () => clearTimeout(timer))
+  })
+  return new Promise((resolve, reject) => {
+    request.once('response', resolve)
+    request.on('error', reject)
+    request.end()
+  })
+}
+
+/** What the first line asks for, and all headers that go with it. */
+export function signed(link: Link, { method, key, headers }: Question) {
+  const { endpoint, bucket, region, accessKey, secretKey } = link.config
+  const { pathname, host } = new URL(endpoint)
+  const segments = [bucket, ...key.split('/')].map(uriEncoded)
+  const target = [pathname.replace(/\/+$/, ''), ...segments].join('/')
+  const now = new Date(Date.now() + link.clockOffsetMs)
+  const time = now.toISOString().replace(/[-:]|\.\d+/g, '')
+  const all: Record<string, string> = {
+    ...headers,
+    host,
+    'x-amz-content-sha256': NO_BODY,
+    'x-amz-date': time,
+  }
+  const names = Object.keys(all).sort()
+  const lines = names.map((name) => `${name}:${all[name]?.trim().replace(/\s+/g, ' ')}`)
+  const canonical = [method, target, '', ...lines, '', names.join(';'), NO_BODY].join('\n')
+  const scope = `${time.slice(0, 8)}/${region}/s3/aws4_request`
+  const signature = signatureOf(secretKey, { canonical, time, scope })
+  const credential = `Credential=${accessKey}/${scope}`
+  const authorization = `${SIGV4} ${credential}, SignedHeaders=${names.join(';')}, Signature=${signature}`
+  return { target, headers: { ...all, authorization } }
+}
+
+/** As far as anybody reads it. */
+async function textOf(answer: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let length = 0
+  try {
+    for await (const chunk of answer as AsyncIterable<Buffer>) {
+      chunks.push(chunk)
+      length += chunk.length
+      if (length > REFUSAL_MAX_BYTES) break
+    }
+  } finally {
+    // What it says is known, or nobody will ever know.
+    if (!answer.readableEnded) answer.destroy()
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+/** What the SDK would throw for it; takes over the store's clock where the two differ. */
+export function refusalOf(link: Link, { statusCode, headers, text }: Refusal): S3ServiceException {
+  const offset = Date.parse(headers.date ?? '') - Date.now()
+  if (Math.abs(offset - link.clockOffsetMs) > SKEW_MS) link.clockOffsetMs = offset
+  const word = /<Code>\s*(\w{1,100})\s*<\/Code>/.exec(text)?.[1]
+  const message = /<Message>([^<]{1,1000})<\/Message>/.exec(text)?.[1]
+  const refusal = new S3ServiceException({
+    name: word ?? 'Unknown',
+    $fault: statusCode >= 500 ? 'server' : 'client',
+    message: message ?? `status ${statusCode}`,
+    $metadata: { httpStatusCode: statusCode },
+  })
+  return Object.assign(refusal, { $response: { statusCode, headers } })
+}
+
+interface Refusal {
+  statusCode: number
+  headers: { readonly date?: string | undefined }
+  /** What the answer says besides; may be empty. */
+  text: string
+}

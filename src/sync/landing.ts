@@ -1,0 +1,199 @@
+import type { Sink, Take } from '../storage/bucket.ts'
+import { createDigest, type DigestKind } from '../storage/digests.js'
+import type { NewFile } from '../storage/disk.ts'
+import { digestInThread } from '../storage/threaded-digest.ts'
+import type { ProofPlan } from './proof.ts'
+
+/**
+ * Where the bytes of a download come down: the socket fills blocks, and each block is written and hashed while the next one
+ * fills. They are written in order, so the file is a prefix of the object at every moment.
+ */
+export interface Landing extends Required<Sink> {
+  /** All that was taken is in the file. @throws as `finish` does */
+  flush(): Promise<void>
+  /** @returns hex SHA-256, and the planned digest; @throws what `write` or `wrote` threw */
+  finish(): Promise<{ sha256: string; value: string | null }>
+  /** Writes what was taken and waits until nothing is under way any more; for one that is not finished. Never throws. */
+  abandon(): Promise<void>
+}
+
+const BLOCK_BYTES = 1 << 20
+/** Of an object that is no larger than some blocks; there may be many of them at once. */
+const SMALL_BLOCK_BYTES = 256 << 10
+const SMALL_BYTES = 8 << 20
+/** That are full, of all landings together, as far as that leaves each of them one. */
+const FULL_BLOCKS = 8
+/** Memory that waits here is used again: making it takes the time of filling it with zeros, and collections of garbage. */
+const idle = new Map<number, SharedArrayBuffer[]>()
+const IDLE_BYTES = 8 << 20
+
+/** When nothing comes for so long, what waits for its block to fill is written: a kill must not cost what had arrived. */
+const QUIET_MS = 200
+
+let landings = 0
+
+interface Block {
+  memory: Uint8Array
+  /** So many of its bytes came, and so many were handed over to be written and hashed. */
+  filled: number
+  handedOver: number
+}
+
+/**
+ * @param file null: the bytes are only hashed
+ * @param wrote told how many bytes each write brought
+ */
+export async function openLanding(
+  file: Pick<NewFile, 'write'> | null,
+  how: { plan: ProofPlan; sizeBytes: number; wrote?: (bytes: number) => Promise<void> },
+): Promise<Landing> {
+  const { plan, sizeBytes, wrote } = how
+  const isLarge = sizeBytes > BLOCK_BYTES
+  const digests = await openDigests(plan, isLarge)
+  const full = new Set<Promise<void>>()
+  let block: Block | null = null
+  let written: Promise<unknown> = Promise.resolve()
+  let failed: { error: unknown } | null = null
+  landings += 1
+
+  const write = async (bytes: Uint8Array) => {
+    if (failed !== null) return
+    await file?.write(bytes)
+    await wrote?.(bytes.byteLength)
+  }
+  let quiet: NodeJS.Timeout | null = null
+  const waitForMore = () => {
+    if (quiet === null) quiet = setTimeout(handOver, QUIET_MS)
+    else quiet.refresh()
+  }
+  /** Everything before it is written and hashed, too, when this is. */
+  let done: Promise<void> = Promise.resolve()
+  const handOver = (): void => {
+    if (block === null || block.filled === block.handedOver) return
+    const bytes = block.memory.subarray(block.handedOver, block.filled)
+    block.handedOver = block.filled
+    const fail = (error: unknown) => {
+      failed ??= { error }
+    }
+    written = written.then(() => write(bytes)).catch(fail)
+    done = Promise.all([done, written, digests.update(bytes).catch(fail)]).then(() => {})
+  }
+  /** Its memory is used again as soon as nobody reads it any more. */
+  const putAside = (last: Block): void => {
+    handOver()
+    block = null
+    const gone = done.then(() => {
+      full.delete(gone)
+      giveBack(last.memory)
+    })
+    full.add(gone)
+  }
+  const current = (): Block => {
+    block ??= { memory: newMemory(isLarge, sizeBytes), filled: 0, handedOver: 0 }
+    return block
+  }
+  const take: Take = (chunk) => {
+    for (let at = 0; at < chunk.byteLength; ) {
+      if (failed !== null) throw failed.error
+      if (block === null && full.size >= fairShare()) return takeLater(chunk.subarray(at))
+      const into = current()
+      const room = into.memory.subarray(into.filled)
+      const piece = chunk.subarray(at, at + room.byteLength)
+      if (!isAtBeginning(piece, room)) room.set(piece)
+      into.filled += piece.byteLength
+      at += piece.byteLength
+      if (into.filled === into.memory.byteLength) putAside(into)
+    }
+    if (block !== null) waitForMore()
+    return full.size >= fairShare() ? Promise.race(full) : undefined
+  }
+  const takeLater = async (rest: Uint8Array) => {
+    await Promise.race(full)
+    await take(rest)
+  }
+  let isOpen = true
+  const settle = async () => {
+    if (quiet !== null) clearTimeout(quiet)
+    if (block !== null) putAside(block)
+    await Promise.all(full)
+    if (isOpen) landings -= 1
+    isOpen = false
+  }
+  return {
+    take,
+    room() {
+      const { memory, filled } = current()
+      return memory.subarray(filled)
+    },
+    async flush() {
+      handOver()
+      await written
+      if (failed !== null) throw failed.error
+    },
+    async finish() {
+      await settle()
+      if (failed !== null) throw failed.error
+      return digests.finish()
+    },
+    async abandon() {
+      await settle()
+      digests.drop()
+    },
+  }
+}
+
+/** The socket has put it there. */
+function isAtBeginning(piece: Uint8Array, room: Uint8Array): boolean {
+  return piece.buffer === room.buffer && piece.byteOffset === room.byteOffset
+}
+
+function fairShare(): number {
+  return Math.max(1, Math.floor(FULL_BLOCKS / landings))
+}
+
+/** What is hashed here has just what it needs; what other threads read lies in shared memory. */
+function newMemory(isLarge: boolean, sizeBytes: number): Uint8Array {
+  if (!isLarge) return Buffer.allocUnsafeSlow(Math.max(sizeBytes, 1))
+  const bytes = sizeBytes < SMALL_BYTES ? SMALL_BLOCK_BYTES : BLOCK_BYTES
+  return new Uint8Array(idle.get(bytes)?.pop() ?? new SharedArrayBuffer(bytes))
+}
+
+function giveBack({ buffer }: Uint8Array): void {
+  if (!(buffer instanceof SharedArrayBuffer)) return
+  const alike = idle.get(buffer.byteLength) ?? []
+  if ((alike.length + 1) * buffer.byteLength <= IDLE_BYTES) alike.push(buffer)
+  idle.set(buffer.byteLength, alike)
+}
+
+interface Digests {
+  update(chunk: Uint8Array): Promise<unknown>
+  finish(): Promise<{ sha256: string; value: string | null }>
+  drop(): void
+}
+
+/** A small object is hashed sooner than the thread is asked to; of a large one it computes what takes longest. */
+async function openDigests(plan: ProofPlan, isLarge: boolean): Promise<Digests> {
+  const besides = isLarge ? digestInThread : digestHere
+  const sha256 = await (plan === null ? besides : digestHere)({ kind: 'sha256' })
+  const planned = plan === null ? null : await besides(plan)
+  return {
+    update: (chunk) => Promise.all([sha256.update(chunk), planned?.update(chunk)]),
+    finish: async () => ({
+      sha256: await sha256.finish(),
+      value: (await planned?.finish()) ?? null,
+    }),
+    drop() {
+      sha256.drop()
+      planned?.drop()
+    },
+  }
+}
+
+async function digestHere(kind: DigestKind) {
+  const digest = await createDigest(kind)
+  return {
+    update: async (chunk: Uint8Array) => digest.update(chunk),
+    finish: async () => digest.finish(),
+    drop() {},
+  }
+}
