@@ -215,6 +215,9 @@ describe('DATABASE_URL', () => {
     'mysql://a/b',
     'postgres//x',
     'postgres://u:pa#ss@h/d',
+    'postgres://u:p@ss/word@h/d',
+    'postgres://u:12/word@h/d',
+    'postgres://u:p@ss?word@h/d',
     'postgres://u:%zz@h/d',
   ]) {
     test(`${url} is refused without being repeated`, () => {

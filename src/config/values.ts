@@ -271,10 +271,13 @@ export interface UrlParts {
   ignored: boolean
 }
 
+/** An @ after the host shows a password with a bare / ? or #, whose rest would be read, and shown, as something else. */
+const postgresUrl = /^postgres(?:ql)?:\/\/[^/?#]*(?:[/?#][^@]*)?$/i
+
 export const databaseUrl: Reader<UrlParts> = reader(
   'must look like postgres://user:password@host:5432/database; special characters in the password are percent-encoded',
   (value) => {
-    const url = /^postgres(?:ql)?:\/\//i.test(value) ? URL.parse(value) : null
+    const url = postgresUrl.test(value) ? URL.parse(value) : null
     if (!url) return undefined
     try {
       return urlParts(url)
