@@ -2,6 +2,7 @@ import type { AppError } from '../errors.ts'
 import type { ItemState } from '../item-states.ts'
 import type { Intent, Item } from '../media.ts'
 import { damagedAt } from './archived.ts'
+import { closeUnapproved, markReapproved, markReleasedBefore } from './changed-rows.ts'
 import { claimDueForRelease } from './claim-due.ts'
 import { claimAbandoned, claimApproved, nothingPassed } from './claims.ts'
 import { type Ask, createGroup } from './group.ts'
@@ -16,14 +17,8 @@ import {
   type WorkerContext,
 } from './item-rows.ts'
 
-export type { HealVerdict } from './heals.ts'
-export type { Held, Rejection, WorkerContext } from './item-rows.ts'
-
 import {
-  closeUnapproved,
   type Gone,
-  markReapproved,
-  markReleasedBefore,
   recordArchived,
   recordRejected,
   recordReleased,
@@ -31,9 +26,12 @@ import {
 } from './records.ts'
 import { confirmRelease, dueElsewhere, newestSource } from './release-check.ts'
 
+export type { HealVerdict } from './heals.ts'
+export type { Held, Rejection, WorkerContext } from './item-rows.ts'
+
 /**
- * The protocol's writes, one statement each, or one for several that are asked for at once. All of them may be repeated: they name the item's epoch and tell what
- * they found, so a lost answer is asked for again until the database has spoken.
+ * The protocol's writes, one statement each, or one for several that are asked for at once. All of them may be repeated: they
+ * name the item's epoch and tell what they found, so a lost answer is asked for again until the database has spoken.
  */
 export interface Items {
   /**

@@ -1,15 +1,13 @@
 import { AppError } from '../errors.ts'
 import type { ItemState } from '../item-states.ts'
-import type { Backend } from './backend.ts'
 import {
   archivedAssignments,
   auditInsert,
-  isSameVersion,
   mediaAssignments,
   mediaColumn,
   notDeleted,
 } from './backend-sql.ts'
-import type { Database, Fragment, Query, Sql } from './connect.ts'
+import type { Query, Sql } from './connect.ts'
 import type { Ask } from './group.ts'
 import {
   arrayText,
@@ -25,10 +23,11 @@ import {
  * the part before. Locks are taken in the order items → media; of several media rows none is waited for: a transaction of the
  * backend that changes the same ones in another order must never meet a deadlock with us.
  *
- * @returns of each, or undefined for one of several whose row somebody else is changing: `archived` also when an earlier, unanswered call did it; `withdrawing` when the media row is no longer
- *   the approved row that was claimed, or was approved anew since: what was approved then is another version; `sick` when the
- *   archive disk failed, on whatever node: what a sync says of it may be false; `refused` when the row is that approved row,
- *   and yet the database leaves it as it is; `stale` when the lease is another's
+ * @returns of each, or undefined for one of several whose row somebody else is changing: `archived` also when an earlier,
+ *   unanswered call did it; `withdrawing` when the media row is no longer the approved row that was claimed, or was approved
+ *   anew since: what was approved then is another version; `sick` when the archive disk failed, on whatever node: what a sync
+ *   says of it may be false; `refused` when the row is that approved row, and yet the database leaves it as it is; `stale`
+ *   when the lease is another's
  */
 export async function recordArchived(
   { backend, releaseGraceMs, leaseMs }: WorkerContext,
@@ -152,7 +151,11 @@ export async function recordRejected(
 /** A source that is gone, and how. */
 export type Gone = Held & { outcome: 'deleted' | 'already_gone' }
 
-/** Records that sources are gone, each with its audit row. @returns of each: false when the lease is another's; undefined for one of several that must be asked for alone */
+/**
+ * Records that sources are gone, each with its audit row.
+ *
+ * @returns of each: false when the lease is another's; undefined for one of several that must be asked for alone
+ */
 export async function recordReleased(
   { backend }: WorkerContext,
   held: readonly Gone[],
@@ -205,106 +208,4 @@ async function statesAfter(
     // Of several, those that did not move are asked for alone.
     if (held.length > 1 || states[0] !== from || tries === STATE_TRIES) return states
   }
-}
-
-/**
- * A row that lost its approval before anything of it was published is never claimed again: its item would stay open for
- * ever. The epoch fences a worker that sleeps over the end of its lease. @returns the media ids
- */
-export async function closeUnapproved({ database, backend }: WorkerContext): Promise<number[]> {
-  const { mediaTable, mediaColumns, status } = backend.mapping
-  const rows = await database.settle(
-    (sql) => sql<{ media_id: string }[]>`
-      update strongroom.items i set state = 'withdrawn', epoch = i.epoch + 1, archive_path = null,
-        lease_owner = null, lease_until = null, error_code = null,
-        error_message = 'the media row is no longer approved', updated_at = clock_timestamp()
-      where i.state in ('claimed', 'waiting', 'missing')
-        and (i.lease_until is null or i.lease_until < clock_timestamp())
-        and not exists (
-          select from ${sql(mediaTable)} m
-          where m.${sql(mediaColumns.id)} = i.media_id and m.${sql(mediaColumns.status)} = ${status.approved}
-            and ${notDeleted(sql, backend)})
-      returning i.media_id`,
-  )
-  return rows.map((row) => Number(row.media_id))
-}
-
-/**
- * A media row that was approved again while exactly this version (key, size, approval time) is archived needs no
- * download: its status is set back to archived. @returns the media ids
- */
-export function markReapproved(context: WorkerContext): Promise<number[]> {
-  return markArchivedAgain(context, (sql) => sql`again as (${reapproved(sql, context.backend)})`)
-}
-
-/** What {@link markReapproved} would set back, a hundred at most. */
-export async function findReapproved(
-  database: Database,
-  backend: Backend,
-): Promise<{ mediaId: number; archivePath: string }[]> {
-  const rows = await database.run(
-    (sql) => sql<{ media_id: string; archive_path: string }[]>`
-      select media_id, archive_path from (${reapproved(sql, backend)}) again`,
-  )
-  return rows.map((row) => ({ mediaId: Number(row.media_id), archivePath: row.archive_path }))
-}
-
-function reapproved(sql: Sql, backend: Backend): Fragment {
-  const { mediaTable, mediaColumns, status } = backend.mapping
-  return sql`
-    select i.* from ${sql(mediaTable)} m
-    join lateral (
-      select * from strongroom.items where media_id = m.${sql(mediaColumns.id)}
-      order by generation desc limit 1) i on true
-    where m.${sql(mediaColumns.status)} = ${status.approved} and ${notDeleted(sql, backend)} and ${isSameVersion(sql, backend)}
-      and i.state in ('archived', 'releasing', 'released', 'moved', 'kept')
-    order by i.id limit 100`
-}
-
-/**
- * A media row that was approved anew, with its key and size unchanged, after we ourselves had released the source: what it
- * misses is what is archived, so its status is set back, too. @returns the media ids
- */
-export function markReleasedBefore(context: WorkerContext): Promise<number[]> {
-  const { backend } = context
-  const { mediaTable, mediaColumns, status } = backend.mapping
-  return markArchivedAgain(
-    context,
-    (sql) => sql`
-      found as (
-        select i.id as missing_id, earlier.* from strongroom.items i
-        join ${sql(mediaTable)} m on m.${sql(mediaColumns.id)} = i.media_id
-        join lateral (
-          select * from strongroom.items e
-          where e.media_id = i.media_id and e.generation < i.generation and e.state in ('released', 'moved')
-            and (e.object_key, e.declared_bytes) is not distinct from (i.object_key, i.declared_bytes)
-          order by e.generation desc limit 1) earlier on true
-        where i.state = 'missing' and (i.lease_until is null or i.lease_until < clock_timestamp())
-          and m.${sql(mediaColumns.status)} = ${status.approved}
-          and ${notDeleted(sql, backend)} and ${isSameVersion(sql, backend)}
-        order by i.id limit 100),
-      again as (
-        update strongroom.items i set state = 'withdrawn', epoch = i.epoch + 1, error_code = null,
-          error_message = 'the same object is archived as item ' || found.id, updated_at = clock_timestamp()
-        from found
-        where i.id = found.missing_id and i.state = 'missing'
-          and (i.lease_until is null or i.lease_until < clock_timestamp())
-        returning found.*)`,
-  )
-}
-
-/** @param findAgain makes a CTE `again` of items */
-async function markArchivedAgain(
-  { database, backend }: WorkerContext,
-  findAgain: (sql: Sql) => Fragment,
-): Promise<number[]> {
-  const { mediaTable, mediaColumns, status } = backend.mapping
-  const rows = await database.settle(
-    (sql) => sql<{ media_id: string }[]>`
-      with ${findAgain(sql)}
-      update ${sql(mediaTable)} m set ${archivedAssignments(sql, backend, 'again')}
-      from again where m.${sql(mediaColumns.id)} = again.media_id and m.${sql(mediaColumns.status)} = ${status.approved}
-      returning m.${sql(mediaColumns.id)} as media_id`,
-  )
-  return rows.map((row) => Number(row.media_id))
 }

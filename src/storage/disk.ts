@@ -1,10 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
 import {
   link as linkFile,
-  lstat,
   mkdir,
-  open,
   readdir,
   realpath,
   rename,
@@ -12,35 +9,22 @@ import {
   statfs,
   unlink,
 } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { AppError, isAppError } from '../errors.ts'
-import { type DiskStep, diskError } from './disk-errors.ts'
+import { confine } from './confine.ts'
 import { parentOf, segmentsOf } from './disk-path.ts'
-import { attempt, chunksOf, hashFile, readWhole, syncPath, writeAll } from './file-io.ts'
+import {
+  attempt,
+  chunksOf,
+  type FileFacts,
+  factsOf,
+  hashFile,
+  readWhole,
+  syncPath,
+} from './file-io.ts'
+import { createFile, type NewFile } from './new-file.ts'
 
 export { parentOf, segmentsOf }
-
-/** What `lstat` tells of an entry, as far as anything here depends on it. */
-export interface FileFacts {
-  kind: 'file' | 'folder' | 'other'
-  sizeBytes: number
-  device: number
-  inode: number
-  links: number
-}
-
-/** A file being written under a name that only its writer believes in. */
-export interface NewFile {
-  readonly path: string
-  /** Bytes written so far. */
-  readonly sizeBytes: number
-  /** Writes all of `chunk`, however short the single writes are. */
-  write(chunk: Uint8Array): Promise<void>
-  /** Sets `mode`, fsyncs, closes. After an error the contents count as lost: discard and write anew. */
-  seal(mode: number): Promise<void>
-  /** Closes without syncing, for those who only want to read it back. Idempotent. */
-  close(): Promise<void>
-}
 
 /**
  * A folder tree on one file system; every path is relative to `root` and cannot leave it. '' and '.' are the root.
@@ -92,8 +76,6 @@ export interface DiskRoom {
   totalBytes: number
 }
 
-const CREATE_FLAGS =
-  constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
 /** statfs magic of tmpfs, ramfs and overlayfs; a root file system in RAM is one of the first two. */
 const MEMORY_MAGIC = new Set([0x01021994, 0x858458f6, 0x794c7630])
 
@@ -224,110 +206,6 @@ export async function orWhenMissing<T>(instead: T, call: () => Promise<T>): Prom
   } catch (error) {
     if (isAppError(error, 'FILE_MISSING')) return instead
     throw error
-  }
-}
-
-/**
- * @param root `real` is `base` without links, as it was when it was opened
- * @returns the absolute path, once every folder on the way has been seen to be a folder and no link
- */
-async function confine(root: { base: string; real: string }, path: string): Promise<string> {
-  const segments = segmentsOf(path)
-  const folders = segments.slice(0, -1)
-  if (folders.length > 0 && !(await isPlain(root, folders.join('/'))))
-    await refuseLinks(root.base, folders)
-  // The slash makes the system follow a root that is itself a link.
-  return segments.length === 0 ? `${root.base}/` : join(root.base, ...segments)
-}
-
-/**
- * One call instead of one for each level: what is its own real path has no link on its way. False is no verdict: it may be
- * missing, or the root be a link that leads elsewhere now.
- */
-async function isPlain(root: { base: string; real: string }, folder: string): Promise<boolean> {
-  try {
-    // The dot is found in a folder only.
-    return (await realpath(`${root.base}/${folder}/.`)) === `${root.real}/${folder}`
-  } catch {
-    return false // Looked at level by level, it tells why.
-  }
-}
-
-async function refuseLinks(base: string, folders: readonly string[]): Promise<void> {
-  let folder = base
-  for (const name of folders) {
-    folder = join(folder, name)
-    const facts = await factsOf(folder)
-    if (facts.kind !== 'folder') {
-      throw new AppError('PATH_UNSAFE', `${folder} is a file or a symbolic link, not a folder`, {
-        hint: 'symbolic links are never followed below the root; mount the folder there instead',
-      })
-    }
-  }
-}
-
-export async function factsOf(path: string): Promise<FileFacts> {
-  const found = await attempt('look at', path, () => lstat(path))
-  return {
-    kind: found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other',
-    sizeBytes: found.size,
-    device: found.dev,
-    inode: found.ino,
-    links: found.nlink,
-  }
-}
-
-/** How much is written before the disk is told to begin. */
-const FLUSH_BYTES = 128 << 20
-
-async function createFile(absolute: string, path: string): Promise<NewFile> {
-  const handle = await attempt('create', absolute, () => open(absolute, CREATE_FLAGS, 0o600))
-  let sizeBytes = 0
-  let failed: AppError | null = null
-  const noting = async <T>(step: DiskStep, call: () => Promise<T>): Promise<T> => {
-    if (failed) throw failed
-    try {
-      return await call()
-    } catch (error) {
-      failed = diskError(error, step, absolute)
-      throw failed
-    }
-  }
-  let flushedTo = 0
-  let flushing: Promise<void> | null = null
-  /** So that the sync at the end has little left to do. An error that the kernel tells of once is kept. */
-  const flush = async () => {
-    await noting('sync', () => handle.datasync()).catch(() => {}) // whoever writes or seals next is told
-    flushing = null
-  }
-  const close = async () => {
-    await flushing
-    await attempt('close', absolute, () => handle.close())
-  }
-  return {
-    path,
-    get sizeBytes() {
-      return sizeBytes
-    },
-    async write(chunk) {
-      await noting('write', () => writeAll(handle, chunk, absolute))
-      sizeBytes += chunk.byteLength
-      if (flushing !== null || sizeBytes - flushedTo < FLUSH_BYTES) return
-      flushedTo = sizeBytes
-      flushing = flush()
-    },
-    async seal(mode) {
-      try {
-        await flushing
-        await noting('write', () => handle.chmod(mode))
-        await noting('sync', () => handle.sync())
-      } catch (error) {
-        await handle.close().catch(() => {}) // the first error is the one to tell
-        throw error
-      }
-      await noting('close', () => handle.close())
-    },
-    close,
   }
 }
 

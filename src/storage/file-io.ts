@@ -1,9 +1,18 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, lstat, open } from 'node:fs/promises'
 import { AppError } from '../errors.ts'
 import { type DiskStep, diskError } from './disk-errors.ts'
 import { digestInThread } from './threaded-digest.ts'
+
+/** What `lstat` tells of an entry, as far as anything here depends on it. */
+export interface FileFacts {
+  kind: 'file' | 'folder' | 'other'
+  sizeBytes: number
+  device: number
+  inode: number
+  links: number
+}
 
 const READ_BYTES = 1024 * 1024
 /** What is smaller is hashed sooner than a thread is asked to. */
@@ -153,5 +162,16 @@ export async function syncPath(path: string, kind: 'file' | 'folder'): Promise<v
     await attempt('sync', path, () => handle.sync())
   } finally {
     await handle.close()
+  }
+}
+
+export async function factsOf(path: string): Promise<FileFacts> {
+  const found = await attempt('look at', path, () => lstat(path))
+  return {
+    kind: found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other',
+    sizeBytes: found.size,
+    device: found.dev,
+    inode: found.ino,
+    links: found.nlink,
   }
 }

@@ -97,11 +97,6 @@ export function openConnection(peer: Peer, sessions: Sessions): Connection {
       signal.removeEventListener('abort', onAbort)
       receive = () => false
     }
-    /** Never to be used again. */
-    const end = () => {
-      socket.destroy()
-      onFree(false)
-    }
     let head: Buffer = NOTHING
     receive = (chunk) => {
       const before = head.length
@@ -116,7 +111,8 @@ export function openConnection(peer: Peer, sessions: Sessions): Connection {
       const isWhole = at >= 0 && at <= HEAD_MAX_BYTES
       const parsed = isWhole ? parseHead(head.subarray(0, at)) : null
       if (parsed === null) {
-        end()
+        socket.destroy()
+        onFree(false)
         onBreak = () => {}
         done.resolve(null)
         return false

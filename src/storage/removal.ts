@@ -1,10 +1,10 @@
 import { lstat, rmdir, unlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isAppError, systemCode } from '../errors.ts'
-import { factsOf, orWhenMissing } from './disk.ts'
+import { orWhenMissing } from './disk.ts'
 import { diskError } from './disk-errors.ts'
 import { segmentsOf } from './disk-path.ts'
-import { attempt } from './file-io.ts'
+import { attempt, factsOf } from './file-io.ts'
 import { type PinnedFile, pinInside } from './pinned-file.ts'
 
 /** A regular file as it was when it was judged. */

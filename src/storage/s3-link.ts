@@ -25,6 +25,9 @@ export interface Link {
   client: S3Client
   config: BucketConfig
   peer: Peer
+  /** As a Host header names the store, and what stands before every bucket's name: '' or a path without its last slash. */
+  host: string
+  basePath: string
   agents: readonly [HttpAgent, HttpsAgent]
   /** For downloads. */
   pool: Pool
@@ -48,11 +51,14 @@ export function openLink(config: BucketConfig, options: S3Options): Link {
   const { maxSockets = 64 } = options
   const agentOptions = { keepAlive: true, maxSockets, timeout: IDLE_MS }
   const agents = [new HttpAgent(agentOptions), new HttpsAgent(agentOptions)] as const
+  const { host, pathname } = new URL(config.endpoint)
   const peer = peerOf(config.endpoint)
   return {
     client: createClient(config, agents),
     config,
     peer,
+    host,
+    basePath: pathname.replace(/\/+$/, ''),
     agents,
     pool: openPool(peer, maxSockets),
     plain: true,

@@ -81,15 +81,13 @@ function answerTo(link: Link, question: Question, signal: AbortSignal): Promise<
 
 /** What the first line asks for, and all headers that go with it. */
 export function signed(link: Link, { method, key, headers }: Question) {
-  const { endpoint, bucket, region, accessKey, secretKey } = link.config
-  const { pathname, host } = new URL(endpoint)
-  const segments = [bucket, ...key.split('/')].map(uriEncoded)
-  const target = [pathname.replace(/\/+$/, ''), ...segments].join('/')
+  const { bucket, region, accessKey, secretKey } = link.config
+  const target = [link.basePath, ...[bucket, ...key.split('/')].map(uriEncoded)].join('/')
   const now = new Date(Date.now() + link.clockOffsetMs)
   const time = now.toISOString().replace(/[-:]|\.\d+/g, '')
   const all: Record<string, string> = {
     ...headers,
-    host,
+    host: link.host,
     'x-amz-content-sha256': NO_BODY,
     'x-amz-date': time,
   }

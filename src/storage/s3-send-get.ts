@@ -14,8 +14,6 @@ import {
   signed,
 } from './s3-request.ts'
 
-const STALL_MS = 30_000
-
 /** The answer to a GET that was not refused: either `open` or `drop` is called, once. */
 export interface GetAnswer {
   status: number
@@ -39,7 +37,7 @@ export async function sendGet(
   const answer = link.plain ? await link.pool.ask(requestText(link, question), signal) : null
   if (answer !== null && answer.status >= 300) {
     const { status: statusCode, headers } = answer
-    throw refusalOf(link, { statusCode, headers, text: await textOf(answer, signal) })
+    throw refusalOf(link, { statusCode, headers, text: await textOf(link, answer, signal) })
   }
   if (answer !== null && answer.lengthBytes !== null) return answer
   answer?.drop()
@@ -48,14 +46,15 @@ export async function sendGet(
 }
 
 /** As far as it is plain; the status alone says nearly as much. */
-async function textOf(answer: Answer, signal: AbortSignal): Promise<string> {
+async function textOf(link: Link, answer: Answer, signal: AbortSignal): Promise<string> {
   const { lengthBytes } = answer
   if (lengthBytes === null || lengthBytes > REFUSAL_MAX_BYTES) {
     answer.drop()
     return ''
   }
   const read: Buffer[] = []
-  const rules = { sizeBytes: lengthBytes, stallMs: STALL_MS, signal, subject: 'a refusal' }
+  const { stallMs } = link
+  const rules = { sizeBytes: lengthBytes, stallMs, signal, subject: 'a refusal' }
   const take = (chunk: Uint8Array) => void read.push(Buffer.from(chunk))
   // What it says is known, or nobody will ever know.
   await answer

@@ -2,8 +2,8 @@ import { constants, type Dirent } from 'node:fs'
 import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type AppError, isAppError } from '../errors.ts'
-import { type Disk, factsOf, orWhenMissing } from './disk.ts'
-import { attempt, readWhole } from './file-io.ts'
+import { type Disk, orWhenMissing } from './disk.ts'
+import { attempt, factsOf, readWhole } from './file-io.ts'
 
 /** What lies in one folder; of folders below it only that they are walked next. */
 export interface WalkedFolder {

@@ -3,7 +3,8 @@ import { dirname, join } from 'node:path'
 import { AppError, isAppError } from '../errors.ts'
 import type { AdoptedFile } from '../media.ts'
 import { adoptedFileOf, sidecarPathOf } from '../sidecar.ts'
-import { type NewFile, placeExclusively } from '../storage/disk.ts'
+import { placeExclusively } from '../storage/disk.ts'
+import type { NewFile } from '../storage/new-file.ts'
 import { type PinnedFile, pinInside } from '../storage/pinned-file.ts'
 import {
   type AdoptParts,

@@ -1,6 +1,6 @@
 import type { Sink, Take } from '../storage/bucket.ts'
 import { createDigest, type DigestKind } from '../storage/digests.js'
-import type { NewFile } from '../storage/disk.ts'
+import type { NewFile } from '../storage/new-file.ts'
 import { digestInThread } from '../storage/threaded-digest.ts'
 import type { ProofPlan } from './proof.ts'
 

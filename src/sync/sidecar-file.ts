@@ -8,7 +8,7 @@ import {
   type Sidecar,
   sidecarPathOf,
 } from '../sidecar.ts'
-import type { NewFile } from '../storage/disk.ts'
+import type { NewFile } from '../storage/new-file.ts'
 import type { Parts } from './parts.ts'
 import { TEMPORARY_FOLDER } from './volume.ts'
 

@@ -11,6 +11,7 @@ import {
 } from '../../src/db/archived.ts'
 import { openArchives } from '../../src/db/archives.ts'
 import { type Backend, openBackend } from '../../src/db/backend.ts'
+import { findReapproved } from '../../src/db/changed-rows.ts'
 import { type Database, openDatabase } from '../../src/db/connect.ts'
 import { abandonedItems, ownersOf } from '../../src/db/fsck.ts'
 import { readGauges } from '../../src/db/gauges.ts'
@@ -29,7 +30,6 @@ import { countByState, findArchived, releasesToday, unfinishedItems } from '../.
 import { migrate } from '../../src/db/migrate.ts'
 import { type PlannedRow, planApproved } from '../../src/db/plan.ts'
 import { insertRebuilt, orderGenerations } from '../../src/db/rebuild.ts'
-import { findReapproved } from '../../src/db/records.ts'
 import { ownerFacts, sizesInNeed } from '../../src/db/removals.ts'
 import { openSecondItems, type SecondItems } from '../../src/db/second.ts'
 import {

@@ -1,4 +1,5 @@
-import type { Disk, NewFile } from '../../src/storage/disk.ts'
+import type { Disk } from '../../src/storage/disk.ts'
+import type { NewFile } from '../../src/storage/new-file.ts'
 import type { Point } from '../../src/sync/parts.ts'
 
 /** One thing that a worker does to the outside, or one point that it reaches between two steps. */

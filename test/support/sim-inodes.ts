@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto'
 import { AppError } from '../../src/errors.ts'
-import { type FileFacts, segmentsOf } from '../../src/storage/disk.ts'
+import { segmentsOf } from '../../src/storage/disk.ts'
+import type { FileFacts } from '../../src/storage/file-io.ts'
 
 /** A simulated file's contents, whatever its names are. */
 export interface Inode {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { AppError } from '../../src/errors.ts'
-import { type Disk, type NewFile, segmentsOf } from '../../src/storage/disk.ts'
+import { type Disk, segmentsOf } from '../../src/storage/disk.ts'
+import type { NewFile } from '../../src/storage/new-file.ts'
 import {
   changeEntry,
   type Folder,
