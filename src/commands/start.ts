@@ -100,7 +100,7 @@ export async function start(host: Host, config: Config, asked: Service): Promise
   watchAll(run, notifier, partsOfSyncer(opened))
   digestDaily(config, run, notifier)
   const { program, drain: signal } = run
-  const isBusy = () => traffic.underWay.size > 0
+  const isBusy = () => traffic.underWay > 0
   const scrub = openScrub(opened, config, { program, signal, isBusy })
   const scrubbing =
     config.scrub.periodMs > 0

@@ -33,9 +33,7 @@ export function addTrafficMetrics(registry: Registry, traffic: Traffic): void {
     registers,
     collect() {
       this.reset()
-      let bytes = traffic.endedBytes
-      for (const answer of traffic.underWay) bytes += answer.bytes
-      this.inc(bytes)
+      this.inc(traffic.bytes)
     },
   })
   new Gauge({
@@ -43,7 +41,7 @@ export function addTrafficMetrics(registry: Registry, traffic: Traffic): void {
     help: 'Answers of files that are under way.',
     registers,
     collect() {
-      this.set(traffic.underWay.size)
+      this.set(traffic.underWay)
     },
   })
   new Counter({

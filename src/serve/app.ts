@@ -137,7 +137,7 @@ function createAppServer(options: {
   app.use(async ({ env: { visit } }, next) => {
     const started = performance.now()
     await next()
-    logVisit(visit, { log, traffic, started })
+    logVisit(visit, { log, started })
   })
   addHealthRoutes(app, { health, isDraining: () => draining, details })
   if (mount !== null) app.all('*', ({ req, env: { visit } }) => mount.answer(req.raw, visit))
@@ -154,7 +154,7 @@ function createAppServer(options: {
   })
   const routed = new WeakMap<IncomingMessage, Visit>()
   const answerByApp = (request: Request, { incoming, outgoing }: HttpBindings) => {
-    const visit = routed.get(incoming) ?? newVisit({ incoming, outgoing }, watchdog)
+    const visit = routed.get(incoming) ?? newVisit({ incoming, outgoing }, { watchdog, traffic })
     return app.fetch(request, { incoming, outgoing, visit })
   }
   const route = getRequestListener((request, env) => answerByApp(request, env as HttpBindings), {
@@ -167,7 +167,7 @@ function createAppServer(options: {
     draining = true
   }
   const listener: RequestListener = (incoming, outgoing) => {
-    const visit = newVisit({ incoming, outgoing }, watchdog)
+    const visit = newVisit({ incoming, outgoing }, { watchdog, traffic })
     const fault = prepareRequest(incoming)
     // Node reads nothing more from a connection that was to be upgraded, nor could it where the framing is broken.
     if (incoming.headers.upgrade !== undefined || isUnframed(incoming))
@@ -179,10 +179,10 @@ function createAppServer(options: {
       routed.set(incoming, visit)
       return void route(incoming, outgoing)
     }
-    if (fault === null && isFile) return void attend(visit, { files, log, traffic })
+    if (fault === null && isFile) return void attend(visit, { files, log })
     if (fault === null) answerOptions(incoming, outgoing, corsOrigins)
     else answerFailure(visit, fault, log)
-    logVisit(visit, { log, traffic, started: performance.now() })
+    logVisit(visit, { log, started: performance.now() })
   }
   const onClosed = async () => {
     await files?.openFiles.close()
@@ -203,11 +203,8 @@ function hasBody({ headers }: IncomingMessage): boolean {
 }
 
 /** Files do not pass through Hono: making a web request of each cost more than sending a small file. */
-async function attend(
-  visit: Visit,
-  { files, log, traffic }: { files: FileRoute; log: Log; traffic: Traffic },
-): Promise<void> {
-  traffic.underWay.add(visit)
+async function attend(visit: Visit, { files, log }: { files: FileRoute; log: Log }): Promise<void> {
+  visit.traffic.underWay += 1
   const started = performance.now()
   let late: NodeJS.Timeout | undefined
   try {
@@ -221,9 +218,9 @@ async function attend(
     answerFailure(visit, toAppError(error), log)
   } finally {
     clearTimeout(late)
-    traffic.underWay.delete(visit)
+    visit.traffic.underWay -= 1
   }
-  logVisit(visit, { log, traffic, started })
+  logVisit(visit, { log, started })
 }
 
 function answerLate(visit: Visit, log: Log): void {
@@ -231,7 +228,10 @@ function answerLate(visit: Visit, log: Log): void {
   answerFailure(visit, new AppError('ARCHIVE_SLOW', 'no first byte in time'), log)
 }
 
-function newVisit({ incoming, outgoing }: HttpBindings, watchdog: Watchdog): Visit {
+function newVisit(
+  { incoming, outgoing }: HttpBindings,
+  { watchdog, traffic }: { watchdog: Watchdog; traffic: Traffic },
+): Visit {
   const { socket } = incoming
   const end = () => {
     visit.reason ??= 'stalled'
@@ -246,6 +246,7 @@ function newVisit({ incoming, outgoing }: HttpBindings, watchdog: Watchdog): Vis
     incoming,
     outgoing,
     watched,
+    traffic,
     mediaId: null,
     jti: null,
     bytes: 0,
@@ -284,10 +285,7 @@ function answerUnroutable(error: unknown, log: Log): Response {
 }
 
 /** One line per request, without its query; probes are too many to be told of by default, and are not counted. */
-function logVisit(
-  visit: Visit,
-  { log, traffic, started }: { log: Log; traffic: Traffic; started: number },
-): void {
+function logVisit(visit: Visit, { log, started }: { log: Log; started: number }): void {
   const { incoming, outgoing, mediaId, jti, bytes, complete, offloaded, reason, client } = visit
   const { method, url = '' } = incoming
   const line = () => ({
@@ -305,7 +303,7 @@ function logVisit(
   })
   if (url.startsWith('/health')) log.debug(line, 'request')
   else {
-    countVisit(traffic, visit)
+    countVisit(visit)
     log.info(line, 'request')
   }
 }

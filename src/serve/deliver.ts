@@ -6,6 +6,7 @@ import type { OpenFile } from './open-files.ts'
 import { type Sender, smallBytes } from './send.ts'
 import { createStreams, type Leave, type StreamLimits } from './streams.ts'
 import type { TokenClaims } from './token.ts'
+import { countBytes } from './traffic.ts'
 import type { Visit } from './visit.ts'
 
 const retryAfterSeconds = 5
@@ -47,7 +48,7 @@ export function createDelivery(options: {
 
   const sendTo = (visit: Visit, { file, body, writeHead }: Parcel): Promise<boolean> => {
     const onBytes = (bytes: number) => {
-      visit.bytes = bytes
+      countBytes(visit, bytes)
       visit.watched.moved()
     }
     return send({ file, body, response: visit.outgoing }, { writeHead, onBytes })

@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Watched } from './stall.ts'
+import type { Traffic } from './traffic.ts'
 
 /** One request, and what became of it. */
 export interface Visit {
@@ -7,6 +8,8 @@ export interface Visit {
   readonly outgoing: ServerResponse
   /** Ends it when nothing of its answer moves. */
   readonly watched: Watched
+  /** Where it is counted. */
+  readonly traffic: Traffic
   /** Known once the token is believed. */
   mediaId: number | null
   /** The believed token's, for those who want to revoke it. */
