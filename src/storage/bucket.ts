@@ -40,6 +40,12 @@ export interface Bucket {
     options: { ifMatch: string; from?: number; signal?: AbortSignal },
   ): Promise<Download>
   /**
+   * The same for the bytes from `from` on as far as `to`, which is no longer among them.
+   *
+   * @returns null when the store sends anything but exactly these
+   */
+  getPart(key: string, options: PartWanted): Promise<Download | null>
+  /**
    * Size of the parts that a multipart object was uploaded in, from `HEAD ?partNumber=1`.
    * @returns null where the store does not tell
    */
@@ -64,6 +70,14 @@ export interface Bucket {
   /** Sockets in use now; 0 when every body was consumed or destroyed. */
   openSockets(): number
   close(): void
+}
+
+/** Which bytes of which version of an object. */
+export interface PartWanted {
+  ifMatch: string
+  from: number
+  to: number
+  signal?: AbortSignal
 }
 
 /** What is to be uploaded. */

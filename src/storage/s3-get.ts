@@ -8,11 +8,14 @@ interface Wanted {
   key: string
   ifMatch: string
   from: number
+  /** Null: all that follows. */
+  to: number | null
 }
 
-/** Which bytes an answer carries: those from `from` to the end. */
+/** Which bytes an answer carries: those from `from` on, as far as `to`, which is no longer among them. */
 interface Window {
   from: number
+  to: number
   /** Of the whole object. */
   sizeBytes: number
 }
@@ -21,11 +24,25 @@ interface Window {
  * Starts a download. A store that answers a range with anything but exactly these bytes is asked for the whole object
  * instead: bytes too many cost time, a byte in the wrong place would cost the file.
  */
-export async function get(link: Link, wanted: Wanted, signal?: AbortSignal): Promise<Download> {
-  const rest = wanted.from > 0 ? await begin(link, wanted, signal) : null
-  const download = rest ?? (await begin(link, { ...wanted, from: 0 }, signal))
+export async function get(
+  link: Link,
+  wanted: Omit<Wanted, 'to'>,
+  signal?: AbortSignal,
+): Promise<Download> {
+  const toItsEnd = { ...wanted, to: null }
+  const rest = wanted.from > 0 ? await begin(link, toItsEnd, signal) : null
+  const download = rest ?? (await begin(link, { ...toItsEnd, from: 0 }, signal))
   if (download !== null) return download
   throw notS3(askedFor(link, wanted.key), 'a part to a GET of the whole object')
+}
+
+/** Starts a download of a part. @returns null when the store sends anything but exactly these bytes */
+export function getPart(
+  link: Link,
+  wanted: Wanted & { to: number },
+  signal?: AbortSignal,
+): Promise<Download | null> {
+  return begin(link, wanted, signal)
 }
 
 /** @returns null when the store does not send what was asked for, but may send something else of this version */
@@ -35,32 +52,40 @@ async function begin(link: Link, wanted: Wanted, signal?: AbortSignal): Promise<
   if (answer === null) return null
   const window = windowOf(answer)
   const refusal = whyNot(answer, link, wanted)
-  if (refusal !== null || window === null || ![0, wanted.from].includes(window.from)) {
+  if (refusal !== null || window === null || !isWanted(window, wanted)) {
     answer.drop()
     if (refusal !== null) throw refusal
     return null
   }
   const body = answer.open({
-    sizeBytes: window.sizeBytes - window.from,
+    sizeBytes: window.to - window.from,
     stallMs: link.stallMs,
     signal: signal ?? null,
     subject: subject(asked),
   })
-  return { ...window, etag: wanted.ifMatch, body }
+  return { sizeBytes: window.sizeBytes, from: window.from, etag: wanted.ifMatch, body }
+}
+
+/** Whoever wants the rest can do with all of it. */
+function isWanted(window: Window, { from, to }: Wanted): boolean {
+  if (to !== null) return window.from === from && window.to === to
+  return window.to === window.sizeBytes && [0, from].includes(window.from)
 }
 
 /** @returns null when the store refuses to be asked for a range */
 async function answerTo(
   link: Link,
-  { key, ifMatch, from }: Wanted,
+  { key, ifMatch, from, to }: Wanted,
   signal?: AbortSignal,
 ): Promise<GetAnswer | null> {
-  const headers = { 'if-match': quoted(ifMatch), ...(from > 0 && { range: `bytes=${from}-` }) }
+  const range = to === null ? `bytes=${from}-` : `bytes=${from}-${to - 1}`
+  const isWhole = from === 0 && to === null
+  const headers = { 'if-match': quoted(ifMatch), ...(!isWhole && { range }) }
   return ask(link, { ...askedFor(link, key), signal }, async ({ abortSignal }) => {
     try {
       return await sendGet(link, { method: 'GET', key, headers }, abortSignal)
     } catch (error) {
-      if (from > 0 && isRefusedFeature(error)) return null
+      if (!isWhole && isRefusedFeature(error)) return null
       throw error
     }
   })
@@ -69,14 +94,14 @@ async function answerTo(
 /** @returns null when the headers contradict each other or leave the window open */
 function windowOf({ status, headers, lengthBytes: length }: GetAnswer): Window | null {
   if (length === null) return null
-  if (status === 200) return { from: 0, sizeBytes: length }
+  if (status === 200) return { from: 0, to: length, sizeBytes: length }
   const range = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(headers['content-range'] ?? '')
   if (status !== 206 || range === null) return null
   const [from = 0, last = 0, sizeBytes = 0] = range.slice(1).map(Number)
+  const to = last + 1
   // Status 206 for the whole object would be odd enough not to be believed.
-  return from > 0 && last === sizeBytes - 1 && length === sizeBytes - from
-    ? { from, sizeBytes }
-    : null
+  const isPart = to - from < sizeBytes && from < to && to <= sizeBytes
+  return isPart && length === to - from ? { from, to, sizeBytes } : null
 }
 
 /** The reason why a 2xx answer is not of the version that was asked for, or null. */

@@ -9,7 +9,7 @@ import type { BucketConfig } from '../config.ts'
 import { isAppError } from '../errors.ts'
 import type { Bucket, ListedObject, ObjectFacts } from './bucket.ts'
 import { type Asked, isRefusedFeature, isRefusedRequest, notS3 } from './s3-errors.ts'
-import { get } from './s3-get.ts'
+import { get, getPart } from './s3-get.ts'
 import {
   ask,
   askedFor,
@@ -44,6 +44,7 @@ export function bucketOn(link: Link): Bucket {
     id: idOf(link),
     head: (key, signal) => head(link, key, signal),
     get: (key, { ifMatch, from = 0, signal }) => get(link, { key, ifMatch, from }, signal),
+    getPart: (key, { signal, ...part }) => getPart(link, { key, ...part }, signal),
     partBytes: (key, etag, signal) => partBytes(link, { key, etag }, signal),
     delete: (key, given = {}) => remove(link, key, given),
     put: (key, bytes, signal) => put(link, { key, bytes }, signal),

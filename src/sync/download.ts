@@ -7,11 +7,12 @@ import { pause } from '../waiting.ts'
 import { openLanding } from './landing.ts'
 import { inTurn } from './large.ts'
 import type { Parts } from './parts.ts'
+import { persistently } from './persistently.ts'
 import { type ProofPlan, planProof } from './proof.ts'
 import { copyLeftover } from './resume.ts'
 import type { Reservation, Space } from './space.ts'
 import { discardPart, letGo, partPath, sweepTemporaries, versionMark } from './temporaries.ts'
-import { persistently, receive } from './transfer.ts'
+import { receive } from './transfer.ts'
 
 /** The bytes of one object version, proven, in a temporary file that is neither synced nor closed yet. */
 export interface Downloaded {
@@ -139,7 +140,11 @@ async function fetchProven(
   fetch: Fetch,
 ): Promise<{ part: NewFile; sha256: string; proof: Proof }> {
   for (const resume of [true, false]) {
-    const { part, ...fetched } = await fetchToFile(parts, item, { ...fetch, resume })
+    const { part, ...fetched } = await fetchToFile(parts, item, {
+      ...fetch,
+      resume,
+      inOne: !resume,
+    })
     const proof = await prove(parts, item, { ...fetch, fetched }).catch(async (error: unknown) => {
       await letGo(parts, part, error)
       throw error
@@ -181,7 +186,7 @@ async function prove(
 async function fetchToFile(
   parts: FetchParts,
   item: Item,
-  { facts, plan, signal, reservation, resume }: Fetch & { resume: boolean },
+  { facts, plan, signal, reservation, resume, inOne }: Fetch & { resume: boolean; inOne: boolean },
 ): Promise<Fetched> {
   const { disk, bucket } = parts
   const key = item.media.objectKey
@@ -205,7 +210,7 @@ async function fetchToFile(
     const known = { version, sizeBytes: facts.sizeBytes, signal }
     const from = resume ? await copyLeftover(parts, item, known, landing) : 0
     const wanted = { item: item.id, key, facts, from, signal, stillWanted }
-    const pieces = await receive(parts, wanted, landing)
+    const pieces = await receive(parts, wanted, landing, { inOne })
     const digests = await landing.finish()
     if (part.sizeBytes !== facts.sizeBytes)
       throw new AppError('TRANSFER_CORRUPT', `${path} has ${part.sizeBytes} bytes`)
@@ -223,7 +228,14 @@ export function fetchVersion(
   item: Item,
   { facts, signal }: { facts: ObjectFacts; signal: AbortSignal },
 ): Promise<{ part: NewFile; sha256: string }> {
-  return fetchToFile(parts, item, { facts, plan: null, signal, reservation: null, resume: false })
+  return fetchToFile(parts, item, {
+    facts,
+    plan: null,
+    signal,
+    reservation: null,
+    resume: false,
+    inOne: false,
+  })
 }
 
 /**

@@ -142,8 +142,8 @@ export async function openLanding(
   }
 }
 
-/** The socket has put it there. */
-function isAtBeginning(piece: Uint8Array, room: Uint8Array): boolean {
+/** True for a chunk that the socket has put where it was to go. */
+export function isAtBeginning(piece: Uint8Array, room: Uint8Array): boolean {
   return piece.buffer === room.buffer && piece.byteOffset === room.byteOffset
 }
 

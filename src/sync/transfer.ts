@@ -1,114 +1,56 @@
-import { AppError, isAppError } from '../errors.ts'
-import type { ObjectFacts, Sink, Take } from '../storage/bucket.ts'
-import { pause } from '../waiting.ts'
+import type { Sink, Take } from '../storage/bucket.ts'
+import { receiveInOne, type Wanted } from './in-one.ts'
+import { receiveInParts } from './in-parts.ts'
+import { createPace, type Pace } from './pace.ts'
 import type { Parts } from './parts.ts'
+import { mayPass } from './persistently.ts'
 
-export interface Wanted {
-  /** For the log. */
-  item: number
-  key: string
-  facts: ObjectFacts
-  /** What the receiver has already. */
-  from: number
-  signal: AbortSignal
-  /** Asked before a transfer that broke off goes on; throws when that would be for nothing. */
-  stillWanted?: () => Promise<void>
-}
-
-const TRIES = 3
-/** Tries that together brought so much do not count: a large object over a bad line may break off any number of times. */
-const PROGRESS_BYTES = 1 << 20
+/** For less, new connections are not worth their round trips. */
+const WORTH_BYTES = 16 << 20
 
 /**
- * Brings one object version from byte `from` to its end. A transfer that breaks off goes on where it ended, by Range and
- * with If-Match, until three tries in a row have brought next to nothing.
+ * Brings one object version from byte `from` to its end: over one connection, and where that one brings little though nothing
+ * here holds it up, as over any line with a long round trip, over several.
  *
- * @param sink what its `take` throws ends the transfer
- * @returns how many pieces it took
- * @throws OBJECT_CHANGED, OBJECT_MISSING, TRANSFER_*, BUCKET_*
+ * @param how.inOne the bytes of one connection at a time only
+ * @param how.pace judges the first connection
+ * @returns how many pieces it took, at least
+ * @throws what `sink.take` threw; OBJECT_CHANGED, OBJECT_MISSING, TRANSFER_*, BUCKET_*
  */
 export async function receive(
   parts: Pick<Parts, 'bucket' | 'log'>,
   wanted: Wanted,
   sink: Sink,
+  { inOne = false, pace = createPace() }: { inOne?: boolean; pace?: Pace } = {},
 ): Promise<number> {
-  const { facts, from, stillWanted } = wanted
-  let received = from
-  let pieces = 0
+  if (inOne) return receiveInOne(parts, wanted, sink)
+  const { log } = parts
+  const { item, facts } = wanted
+  const tooSlow = new Error('one connection brings too little')
+  let received = wanted.from
   const take: Take = (chunk) => {
     received += chunk.byteLength
     return sink.take(chunk)
   }
-  await persistently(parts, { ...wanted, progress: () => received }, async () => {
-    if (received === facts.sizeBytes) return
-    if (pieces > 0) await stillWanted?.()
-    pieces += 1
-    await receivePiece(parts, { ...wanted, from: received }, { ...sink, take })
-    assertLength(received, facts)
-  })
-  return pieces
-}
-
-async function receivePiece(
-  { bucket }: Pick<Parts, 'bucket'>,
-  { key, facts, from, signal }: Wanted,
-  sink: Sink,
-): Promise<void> {
-  const { body, ...head } = await bucket.get(key, { ifMatch: facts.etag, from, signal })
+  const takePaced: Take = (chunk) => {
+    pace.arrived(chunk.byteLength)
+    if (facts.sizeBytes - received > WORTH_BYTES && pace.isSlow()) throw tooSlow
+    const taken = take(chunk)
+    if (taken !== undefined) return taken.then(pace.ready)
+    pace.ready()
+    return undefined
+  }
   try {
-    assertLength(head.sizeBytes, facts)
-    let known = from - head.from
-    const take: Take = (chunk) => {
-      const fresh = chunk.subarray(known)
-      known -= chunk.byteLength - fresh.byteLength
-      return fresh.byteLength > 0 ? sink.take(fresh) : undefined
-    }
-    await body.drain({ ...sink, take })
-  } finally {
-    body.destroy()
+    return await receiveInOne(parts, wanted, { ...sink, take: takePaced })
+  } catch (error) {
+    if (error !== tooSlow) throw error
   }
-}
-
-function assertLength(sizeBytes: number, facts: ObjectFacts): void {
-  if (sizeBytes !== facts.sizeBytes)
-    throw new AppError('TRANSFER_BROKEN', `${sizeBytes} of ${facts.sizeBytes} bytes arrived`)
-}
-
-/** Calls again, after a pause, what failed for a reason that may pass; gives up at the third failure without progress. */
-export async function persistently<T>(
-  { log }: Pick<Parts, 'log'>,
-  {
-    item,
-    signal,
-    progress = () => 0,
-  }: { item: number; signal: AbortSignal; progress?: () => number },
-  call: () => Promise<T>,
-): Promise<T> {
-  let before = progress()
-  for (let tries = 1; ; tries++) {
-    try {
-      return await call()
-    } catch (error) {
-      const received = progress()
-      if (received - before >= PROGRESS_BYTES) {
-        before = received
-        tries = 1
-      }
-      if (!mayPass(error) || tries >= TRIES) throw error
-      // What fails from the first byte on is told by whoever gives up; here its code is enough.
-      const why = received > 0 ? { error } : { code: error.code }
-      log.warn({ item, received, ...why }, 'the transfer broke off and goes on from there')
-      await pause(100 * 4 ** tries, signal)
-    }
+  log.debug({ item, received, of: facts.sizeBytes }, 'goes on over several connections')
+  try {
+    await receiveInParts(parts, { ...wanted, from: received }, { take })
+  } catch (error) {
+    if (!mayPass(error)) throw error
+    log.warn({ item, received, error }, 'what several connections cannot bring, one may')
   }
-}
-
-function mayPass(error: unknown): error is AppError {
-  return isAppError(
-    error,
-    'TRANSFER_BROKEN',
-    'TRANSFER_STALLED',
-    'BUCKET_UNAVAILABLE',
-    'BUCKET_THROTTLED',
-  )
+  return 2 + (await receiveInOne(parts, { ...wanted, from: received }, { ...sink, take }))
 }

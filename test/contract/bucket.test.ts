@@ -153,6 +153,25 @@ for (const store of STORES) {
       assert.ok((await bytesOf(body)).equals(Buffer.concat(parts).subarray(from)))
     })
 
+    test('a part is exactly the bytes that were asked for, or nothing', async (t) => {
+      const { bucket, admin } = await opened(t, store)
+      const { etag } = await admin.put('a', '0123456789')
+      for (const [from, to, bytes] of [
+        [0, 4, '0123'],
+        [3, 4, '3'],
+        [4, 10, '456789'],
+      ] as const) {
+        const part = await bucket.getPart('a', { ifMatch: etag, from, to })
+        assert.deepEqual([part?.sizeBytes, part?.from, part?.etag], [10, from, etag])
+        assert.equal(part && (await bytesOf(part.body)).toString(), bytes)
+      }
+      assert.equal(await bucket.getPart('a', { ifMatch: etag, from: 4, to: 11 }), null)
+      assert.equal(await bucket.getPart('a', { ifMatch: etag, from: 12, to: 14 }), null)
+      const other = bucket.getPart('a', { ifMatch: 'other', from: 0, to: 4 })
+      await assert.rejects(other, coded('OBJECT_CHANGED'))
+      assert.equal(bucket.openSockets(), 0)
+    })
+
     test('get from beyond the end brings the whole object, which then tells its length', async (t) => {
       const { bucket, admin } = await opened(t, store)
       const { etag } = await admin.put('a', 'short')
