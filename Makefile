@@ -1,7 +1,7 @@
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 MAKEFLAGS += --no-print-directory
 
-.PHONY: help setup check test torture demo demo-clean bench-claim bench-memory bench-scale bench-serve bench-stalled bench-stalls bench-sync ffprobe image-test ci
+.PHONY: help setup check test torture demo demo-clean bench-memory bench-queries bench-scale bench-serve bench-stalled bench-stalls bench-sync ffprobe image-test ci
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,13 +28,13 @@ demo: ## show the whole life of an item; DEMO_SERVE=0 stops after the table
 demo-clean: ## remove what the demo left
 	@rm -rf demo-data
 
-bench-claim: ## time the search for work on ten million rows; BENCH='--rows 1000000' for fewer
-	@scripts/setup
-	@node bench/claim.ts $(BENCH)
-
 bench-memory: ## measure how much memory a sync takes
 	@scripts/setup
 	@node bench/memory.ts
+
+bench-queries: ## time what is asked of the database on ten million rows; BENCH='--rows 1000000' for fewer
+	@scripts/setup
+	@node bench/queries.ts $(BENCH)
 
 bench-scale: ffprobe ## compare one syncing process with four on a bucket that answers late
 	@scripts/setup

@@ -412,6 +412,8 @@ const lookups: Statement[] = [
   },
 ]
 
+/** Of which a search computes the words. */
+const RECENT = 10_000
 const listed = { before: 90_000, limit: LIMIT, unseen: true }
 
 const wishes: Statement[] = [
@@ -433,8 +435,8 @@ const wishes: Statement[] = [
     },
   },
   {
-    name: 'searchItems reads what has all of the words',
-    most: { media: 2, items: 4 },
+    name: 'searchItems reads the newest items, and besides what has all of the words',
+    most: { media: 2, items: 2 * RECENT + 5 },
     async run({ database, backend }, n) {
       const words = ['title', String(50_000 + n)]
       const found = await searchItems(database, backend, { words, before: null, limit: LIMIT })
@@ -442,6 +444,23 @@ const wishes: Statement[] = [
         found.map(({ mediaId }) => mediaId),
         [50_000 + n],
       )
+    },
+  },
+  {
+    name: 'searchItems for one rare word reads the newest items, and besides what has it',
+    most: { media: 2, items: 2 * RECENT + 5 },
+    async run({ database, backend }, n) {
+      const words = [String(50_000 + n)]
+      const found = await searchItems(database, backend, { words, before: null, limit: LIMIT })
+      assert.equal(found.length, 1)
+    },
+  },
+  {
+    name: 'searchItems for a word that all have reads the newest items only',
+    most: { media: 2 * LIMIT, items: 6 * LIMIT },
+    async run({ database, backend }) {
+      const wanted = { words: ['title'], before: 90_000, limit: LIMIT }
+      assert.equal((await searchItems(database, backend, wanted)).length, LIMIT)
     },
   },
   {

@@ -1,20 +1,18 @@
 /**
- * Times the statements that look for the next work, on tables as large as they become, and shows how PostgreSQL carries
- * them out.
+ * Times what is asked of the database on tables as large as they become, and shows how PostgreSQL carries it out.
  *
- * `node bench/claim.ts [--rows N]`. Needs PostgreSQL and, for ten million rows, some 15 GB of free space in the temporary
- * folder. Exits with 1 when one of them takes more processor time than the limit.
+ * `node bench/queries.ts [--rows N]`. Needs PostgreSQL and, for ten million rows, some 15 GB of free space in the temporary
+ * folder. Exits with 1 when one that looks for the next work takes more
+ * processor time than the limit.
  */
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
-import { noteVerified, takeForScrub } from '../src/db/archived.ts'
 import { openArchives } from '../src/db/archives.ts'
 import { openBackend } from '../src/db/backend.ts'
 import { type Database, openDatabase } from '../src/db/connect.ts'
-import { type Items, openItems } from '../src/db/items.ts'
+import { openItems } from '../src/db/items.ts'
 import { migrate } from '../src/db/migrate.ts'
-import type { Item } from '../src/media.ts'
 import { parse } from '../test/support/config.ts'
 import { fillTables } from '../test/support/many-rows.ts'
 import { withWatchedDatabase } from '../test/support/plans.ts'
@@ -25,67 +23,10 @@ import {
   type TestSql,
   withDatabase,
 } from '../test/support/postgres.ts'
+import { type Question, questions } from './questions.ts'
 import { quantile } from './serve/quantile.ts'
 
-/** Of processor time. */
-const LIMIT_MS = 5
 const RUNS = 100
-
-/** One question for the next work. */
-interface Question {
-  name: string
-  /** True when it is asked too seldom to matter. */
-  isRare?: true
-  /** True when the first time is another question's. */
-  warmsUp?: true
-  /** @returns how many rows it gave, and what is to be done with them before the next question */
-  ask(on: { items: Items; worker: Worker; database: Database }): Promise<Answer>
-}
-
-/** One that goes on from question to question; `items` is another one each time. */
-interface Worker {
-  items: Items
-  held: Item[]
-}
-
-interface Answer {
-  rows: number
-  settle?: () => Promise<unknown>
-}
-
-const questions: readonly Question[] = [
-  {
-    // It passes each row that stays approved, held or rejected.
-    name: 'claim of 10, once in half a minute',
-    isRare: true,
-    ask: async ({ items }) => ({ rows: (await items.claim(10, [])).length }),
-  },
-  {
-    name: 'claim of 10, the others',
-    warmsUp: true,
-    async ask({ worker }) {
-      const claimed = await worker.items.claim(10, worker.held)
-      worker.held.push(...claimed)
-      return { rows: claimed.length }
-    },
-  },
-  {
-    name: 'claim of 20 due for release',
-    async ask({ items }) {
-      const due = await items.claimDue(20, [])
-      const settle = () => Promise.all(due.map((item) => items.released(item, 'deleted')))
-      return { rows: due.length, settle }
-    },
-  },
-  {
-    name: 'next 20 files of the scrub',
-    async ask({ database }) {
-      const files = await takeForScrub(database, { limit: 20, periodMs: 3_600_000 })
-      const settle = () => Promise.all(files.map((file) => noteVerified(database, file, null)))
-      return { rows: files.length, settle }
-    },
-  },
-]
 
 async function main(): Promise<number> {
   const { values } = parseArgs({ options: { rows: { type: 'string', default: '10000000' } } })
@@ -101,7 +42,7 @@ async function main(): Promise<number> {
     let isSlow = false
     for (const question of questions) {
       const spentMs = await time(scope, made, { archiveId, question })
-      isSlow ||= question.isRare !== true && spentMs > LIMIT_MS
+      isSlow ||= question.limitMs !== null && spentMs > question.limitMs
     }
     return isSlow ? 1 : 0
   } finally {
@@ -183,7 +124,8 @@ async function time(
     })
   const worker = { items: itemsOf(database), held: [] }
   // What is asked first by each worker is timed by itself.
-  if (question.warmsUp === true) await question.ask({ items: worker.items, worker, database })
+  if (question.warmsUp === true)
+    await question.ask({ items: worker.items, worker, database, backend, run: 0 })
   const tookMs: number[] = []
   let given = 0
   let spentMs = 0
@@ -192,7 +134,7 @@ async function time(
     const items = itemsOf(database)
     const before = processorMs(backends)
     const began = performance.now()
-    const { rows, settle } = await question.ask({ items, worker, database })
+    const { rows, settle } = await question.ask({ items, worker, database, backend, run })
     tookMs.push(performance.now() - began)
     spentMs += (processorMs(backends) - before) / RUNS
     given += rows
@@ -200,7 +142,13 @@ async function time(
   }
   const { database: watched, explained } = withWatchedDatabase(scope, config)
   const watchedWorker = { items: itemsOf(watched), held: [] }
-  const last = { items: watchedWorker.items, worker: watchedWorker, database: watched }
+  const last = {
+    items: watchedWorker.items,
+    worker: watchedWorker,
+    database: watched,
+    backend,
+    run: RUNS,
+  }
   await question.ask(last)
   // Its second question is as all later ones are.
   if (question.warmsUp === true) await question.ask(last)
