@@ -23,9 +23,10 @@ export async function receive(
   sink: Sink,
   { inOne = false, pace = createPace() }: { inOne?: boolean; pace?: Pace } = {},
 ): Promise<number> {
-  if (inOne) return receiveInOne(parts, wanted, sink)
-  const { log } = parts
   const { item, facts } = wanted
+  if (inOne || facts.sizeBytes - wanted.from <= WORTH_BYTES)
+    return receiveInOne(parts, wanted, sink)
+  const { log } = parts
   const tooSlow = new Error('one connection brings too little')
   let received = wanted.from
   const take: Take = (chunk) => {
