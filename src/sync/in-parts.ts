@@ -8,9 +8,9 @@ import { persistently } from './persistently.ts'
 
 const PART_BYTES = 2 << 20
 /** Connections of one download. */
-const LANES = 8
+const LANES = 12
 /** Parts of all downloads together: each lies in memory until all before it are on the disk. */
-const PARTS_IN_MEMORY = 16
+const PARTS_IN_MEMORY = 12
 
 const slots = createSlots(PARTS_IN_MEMORY)
 let inUse = 0

@@ -14,7 +14,7 @@ import { listeningLog, never } from '../support/worker.ts'
 
 const MIB = 1 << 20
 /** No two parts of it are alike, and the last one is shorter than the others. */
-const BYTES = Buffer.alloc(21 * MIB + 12_345)
+const BYTES = Buffer.alloc(31 * MIB + 12_345)
 for (let at = 0; at + 4 <= BYTES.length; at += 4) BYTES.writeUInt32LE(at, at)
 const ETAG = md5(BYTES)
 const OBJECT = made({ etag: ETAG, sizeBytes: BYTES.length, bytes: () => BYTES })
@@ -75,18 +75,18 @@ describe('an object in parts', { concurrency: 2 }, () => {
   })
 
   test('holds no more in memory than its connections, however slow the disk is', async (t) => {
-    const eighth = Promise.withResolvers<void>()
+    const twelfth = Promise.withResolvers<void>()
     const rig = await rigOf(t, (_, nth) => {
-      if (nth === 8) eighth.resolve()
+      if (nth === 12) twelfth.resolve()
       return undefined
     })
     const blocked = Promise.withResolvers<void>()
     const { take, found } = reader(0, () => blocked.promise)
     const under = receiveInParts({ ...rig, log: listeningLog().log }, wantedOf(0), { take })
-    await eighth.promise
+    await twelfth.promise
     while (rig.bucket.openSockets() > 0) await setImmediate()
     for (let turns = 0; turns < 100; turns++) await setImmediate()
-    assert.equal(ranges(rig).length, 8)
+    assert.equal(ranges(rig).length, 12)
     blocked.resolve()
     await under
     assert.equal(found.at, BYTES.length)
@@ -206,7 +206,7 @@ describe('a slow connection', { concurrency: 2 }, () => {
     const rig = await rigOf(t)
     const log = listeningLog().log
     const late = reader(0)
-    await receive({ ...rig, log }, wantedOf(0), late, { pace: slowAfter(8 * MIB) })
+    await receive({ ...rig, log }, wantedOf(0), late, { pace: slowAfter(18 * MIB) })
     const alone = reader(0)
     await receive({ ...rig, log }, wantedOf(0), alone, { pace: slowAfter(0), inOne: true })
     assert.deepEqual([late.found.at, alone.found.at], [BYTES.length, BYTES.length])
