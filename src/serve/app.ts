@@ -30,8 +30,8 @@ import { nothingRevoked, type RevokedTokens } from './revocations.ts'
 import { createWatchdog, type Watchdog } from './stall.ts'
 import type { StreamLimits } from './streams.ts'
 import { splitTarget } from './target.ts'
-import { countVisit, createTraffic, type Traffic } from './traffic.ts'
-import type { Visit } from './visit.ts'
+import { createTraffic, type Traffic } from './traffic.ts'
+import { countVisit, type Visit } from './visit.ts'
 
 const MIB = 1024 * 1024
 /** The edge waits for longer, but visitors do not. */

@@ -6,8 +6,7 @@ import type { OpenFile } from './open-files.ts'
 import { type Sender, smallBytes } from './send.ts'
 import { createStreams, type Leave, type StreamLimits } from './streams.ts'
 import type { TokenClaims } from './token.ts'
-import { countBytes } from './traffic.ts'
-import type { Visit } from './visit.ts'
+import { countBytes, type Visit } from './visit.ts'
 
 const retryAfterSeconds = 5
 

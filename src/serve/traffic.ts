@@ -1,5 +1,3 @@
-import type { Visit } from './visit.ts'
-
 /** What visitors ask for and are given, counted where it happens; whoever wants to know looks at it. */
 export interface Traffic {
   /**
@@ -19,25 +17,4 @@ export interface Traffic {
 
 export function createTraffic(): Traffic {
   return { underWay: 0, ended: new Map(), refused: new Map(), bytes: 0, cut: 0 }
-}
-
-/** @param bytes of the file that the socket has taken so far */
-export function countBytes(visit: Visit, bytes: number): void {
-  visit.traffic.bytes += bytes - visit.bytes
-  visit.bytes = bytes
-}
-
-/** Counts an answer that has ended. What it is counted by are our own words, so no visitor can make the maps grow. */
-export function countVisit(visit: Visit): void {
-  const { traffic } = visit
-  const { statusCode } = visit.outgoing
-  traffic.ended.set(statusCode, (traffic.ended.get(statusCode) ?? 0) + 1)
-  if (!visit.complete && statusCode < 400) traffic.cut += 1
-  const refusal = refusalOf(statusCode, visit.reason)
-  if (refusal !== null) traffic.refused.set(refusal, (traffic.refused.get(refusal) ?? 0) + 1)
-}
-
-function refusalOf(status: number, reason: string | null): string | null {
-  if (status === 403) return 'another_file'
-  return [401, 410, 429].includes(status) ? reason : null
 }
