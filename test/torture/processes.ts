@@ -1,7 +1,7 @@
 /** Makes processes of the program cheaply, by forking one that is warm, and tells what becomes of each. */
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -58,10 +58,12 @@ const FLAGS = [
   '--no-maglev',
 ]
 
-/** Compiles shim.c. @returns its path */
+/** Compiles shim.c, for as long as this process lives. @returns its path */
 export async function buildShim(): Promise<string> {
   if (!existsSync('/usr/bin/gcc')) throw new Error('/usr/bin/gcc is missing: run scripts/setup')
-  const path = join(await mkdtemp(join(tmpdir(), 'strongroom-shim-')), 'shim.so')
+  const folder = await mkdtemp(join(tmpdir(), 'strongroom-shim-'))
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
+  const path = join(folder, 'shim.so')
   const flags = ['-O2', '-Wall', '-Wextra', '-Werror', '-shared', '-fPIC']
   execFileSync('/usr/bin/gcc', [...flags, '-o', path, join(HERE, 'shim.c'), '-ldl'])
   return path
