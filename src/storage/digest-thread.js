@@ -4,18 +4,18 @@ import { parentPort } from 'node:worker_threads'
 import { createDigest } from './digests.js'
 
 /** @import { Digest, DigestKind } from './digests.js' */
+/** @import { Answer } from './thread.ts' */
 
 /**
  * `id` names a digest that was begun. An update's chunk lies in shared memory; `read` takes the next bytes of a file that is
- * open in this process. Each is answered by its `order`.
+ * open in this process.
  *
- * @typedef {{ order: number, id: number } & (
+ * @typedef {{ id: number } & (
  *   { do: 'begin', kind: DigestKind } | { do: 'update', chunk: Uint8Array } |
  *   { do: 'read', fd: number, bytes: number } | { do: 'finish' } | { do: 'drop' })} Order
  */
 
 /** @typedef {string | number | null} Done */
-/** @typedef {{ order: number, done: Done } | { order: number, failed: unknown }} Answer */
 
 const READ_BYTES = 1 << 20
 
@@ -63,13 +63,12 @@ function read(digest, { fd, bytes }) {
 
 /** @type {Promise<unknown>} */
 let before = Promise.resolve()
-parentPort?.on('message', (/** @type {Order} */ order) => {
+parentPort?.on('message', (/** @type {Order & { order: number }} */ order) => {
   before = before.then(async () => {
     /** @type {Answer} */
     const answer = await carryOut(order).then(
       (done) => ({ order: order.order, done }),
-      // With `code` and `message`, which is what the file system says.
-      (failed) => ({ order: order.order, failed }),
+      ({ message, code, errno }) => ({ order: order.order, failed: { message, code, errno } }),
     )
     parentPort?.postMessage(answer)
   })

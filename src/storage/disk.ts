@@ -1,28 +1,13 @@
 import { randomBytes } from 'node:crypto'
-import {
-  link as linkFile,
-  mkdir,
-  readdir,
-  realpath,
-  rename,
-  stat as statFollowing,
-  statfs,
-  unlink,
-} from 'node:fs/promises'
+import { readdir, stat as statFollowing, statfs } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { AppError, isAppError } from '../errors.ts'
-import { confine } from './confine.ts'
+import { call } from './disk-calls.ts'
 import { parentOf, segmentsOf } from './disk-path.ts'
-import {
-  attempt,
-  chunksOf,
-  type FileFacts,
-  factsOf,
-  hashFile,
-  readWhole,
-  syncPath,
-} from './file-io.ts'
-import { createFile, type NewFile } from './new-file.ts'
+import type { Place } from './disk-thread.js'
+import { attempt, chunksOf, type FileFacts } from './file-io.ts'
+import { hashFile } from './hash-file.ts'
+import { type NewFile, newFile } from './new-file.ts'
 
 export { parentOf, segmentsOf }
 
@@ -92,28 +77,24 @@ export async function openDisk(root: string): Promise<Disk> {
   const base = resolve(root)
   const facts = await attempt('look at', base, () => statFollowing(base))
   if (!facts.isDirectory()) throw new AppError('PATH_UNSAFE', `${base} is not a folder`)
-  const real = await attempt('look at', base, () => realpath(base))
-  const at = (path: string) => confine({ base, real }, path)
+  const at = (path: string): Place => ({ root: base, path: segmentsOf(path).join('/') })
+  const both = (from: string, to: string) => ({ root: base, from: at(from).path, to: at(to).path })
   return {
     root: base,
-    create: async (path) => createFile(await at(path), path),
-    stat: async (path) => orWhenMissing(null, async () => factsOf(await at(path))),
-    read: async (path, maxBytes) =>
-      orWhenMissing(null, async () => readWhole(await at(path), maxBytes)),
-    hash: async (path, signal) => hashFile(await at(path), signal),
-    chunks: (path, signal) => chunksOf(() => at(path), signal),
-    makeFolder: async (path) => makeFolder(await at(path)),
-    link: async (from, to) => linkFiles(await at(from), await at(to)),
-    rename: async (from, to) => {
-      const [source, target] = [await at(from), await at(to)]
-      await attempt('move', `${source} to ${target}`, () => rename(source, target))
-    },
-    unlink: async (path) => orWhenMissing(undefined, async () => unlinkFile(await at(path))),
-    syncFile: async (path) => syncPath(await at(path), 'file'),
-    syncFolder: async (path) => syncPath(await at(path), 'folder'),
+    create: async (path) => newFile(await call('create', at(path)), path),
+    stat: async (path) => call('look', at(path)),
+    read: async (path, maxBytes) => readSmall(at(path), maxBytes),
+    hash: async (path, signal) => hashFile(at(path), signal),
+    chunks: (path, signal) => chunksOf(async () => call('confine', at(path)), signal),
+    makeFolder: async (path) => call('makeFolder', at(path)),
+    link: async (from, to) => call('link', both(from, to)),
+    rename: async (from, to) => call('rename', both(from, to)),
+    unlink: async (path) => call('unlink', at(path)),
+    syncFile: async (path) => call('sync', { ...at(path), kind: 'file' }),
+    syncFolder: async (path) => call('sync', { ...at(path), kind: 'folder' }),
     list: async (path) =>
       orWhenMissing([], async () => {
-        const folder = await at(path)
+        const folder = await call('confine', at(path))
         return attempt('read', folder, () => readdir(folder))
       }),
     room: () => roomOf(base),
@@ -209,21 +190,10 @@ export async function orWhenMissing<T>(instead: T, call: () => Promise<T>): Prom
   }
 }
 
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await attempt('create', path, () => mkdir(path))
-  } catch (error) {
-    if (!isAppError(error, 'NAME_TAKEN') || (await factsOf(path)).kind !== 'folder') throw error
-  }
-}
-
-async function linkFiles(from: string, to: string): Promise<void> {
-  if ((await factsOf(from)).kind !== 'file') {
-    throw new AppError('PATH_UNSAFE', `${from} is not a regular file`)
-  }
-  await attempt('link', `${from} as ${to}`, () => linkFile(from, to))
-}
-
-async function unlinkFile(path: string): Promise<void> {
-  await attempt('remove', path, () => unlink(path))
+async function readSmall(place: Place, maxBytes: number): Promise<Buffer | null> {
+  const found = await call('read', { ...place, mostBytes: maxBytes })
+  if (found === null) return null
+  const { bytes } = found
+  if (bytes.byteLength <= maxBytes) return Buffer.from(bytes.buffer)
+  throw new AppError('PATH_UNSAFE', `${place.root}/${place.path} is larger than ${maxBytes} bytes`)
 }

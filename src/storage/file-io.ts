@@ -1,9 +1,7 @@
-import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { type FileHandle, lstat, open } from 'node:fs/promises'
 import { AppError } from '../errors.ts'
 import { type DiskStep, diskError } from './disk-errors.ts'
-import { digestInThread } from './threaded-digest.ts'
 
 /** What `lstat` tells of an entry, as far as anything here depends on it. */
 export interface FileFacts {
@@ -15,13 +13,8 @@ export interface FileFacts {
 }
 
 const READ_BYTES = 1024 * 1024
-/** What is smaller is hashed sooner than a thread is asked to. */
-const THREADED_FROM_BYTES = 2 << 20
-/** Between two of them the thread serves others, and a signal is heard. */
-const TURN_BYTES = 4 << 20
 /** O_NONBLOCK because opening a named pipe would otherwise wait for a writer for ever. */
 const FILE_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
-const FOLDER_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 
 /** Runs one file system call; what it throws leaves as an AppError that names `path`. */
 export async function attempt<T>(step: DiskStep, path: string, call: () => Promise<T>): Promise<T> {
@@ -32,14 +25,21 @@ export async function attempt<T>(step: DiskStep, path: string, call: () => Promi
   }
 }
 
+/** Writes some of the `length` bytes from `offset` on. */
+export type Writer = (
+  chunk: Uint8Array,
+  offset: number,
+  length: number,
+) => Promise<{ bytesWritten: number }>
+
 /** A full disk answers with a short count first, which is no error; only the next call may tell. */
 export async function writeAll(
-  handle: Pick<FileHandle, 'write'>,
+  { write }: { write: Writer },
   chunk: Uint8Array,
   path: string,
 ): Promise<void> {
   for (let offset = 0; offset < chunk.byteLength; ) {
-    const { bytesWritten } = await handle.write(chunk, offset, chunk.byteLength - offset)
+    const { bytesWritten } = await write(chunk, offset, chunk.byteLength - offset)
     if (bytesWritten === 0) {
       throw diskError(
         Object.assign(new Error('nothing written'), { code: 'ENOSPC' }),
@@ -89,42 +89,7 @@ export async function readWhole(path: string, maxBytes: number): Promise<Buffer>
   }
 }
 
-/** Constant memory, however large the file is. */
-export async function hashFile(path: string, signal?: AbortSignal) {
-  const file = await openFile(path)
-  const { handle, device } = file
-  try {
-    if (file.sizeBytes >= THREADED_FROM_BYTES)
-      return { ...(await hashInThread(handle, path, signal)), device }
-    const digest = createHash('sha256')
-    let sizeBytes = 0
-    for await (const chunk of chunksFrom(file, path, signal)) {
-      digest.update(chunk)
-      sizeBytes += chunk.byteLength
-    }
-    return { sha256: digest.digest('hex'), sizeBytes, device }
-  } finally {
-    await handle.close()
-  }
-}
-
-/** @throws DISK_*, CANCELLED */
-async function hashInThread(handle: FileHandle, path: string, signal?: AbortSignal) {
-  const digest = await digestInThread({ kind: 'sha256' })
-  let sizeBytes = 0
-  try {
-    for (let count = TURN_BYTES; count === TURN_BYTES; sizeBytes += count) {
-      if (signal?.aborted) throw readingCancelled(path)
-      count = await attempt('read', path, () => digest.read(handle.fd, TURN_BYTES))
-    }
-    return { sha256: await digest.finish(), sizeBytes }
-  } catch (error) {
-    digest.drop()
-    throw error
-  }
-}
-
-function readingCancelled(path: string): AppError {
+export function readingCancelled(path: string): AppError {
   return new AppError('CANCELLED', `reading ${path} was cancelled`)
 }
 
@@ -152,16 +117,6 @@ export async function* chunksFrom(
     )
     if (bytesRead === 0) return
     yield buffer.subarray(0, bytesRead) as Uint8Array
-  }
-}
-
-export async function syncPath(path: string, kind: 'file' | 'folder'): Promise<void> {
-  const flags = kind === 'file' ? FILE_FLAGS : FOLDER_FLAGS
-  const handle = await attempt('read', path, () => open(path, flags))
-  try {
-    await attempt('sync', path, () => handle.sync())
-  } finally {
-    await handle.close()
   }
 }
 

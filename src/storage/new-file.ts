@@ -1,8 +1,10 @@
-import { constants } from 'node:fs'
-import { open } from 'node:fs/promises'
-import type { AppError } from '../errors.ts'
+import { close as closeNow, fdatasync, write as writeNow } from 'node:fs'
+import { promisify } from 'node:util'
+import { AppError } from '../errors.ts'
+import { call } from './disk-calls.ts'
 import { type DiskStep, diskError } from './disk-errors.ts'
-import { attempt, writeAll } from './file-io.ts'
+import type { Opened } from './disk-thread.js'
+import { attempt, type Writer, writeAll } from './file-io.ts'
 
 /** A file being written under a name that only its writer believes in. */
 export interface NewFile {
@@ -17,20 +19,20 @@ export interface NewFile {
   close(): Promise<void>
 }
 
-const CREATE_FLAGS =
-  constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+const closeFd = promisify(closeNow)
+const datasync = promisify(fdatasync)
+const writeFd = promisify(writeNow)
 /** How much is written before the disk is told to begin. */
 const FLUSH_BYTES = 128 << 20
 
-/** Opens a {@link NewFile}; `path` is what it is called, `absolute` where it is. */
-export async function createFile(absolute: string, path: string): Promise<NewFile> {
-  const handle = await attempt('create', absolute, () => open(absolute, CREATE_FLAGS, 0o600))
+/** Goes on with what `create` opened; `path` is what it is called. */
+export function newFile({ fd, absolute }: Opened, path: string): NewFile {
   let sizeBytes = 0
   let failed: AppError | null = null
-  const noting = async <T>(step: DiskStep, call: () => Promise<T>): Promise<T> => {
+  const noting = async <T>(step: DiskStep, work: () => Promise<T>): Promise<T> => {
     if (failed) throw failed
     try {
-      return await call()
+      return await work()
     } catch (error) {
       failed = diskError(error, step, absolute)
       throw failed
@@ -40,12 +42,27 @@ export async function createFile(absolute: string, path: string): Promise<NewFil
   let flushing: Promise<void> | null = null
   /** So that the sync at the end has little left to do. An error that the kernel tells of once is kept. */
   const flush = async () => {
-    await noting('sync', () => handle.datasync()).catch(() => {}) // whoever writes or seals next is told
+    await noting('sync', () => datasync(fd)).catch(() => {}) // whoever writes or seals next is told
     flushing = null
   }
-  const close = async () => {
+  let writing: Promise<void> = Promise.resolve()
+  const append = async (chunk: Uint8Array) => {
+    const write = (...[bytes, at, length]: Parameters<Writer>) => writeFd(fd, bytes, at, length)
+    await noting('write', () => writeAll({ write }, chunk, absolute))
+    sizeBytes += chunk.byteLength
+    if (flushing !== null || sizeBytes - flushedTo < FLUSH_BYTES) return
+    flushedTo = sizeBytes
+    flushing = flush()
+  }
+  let isOpen = true
+  /** Its number may be another file's from the moment at which it is closed: whatever uses it is over by then. */
+  const leave = async () => {
+    isOpen = false
+    await writing
     await flushing
-    await attempt('close', absolute, () => handle.close())
+  }
+  const assertOpen = () => {
+    if (!isOpen) throw new AppError('INTERNAL', `${absolute} is closed already`)
   }
   return {
     path,
@@ -53,23 +70,24 @@ export async function createFile(absolute: string, path: string): Promise<NewFil
       return sizeBytes
     },
     async write(chunk) {
-      await noting('write', () => writeAll(handle, chunk, absolute))
-      sizeBytes += chunk.byteLength
-      if (flushing !== null || sizeBytes - flushedTo < FLUSH_BYTES) return
-      flushedTo = sizeBytes
-      flushing = flush()
+      assertOpen()
+      const written = writing.then(() => append(chunk))
+      writing = written.catch(() => {}) // told to whoever writes
+      await written
     },
     async seal(mode) {
-      try {
-        await flushing
-        await noting('write', () => handle.chmod(mode))
-        await noting('sync', () => handle.sync())
-      } catch (error) {
-        await handle.close().catch(() => {}) // the first error is the one to tell
-        throw error
+      assertOpen()
+      await leave()
+      if (failed) {
+        await closeFd(fd).catch(() => {}) // the first error is the one to tell
+        throw failed
       }
-      await noting('close', () => handle.close())
+      await noting('sync', () => call('seal', { fd, absolute, mode }))
     },
-    close,
+    async close() {
+      if (!isOpen) return
+      await leave()
+      await attempt('close', absolute, () => closeFd(fd))
+    },
   }
 }

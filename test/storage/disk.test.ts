@@ -166,6 +166,41 @@ test('a file is private until it is sealed with its mode', async (t) => {
   assert.equal(await modeOf(), 0o644)
 })
 
+test('a file that is closed is not written to, whoever has its number now', async (t) => {
+  const disk = await withDisk(t)
+  const file = await disk.create('a')
+  const writing = file.write(Buffer.alloc(MIB, 'x'))
+  await file.close()
+  await writing
+  assert.equal((await disk.stat('a'))?.sizeBytes, MIB)
+  await assert.rejects(file.write(Buffer.from('y')), hasCode('INTERNAL', /closed/))
+  await assert.rejects(file.seal(0o640), hasCode('INTERNAL', /closed/))
+})
+
+test('a small file is read to its end, wherever that is by then', async () => {
+  // What lies there has no size before it is read.
+  const disk = await openDisk('/proc/self')
+  const limits = await disk.read('limits', 4 * MIB)
+  assert.match(limits?.toString() ?? '', /^Limit.*\n(?:Max .*\n)+$/)
+  await assert.rejects(disk.read('limits', 100), hasCode('PATH_UNSAFE', /larger than 100 bytes/))
+})
+
+test('files that are read, hashed, synced or refused are closed', async (t) => {
+  const disk = await withDisk(t)
+  await put(disk, 'small', 'x')
+  await put(disk, 'large', Buffer.alloc(3 * MIB))
+  await disk.makeFolder('folder')
+  const all = ['small', 'large', 'folder'].flatMap((path) => everyCall(disk, path))
+  const tryAll = async () => {
+    for (const [name, call] of all) if (!/^unlink|^rename/.test(name)) await call().catch(() => {})
+  }
+  // The threads that it takes have descriptors, too.
+  await tryAll()
+  const before = await openDescriptors()
+  await tryAll()
+  assert.equal(await openDescriptors(), before)
+})
+
 test('reading takes one buffer of a mebibyte, however large the file is', async (t) => {
   const disk = await withDisk(t)
   await put(disk, 'a', Buffer.alloc(5 * MIB + 1))

@@ -6,6 +6,7 @@ import { randomUUID } from 'node:crypto'
 import { closeSync, openSync, readlinkSync, readSync, writeSync } from 'node:fs'
 import { runCli } from '../../src/cli.ts'
 import { systemCode } from '../../src/errors.ts'
+import { endThreads } from '../../src/storage/thread.ts'
 
 /** A line on descriptor 3. */
 export interface Birth {
@@ -84,6 +85,7 @@ async function warmUp(): Promise<void> {
 }
 
 await warmUp()
+await endThreads()
 writeSync(STATUSES, 'ready 0\n')
 // In a timer, where the event loop holds nothing that a fork would lose.
 setTimeout(() => {

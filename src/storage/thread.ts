@@ -1,0 +1,83 @@
+import { basename } from 'node:path'
+import { Worker } from 'node:worker_threads'
+import { AppError } from '../errors.ts'
+
+/** What a system call in a thread failed with; an Error that is sent loses all but its message. */
+export interface Failure {
+  message: string
+  code: string
+  errno: number
+}
+
+/** Sent by a thread for each order that it got, by the order's number. */
+export type Answer = { order: number; done: unknown } | { order: number; failed: Failure }
+
+/** A program that runs beside everything else, in this process. */
+export interface Thread<Order extends object> {
+  /** @throws an Error that has what {@link Failure} has, and whatever else the program says of its failure */
+  ask(order: Order): Promise<unknown>
+}
+
+/** All that run now. */
+const running = new Set<Worker>()
+
+/** Ends all threads, for whoever forks this process, which takes none of them along. The next order starts its thread anew. */
+export async function endThreads(): Promise<void> {
+  for (const worker of running) await worker.terminate()
+}
+
+/**
+ * It is started at the first order, and ends with the process, which it does not keep alive while nobody waits for it. One that
+ * ended before is started anew.
+ *
+ * @param program in JavaScript, because stripping types takes 20 MiB
+ */
+export function openThread<Order extends object>(program: URL): Thread<Order> {
+  const waiting = new Map<number, PromiseWithResolvers<unknown>>()
+  let worker: Worker | null = null
+  let last = 0
+  const end = (cause?: unknown) => {
+    worker = null
+    const error = new AppError('INTERNAL', `the thread of ${basename(program.pathname)} ended`, {
+      cause,
+    })
+    for (const asked of waiting.values()) asked.reject(error)
+    waiting.clear()
+  }
+  const take = (from: Worker, answer: Answer) => {
+    const asked = waiting.get(answer.order)
+    waiting.delete(answer.order)
+    if (waiting.size === 0) from.unref()
+    if ('done' in answer) asked?.resolve(answer.done)
+    else asked?.reject(Object.assign(new Error(answer.failed.message), answer.failed))
+  }
+  const start = (): Worker => {
+    const started = new Worker(program, {
+      // It needs neither our settings nor room for garbage.
+      env: {},
+      // What it opens the other side may close, and the number be another file's when the thread ends.
+      trackUnmanagedFds: false,
+      resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 },
+    })
+    started.on('message', (answer: Answer) => take(started, answer))
+    started.on('error', end)
+    running.add(started)
+    started.on('exit', () => {
+      running.delete(started)
+      if (worker === started) end()
+    })
+    return started
+  }
+  return {
+    ask(order) {
+      worker ??= start()
+      last += 1
+      const asked = Promise.withResolvers<unknown>()
+      waiting.set(last, asked)
+      // The process must not end while somebody waits.
+      if (waiting.size === 1) worker.ref()
+      worker.postMessage({ ...order, order: last })
+      return asked.promise
+    },
+  }
+}
