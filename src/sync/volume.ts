@@ -5,6 +5,7 @@ import { AppError, isAppError } from '../errors.ts'
 import type { Disk } from '../storage/disk.ts'
 import type { DurableFolders } from '../storage/folders.ts'
 import { readMarker, verifyMarker, writeMarker } from './marker.ts'
+import { inSharedTurns } from './shared-turns.ts'
 
 export const TEMPORARY_FOLDER = `${PRIVATE_FOLDER}/tmp`
 export const WITHDRAWN_FOLDER = `${PRIVATE_FOLDER}/withdrawn`
@@ -16,7 +17,7 @@ export interface Volume {
   /** False where the file system refuses hard links: publishing then renames. */
   readonly canLink: boolean
   /**
-   * Reads the marker now.
+   * Reads the marker now; one reading that begins after several asked is for all of them.
    *
    * @returns the device it lies on, for comparison with a stored file's
    * @throws VOLUME_MISSING, VOLUME_FOREIGN
@@ -57,10 +58,11 @@ export async function openVolume(parts: VolumeParts): Promise<Volume> {
   const { disk, archives } = parts
   await verifyMarker(disk, known.id)
   await ensurePrivateFolders(parts)
+  const verify = inSharedTurns((id) => verifyMarker(disk, id))
   return {
     id: known.id,
     canLink: await probeLinks(disk),
-    verify: () => verifyMarker(disk, known.id),
+    verify: () => verify(known.id),
     noteWrite: createWriteJudge(archives),
   }
 }
