@@ -172,8 +172,12 @@ export function renderSidecar(sidecar: Sidecar): string {
 export function parseSidecar(text: string | Uint8Array): Sidecar {
   const { value, source } = parseJson(text)
   const { self_sha256: claimed, ...rest } = value
-  if (claimed !== selfHash(rest)) throw invalid('its own hash does not fit its contents')
-  if (renderSealed(rest) !== source) throw invalid('it is not in canonical form')
+  if (renderSealed(rest) !== source)
+    throw invalid(
+      claimed === selfHash(rest)
+        ? 'it is not in canonical form'
+        : 'its own hash does not fit its contents',
+    )
   const parsed = sidecarSchema.safeParse(rest)
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]

@@ -144,6 +144,10 @@ export function mustBeListing(output: ListObjectsV2CommandOutput, asked: Asked):
   }
 }
 
+function late(): DOMException {
+  return new DOMException('deadline', 'TimeoutError')
+}
+
 /** Sends one request under a deadline and turns whatever goes wrong into the AppError it means. */
 export async function ask<Output>(
   link: Link,
@@ -153,16 +157,15 @@ export async function ask<Output>(
   const { signal, withinMs = link.requestTimeoutMs } = asked
   if (signal?.aborted) throw cancelled(asked)
   const controller = new AbortController()
-  const late = new DOMException('deadline', 'TimeoutError')
   // The SDK reads an error's body to its end without any limit of its own.
-  const deadline = setTimeout(() => controller.abort(late), withinMs)
+  const deadline = setTimeout(() => controller.abort(late()), withinMs)
   const forward = () => controller.abort()
   signal?.addEventListener('abort', forward, { once: true })
   try {
     return await send({ abortSignal: controller.signal })
   } catch (error) {
     if (signal?.aborted) throw cancelled(asked)
-    const verdict = judge(controller.signal.aborted ? late : error, asked)
+    const verdict = judge(controller.signal.aborted ? late() : error, asked)
     // A key's 403 or 404 says nothing about the bucket; if that fails too, its error is the truth.
     if (verdict.unsure) await check(link, signal)
     link.onError(verdict.error.code)
