@@ -18,8 +18,8 @@ import type { Item } from '../src/media.ts'
 /** What `bench/queries.ts` asks of the database, each as the program does. */
 export interface Question {
   name: string
-  /** Of the server's processor time; null for what is asked too seldom, or by too few, to matter. */
-  limitMs: number | null
+  /** Of the server's processor time; none for what is asked too seldom, or by too few, to matter. */
+  limitMs?: number
   /** True when the first time is another question's. */
   warmsUp?: true
   /** @returns how many rows it gave, and what is to be done with them before the next question */
@@ -50,7 +50,6 @@ const forWork: readonly Question[] = [
   {
     // It passes each row that stays approved, held or rejected.
     name: 'claim of 10, once in half a minute',
-    limitMs: null,
     ask: async ({ items }) => ({ rows: (await items.claim(10, [])).length }),
   },
   {
@@ -87,27 +86,22 @@ const forWork: readonly Question[] = [
 const reconciling: readonly Question[] = [
   {
     name: 'reconcile: what dead workers left',
-    limitMs: null,
     ask: async ({ items }) => ({ rows: (await items.claimAbandoned(10, [])).length }),
   },
   {
     name: 'reconcile: rows that lost their approval',
-    limitMs: null,
     ask: async ({ items }) => ({ rows: (await items.closeUnapproved()).length }),
   },
   {
     name: 'reconcile: rows approved again',
-    limitMs: null,
     ask: async ({ items }) => ({ rows: (await items.markReapproved()).length }),
   },
   {
     name: 'reconcile: missing objects that were released before',
-    limitMs: null,
     ask: async ({ items }) => ({ rows: (await items.markReleasedBefore()).length }),
   },
   {
     name: 'what a run leaves behind',
-    limitMs: null,
     async ask({ database }) {
       const { leased, later } = await unfinishedItems(database)
       return { rows: leased.items + later.items }
@@ -122,14 +116,12 @@ const all = { states: null, unseen: false, before: null, limit: PAGE } as const
 const watching: readonly Question[] = [
   {
     name: 'console: items in work',
-    limitMs: null,
     async ask({ database, backend }) {
       return { rows: (await itemsInWork(database, backend, PAGE)).length }
     },
   },
   {
     name: 'console: counts by state, up to 1,000 each',
-    limitMs: null,
     async ask({ database }) {
       const states = ['archived', 'released', 'held', 'rejected', 'waiting', 'missing'] as const
       const counts = await countStates(database, states, { most: 1000, unseen: false })
@@ -138,19 +130,16 @@ const watching: readonly Question[] = [
   },
   {
     name: 'console: backlog, up to 1,000',
-    limitMs: null,
     ask: async ({ database, backend }) => ({ rows: await countFresh(database, backend, 1000) }),
   },
   {
     name: 'console: newest page of items',
-    limitMs: null,
     async ask({ database, backend }) {
       return { rows: (await listItems(database, backend, all)).length }
     },
   },
   {
     name: 'console: a page from the middle',
-    limitMs: null,
     async ask({ database, backend, run }) {
       const before = 50_000 + run * PAGE
       return { rows: (await listItems(database, backend, { ...all, before })).length }
@@ -158,7 +147,6 @@ const watching: readonly Question[] = [
   },
   {
     name: 'console: what waits for a person',
-    limitMs: null,
     async ask({ database, backend }) {
       const states = ['held', 'rejected', 'source_differs', 'missing', 'lost'] as const
       const page = { ...all, states, unseen: true }
@@ -167,7 +155,6 @@ const watching: readonly Question[] = [
   },
   {
     name: 'console: search for a rare word',
-    limitMs: null,
     async ask({ database, backend, run }) {
       const wanted = { words: [String(50_000 + run)], before: null, limit: PAGE }
       return { rows: (await searchItems(database, backend, wanted)).length }
@@ -175,7 +162,6 @@ const watching: readonly Question[] = [
   },
   {
     name: 'console: search for a word that all have',
-    limitMs: null,
     async ask({ database, backend }) {
       const wanted = { words: ['title'], before: null, limit: PAGE }
       return { rows: (await searchItems(database, backend, wanted)).length }
@@ -183,7 +169,6 @@ const watching: readonly Question[] = [
   },
   {
     name: 'console: one medium',
-    limitMs: null,
     async ask({ database, backend, run }) {
       const found = await findItem(database, backend, { mediaId: 50_000 + run })
       return { rows: found === null ? 0 : 1 }
@@ -191,14 +176,12 @@ const watching: readonly Question[] = [
   },
   {
     name: 'metrics',
-    limitMs: null,
     ask: async ({ database, backend }) => ({
       rows: Object.keys(await readGauges(database, backend)).length,
     }),
   },
   {
     name: 'health',
-    limitMs: null,
     ask: async ({ database }) => ({ rows: Object.keys(await readHealth(database, 'sync')).length }),
   },
 ]

@@ -1,7 +1,7 @@
 import { systemCode } from '../errors.ts'
+import { databaseUrl } from './database-url.ts'
 import { type SettingName, settings } from './settings.ts'
 import { warnOfStrangers } from './strangers.ts'
-import * as read from './values.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 /** Reads a whole text file; may throw anything. */
@@ -143,7 +143,7 @@ function oddities(name: SettingName, { text, variable }: Found): string[] {
 
 function spreadDatabaseUrl(found: Map<SettingName, Found>, warnings: string[]): void {
   const url = found.get('DATABASE_URL')
-  const parsed = url && read.databaseUrl.safeParse(url.text)
+  const parsed = url && databaseUrl.safeParse(url.text)
   if (!url || !parsed?.success) return
   for (const [name, text] of Object.entries(parsed.data.parts)) {
     found.set(name as SettingName, { text, variable: url.variable, source: 'alias DATABASE_URL' })

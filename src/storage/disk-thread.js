@@ -17,6 +17,7 @@ import {
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { parentPort } from 'node:worker_threads'
+import { FILE_FLAGS, factsFrom } from './file-facts.js'
 import { attempt, codeOf, failureOf, refusal, unlessMissing } from './system-calls.js'
 
 /** @import { FileFacts } from './file-io.ts' */
@@ -50,8 +51,6 @@ import { attempt, codeOf, failureOf, refusal, unlessMissing } from './system-cal
 /** @typedef {{ [Name in keyof DiskCalls]: { do: Name } & Parameters<DiskCalls[Name]>[0] }[keyof DiskCalls]} Order */
 
 const READ_BYTES = 1 << 20
-/** O_NONBLOCK because opening a named pipe would otherwise wait for a writer for ever. */
-const FILE_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 const FOLDER_FLAGS = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 const CREATE_FLAGS =
   constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
@@ -131,19 +130,9 @@ function confineBoth({ root, from, to }) {
   return { source: confine({ root, path: from }), target: confine({ root, path: to }) }
 }
 
-/**
- * @param {string} path
- * @returns {FileFacts}
- */
+/** @param {string} path */
 function factsOf(path) {
-  const found = attempt('look at', path, () => lstatSync(path))
-  return {
-    kind: found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other',
-    sizeBytes: found.size,
-    device: found.dev,
-    inode: found.ino,
-    links: found.nlink,
-  }
+  return factsFrom(attempt('look at', path, () => lstatSync(path)))
 }
 
 /**

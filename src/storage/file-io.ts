@@ -1,7 +1,7 @@
-import { constants } from 'node:fs'
 import { type FileHandle, lstat, open } from 'node:fs/promises'
 import { AppError } from '../errors.ts'
 import { type DiskStep, diskError } from './disk-errors.ts'
+import { FILE_FLAGS, factsFrom } from './file-facts.js'
 
 /** What `lstat` tells of an entry, as far as anything here depends on it. */
 export interface FileFacts {
@@ -13,8 +13,6 @@ export interface FileFacts {
 }
 
 const READ_BYTES = 1024 * 1024
-/** O_NONBLOCK because opening a named pipe would otherwise wait for a writer for ever. */
-const FILE_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
 /** Runs one file system call; what it throws leaves as an AppError that names `path`. */
 export async function attempt<T>(step: DiskStep, path: string, call: () => Promise<T>): Promise<T> {
@@ -121,12 +119,5 @@ export async function* chunksFrom(
 }
 
 export async function factsOf(path: string): Promise<FileFacts> {
-  const found = await attempt('look at', path, () => lstat(path))
-  return {
-    kind: found.isFile() ? 'file' : found.isDirectory() ? 'folder' : 'other',
-    sizeBytes: found.size,
-    device: found.dev,
-    inode: found.ino,
-    links: found.nlink,
-  }
+  return factsFrom(await attempt('look at', path, () => lstat(path)))
 }

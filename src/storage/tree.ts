@@ -1,8 +1,9 @@
-import { constants, type Dirent } from 'node:fs'
+import type { Dirent } from 'node:fs'
 import { open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type AppError, isAppError } from '../errors.ts'
 import { type Disk, orWhenMissing } from './disk.ts'
+import { FILE_FLAGS } from './file-facts.js'
 import { attempt, factsOf, readWhole } from './file-io.ts'
 
 /** What lies in one folder; of folders below it only that they are walked next. */
@@ -64,10 +65,9 @@ export function openListed(root: string): Pick<Disk, 'stat' | 'read'> {
 }
 
 const SMALL_BYTES = 8_192
-const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants
 
 async function readSmall(path: string, maxBytes: number): Promise<Buffer> {
-  const file = await attempt('read', path, () => open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK))
+  const file = await attempt('read', path, () => open(path, FILE_FLAGS))
   try {
     const buffer = Buffer.allocUnsafe(SMALL_BYTES)
     const { bytesRead } = await attempt('read', path, () => file.read(buffer, 0, SMALL_BYTES, 0))

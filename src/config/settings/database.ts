@@ -1,10 +1,11 @@
+import { databaseUrl } from '../database-url.ts'
 import type { Settings } from '../setting.ts'
 import * as read from '../values.ts'
 
 export const databaseSettings = {
   DATABASE_URL: {
     secret: true,
-    reader: read.databaseUrl,
+    reader: databaseUrl,
     help: 'The database in one URL; what it names wins over the DB_ settings, which supply the rest (sslmode is read from its query).',
     example: 'postgres://strongroom:PASSWORD@db:5432/app?sslmode=require',
   },
