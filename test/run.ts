@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os'
 import { join, relative } from 'node:path'
 import { run } from 'node:test'
 import { spec } from 'node:test/reporters'
+import { inspect } from 'node:util'
 import { coverageOf, type FileCoverage } from './support/coverage.ts'
 import { startPostgres } from './support/postgres.ts'
 import { startSwift } from './support/swift.ts'
@@ -14,6 +15,7 @@ import { startSwift } from './support/swift.ts'
 const ROOT = join(import.meta.dirname, '..')
 /** No test is silent for so long, not even on a slow machine: it hangs, and would hold up the run for ever. */
 const SILENT_MINUTES = 15
+const FAILURE_LINES = 30
 
 interface Counts {
   passed: number
@@ -23,6 +25,8 @@ interface Counts {
 
 interface Outcome extends Counts {
   coverage: FileCoverage[] | null
+  /** For each failed test where it is and what went wrong. */
+  failures: string[]
 }
 
 async function main(): Promise<number> {
@@ -38,6 +42,8 @@ async function main(): Promise<number> {
   const outcome = await withServices(() => runFiles(files, wanted.length === 0, stop))
   const coverage = outcome.coverage && (await coverageOf(ROOT, outcome.coverage))
   if (coverage) console.log(coverage.table)
+  // Once more, at the end: who reads a long log only there must learn the cause, too.
+  for (const failure of outcome.failures) console.log(failure)
   const skipsCount = isSet(process.env.CI) && outcome.skipped > 0
   if (skipsCount) console.log('With CI set every test must run: a skipped one is a failure.')
   if (stop.signal.aborted) console.log('The run was stopped before its end.')
@@ -75,7 +81,7 @@ async function runFiles(
   measured: boolean,
   stop: AbortController,
 ): Promise<Outcome> {
-  const outcome: Outcome = { passed: 0, failed: 0, skipped: 0, coverage: null }
+  const outcome: Outcome = { passed: 0, failed: 0, skipped: 0, coverage: null, failures: [] }
   const events = run({
     files,
     concurrency: availableParallelism(),
@@ -89,6 +95,11 @@ async function runFiles(
     // A file that dies counts as one failed test.
     outcome.failed = counts.tests - counts.passed - counts.skipped - counts.todo
     outcome.skipped = counts.skipped + counts.todo
+  })
+  events.on('test:fail', ({ name, file, details: { error } }) => {
+    if (isOfSubtests(error)) return
+    const cause = inspect(error.cause ?? error).split('\n', FAILURE_LINES)
+    outcome.failures.push(`FAILED ${relative(ROOT, file ?? '')}: ${name}\n${cause.join('\n')}`)
   })
   events.on('test:coverage', ({ summary }) => {
     outcome.coverage = summary.files
@@ -123,6 +134,11 @@ function watchSilence(events: ReturnType<typeof run>, stop: AbortController): No
       console.log(`still at work: ${[...atWork].map((f) => relative(ROOT, f)).join(', ')}`)
     if (silentMinutes === SILENT_MINUTES) stop.abort()
   }, 60_000).unref()
+}
+
+/** Such a failure only says that another one, below it, was told before. */
+function isOfSubtests(error: Error): boolean {
+  return 'failureType' in error && error.failureType === 'subtestsFailed'
 }
 
 function isSet(flag: string | undefined): boolean {
