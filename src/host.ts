@@ -9,11 +9,11 @@ import type { Reached } from './sync/parts.ts'
 export interface Host {
   env: Environment
   readFile: ReadFile
-  /** Results, for people or machines. */
+  /** Results, for people or machines; here and in `err` nothing reaches a terminal that would steer it. */
   out(text: string): void
   /** Logs of one-shot commands and errors. */
   err(text: string): void
-  /** Where `err` goes, if that is a terminal. */
+  /** Where `err` goes, if that is a terminal, as it is. */
   terminal: Terminal | null
   /** Emits SIGTERM and SIGINT. */
   signals: SignalEmitter

@@ -1,5 +1,6 @@
 import { type DestinationStream, destination as openDescriptor, pino, stdTimeFunctions } from 'pino'
 import { createRedactor, type Plain, type Redactor } from './log-redact.ts'
+import { visible, visibleLines } from './visible.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
 
@@ -72,7 +73,7 @@ function openDestination({ destination, format, also }: LogOptions): Destination
   const write = (line: string) => {
     also?.(line)
     try {
-      sink.write(format === 'text' ? textLine(line) : line)
+      sink.write(format === 'text' ? textLine(line) : visibleLines(line))
     } catch {
       // There is nowhere left to say that the log cannot be written.
     }
@@ -90,7 +91,7 @@ function openSync(fd: number): DestinationStream {
 /** `2026-03-05T04:30:00.000Z WARN  the message  item=7 error.code=DISK_FULL error.message="…"` */
 function textLine(line: string): string {
   const { level, time, message, ...fields } = JSON.parse(line) as Record<string, Plain>
-  const head = `${time} ${String(level).toUpperCase().padEnd(5)} ${printable(String(message))}`
+  const head = `${time} ${String(level).toUpperCase().padEnd(5)} ${visible(String(message))}`
   const pairs = Object.entries(fields).flatMap(([key, value]) => textPairs(key, value))
   return `${[head, ...pairs].join(' ')}\n`
 }
@@ -102,13 +103,5 @@ function textPairs(key: string, value: Plain): string[] {
   }
   const text = typeof value === 'string' ? value : JSON.stringify(value)
   const simple = /^[^\s"=\p{C}]+$/u.test(text)
-  return [`${printable(key)}=${simple ? text : printable(JSON.stringify(text))}`]
-}
-
-/** Control and format characters would let a file name forge lines or colour a terminal. */
-function printable(text: string): string {
-  return text.replace(
-    /[\p{C}\p{Zl}\p{Zp}]/gu,
-    (character) => `\\u{${character.codePointAt(0)?.toString(16) ?? ''}}`,
-  )
+  return [`${visible(key)}=${simple ? text : visible(JSON.stringify(text))}`]
 }

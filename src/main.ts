@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { runCli } from './cli.ts'
 import type { Host } from './host.ts'
+import type { Terminal } from './screen.ts'
 import type { Point, Reached } from './sync/parts.ts'
+import { visibleLines } from './visible.ts'
 
 const { version } = JSON.parse(
   readFileSync(new URL('../package.json', import.meta.url), 'utf8'),
@@ -24,9 +26,10 @@ function haltAt(setting: string | undefined): Reached {
   }
 }
 
-function sizeOfTerminal() {
+const terminal: Terminal = {
   // A terminal that does not know its size says 0.
-  return { columns: process.stderr.columns || 80, rows: process.stderr.rows || 24 }
+  size: () => ({ columns: process.stderr.columns || 80, rows: process.stderr.rows || 24 }),
+  write: (text) => void process.stderr.write(text),
 }
 
 // For a user without a home, as 99:100 in a bare container, the S3 client fails when it looks for one.
@@ -35,9 +38,9 @@ process.env.HOME ??= '/nonexistent'
 const host: Host = {
   env: process.env,
   readFile: (path) => readFileSync(path, 'utf8'),
-  out: (text) => void process.stdout.write(text),
-  err: (text) => void process.stderr.write(text),
-  terminal: process.stderr.isTTY ? { size: sizeOfTerminal } : null,
+  out: (text) => void process.stdout.write(visibleLines(text)),
+  err: (text) => void process.stderr.write(visibleLines(text)),
+  terminal: process.stderr.isTTY ? terminal : null,
   signals: process,
   exit: (code) => process.exit(code),
   setUmask: (umask) => void process.umask(umask),

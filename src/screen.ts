@@ -1,3 +1,5 @@
+import { visible } from './visible.ts'
+
 /** Some lines at the bottom of a terminal that are drawn again and again, below whatever is written meanwhile. */
 export interface Screen {
   /** Puts `lines` in the place of those drawn before. */
@@ -9,17 +11,16 @@ export interface Screen {
 export interface Terminal {
   /** As it is now: windows are resized. */
   size(): { columns: number; rows: number }
+  write(text: string): void
 }
 
 /** @returns null where standard error is no terminal, or one that cannot move its cursor (TERM=dumb) */
 export function openScreen({
   terminal,
   env,
-  err,
 }: {
   terminal: Terminal | null
   env: Readonly<Record<string, string | undefined>>
-  err: (text: string) => void
 }): Screen | null {
   if (terminal === null || (env.TERM ?? 'dumb') === 'dumb') return null
   let drawn: readonly string[] = []
@@ -29,20 +30,15 @@ export function openScreen({
       const { columns, rows } = terminal.size()
       // A line that wrapped, or one above the top, could not be taken away again.
       const fitting = lines.slice(-Math.max(rows - 1, 1))
-      const cut = fitting.map((line) => [...printable(line)].slice(0, columns - 1).join(''))
+      const cut = fitting.map((line) => [...visible(line)].slice(0, columns - 1).join(''))
       if (cut.join('\n') === drawn.join('\n')) return
       // Wide characters may make a line longer than it has letters: it is cut, not wrapped, while we draw.
-      err(`${wiped()}\x1b[?7l${cut.map((line) => `${line}\n`).join('')}\x1b[?7h`)
+      terminal.write(`${wiped()}\x1b[?7l${cut.map((line) => `${line}\n`).join('')}\x1b[?7h`)
       drawn = cut
     },
     write(text) {
-      err(`${wiped()}${text}`)
+      terminal.write(`${wiped()}${text}`)
       drawn = []
     },
   }
-}
-
-/** A file name must not move the cursor or turn the direction of the text. */
-function printable(line: string): string {
-  return line.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?')
 }

@@ -242,7 +242,7 @@ describe('text for people', () => {
   test('cannot be forged by control characters', () => {
     assert.equal(
       textOf({ name: 'a\u001b[31m\u009b\u202e\n' }, 'x\nERROR y'),
-      'x\\u{a}ERROR y name="a\\u001b[31m\\u{9b}\\u{202e}\\n"',
+      'x\\u000aERROR y name="a\\u001b[31m\\u009b\\u202e\\n"',
     )
   })
 })

@@ -7,12 +7,14 @@ function opened(size = { columns: 40, rows: 10 }) {
   const seen = new SeenTerminal()
   const written: string[] = []
   const screen = openScreen({
-    terminal: { size: () => size },
-    env: { TERM: 'xterm' },
-    err(text) {
-      written.push(text)
-      seen.write(text)
+    terminal: {
+      size: () => size,
+      write(text) {
+        written.push(text)
+        seen.write(text)
+      },
     },
+    env: { TERM: 'xterm' },
   })
   assert.ok(screen)
   return { screen, seen, written, size }
@@ -56,9 +58,9 @@ describe('lines that are drawn again and again', () => {
   })
 
   test('cannot be made to move the cursor by a file name', () => {
-    const { screen, seen } = opened()
+    const { screen, seen } = opened({ columns: 80, rows: 10 })
     screen.draw(['a\x1b[2Jb\nc\rd\u202ee\u2028f\u0007g\ud800'])
-    assert.equal(seen.picture(), 'a?[2Jb?c?d?e?f?g?')
+    assert.equal(seen.picture(), String.raw`a\u001b[2Jb\u000ac\u000dd\u202ee\u2028f\u0007g\ud800`)
   })
 
   test('have no colours', () => {
@@ -71,9 +73,17 @@ describe('lines that are drawn again and again', () => {
 
 for (const [what, terminal, env] of [
   ['no terminal', null, { TERM: 'xterm' }],
-  ['a dumb terminal', { size: () => ({ columns: 80, rows: 24 }) }, { TERM: 'dumb' }],
-  ['a terminal of no known kind', { size: () => ({ columns: 80, rows: 24 }) }, {}],
+  [
+    'a dumb terminal',
+    { size: () => ({ columns: 80, rows: 24 }), write: assert.fail },
+    { TERM: 'dumb' },
+  ],
+  [
+    'a terminal of no known kind',
+    { size: () => ({ columns: 80, rows: 24 }), write: assert.fail },
+    {},
+  ],
 ] as const)
   test(`${what} gets no screen`, () => {
-    assert.equal(openScreen({ terminal, env, err: assert.fail }), null)
+    assert.equal(openScreen({ terminal, env }), null)
   })

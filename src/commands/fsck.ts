@@ -17,6 +17,7 @@ import type { FsckParts } from '../sync/fsck-parts.ts'
 import type { Repaired } from '../sync/repair.ts'
 import { openVolumeToRead } from '../sync/volume.ts'
 import { things } from '../units.ts'
+import { visible } from '../visible.ts'
 import { openRepair } from './fsck-repair.ts'
 import { EXIT_UNFINISHED } from './sync.ts'
 import { createPages, EXIT_DAMAGED, EXIT_STOPPED } from './verify.ts'
@@ -137,9 +138,8 @@ function record({ kind, path, item, mediaId, reason }: Finding): string {
 
 function line({ kind, path, item, mediaId, reason }: Finding): string {
   const whose = mediaId === null ? (item === null ? '' : `item ${item}`) : `media ${mediaId}`
-  return [kind.padEnd(10), whose.padEnd(14), [path, reason].filter((text) => text).join(': ')]
-    .join(' ')
-    .trimEnd()
+  const told = [path, reason].filter((text) => text).join(': ')
+  return visible([kind.padEnd(10), whose.padEnd(14), told].join(' ').trimEnd())
 }
 
 function repairedText({ back, healed, lost, removed, left, stopped }: Repaired): string {

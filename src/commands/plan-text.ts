@@ -1,4 +1,5 @@
 import type { PlanEntry } from '../sync/plan.ts'
+import { visible } from '../visible.ts'
 
 type Would = PlanEntry['would']
 
@@ -21,7 +22,8 @@ const totals: Record<Would, string> = {
 /** One row of a dry run, as a line for a person. */
 export function planText({ media, would, archivePath, sizeBytes, reason }: PlanEntry): string {
   const place = archivePath === null ? '' : ` as ${archivePath} (${sizeBytes} bytes)`
-  return `media ${media.mediaId}: ${actions[would]}${place}${reason === null ? '' : `: ${reason}`}`
+  const because = reason === null ? '' : `: ${reason}`
+  return visible(`media ${media.mediaId}: ${actions[would]}${place}${because}`)
 }
 
 export function planSummaryText(tally: Partial<Record<Would, number>>): string {

@@ -8,6 +8,7 @@ import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
 import type { Job, Run, RunEvent } from '../runs.ts'
 import { bytesText, clockText } from '../units.ts'
+import { visible } from '../visible.ts'
 import { pauseUnlessStopped } from '../waiting.ts'
 
 const FOLLOW_MS = 1_000
@@ -108,12 +109,14 @@ export function runLine(run: Run): string {
     ...(error === null ? [] : [error.message]),
   ].join(', ')
   const head = `${String(id).padStart(6)}  ${started}Z  ${job.padEnd(9)} ${status.padEnd(9)}`
-  return `${head} ${took.padStart(8)}  ${trigger} on ${node}${told === '' ? '' : `: ${told}`}`
+  return visible(
+    `${head} ${took.padStart(8)}  ${trigger} on ${node}${told === '' ? '' : `: ${told}`}`,
+  )
 }
 
 function eventLine({ mediaId, outcome, reason, archivePath, sizeBytes }: RunEvent): string {
   const of = mediaId === null ? '' : `media ${mediaId} `
   const size = sizeBytes === null ? '' : ` (${bytesText(sizeBytes)})`
   const where = archivePath === null ? '' : `, ${archivePath}${size}`
-  return `${of}${outcome}${where}${reason === null ? '' : `: ${reason}`}`
+  return visible(`${of}${outcome}${where}${reason === null ? '' : `: ${reason}`}`)
 }

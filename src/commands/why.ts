@@ -5,6 +5,7 @@ import { assertMigrated } from '../db/migrate.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
+import { visible } from '../visible.ts'
 import { type History, rowText, versionTexts, whyLine } from '../why.ts'
 
 interface Order {
@@ -23,7 +24,7 @@ export async function whyCommand(host: Host, config: Config, order: Order): Prom
   host.out(
     json
       ? `${JSON.stringify({ media_id: mediaId, state: newest?.state ?? null, why: line })}\n`
-      : `media ${mediaId}: ${line}\n`,
+      : `media ${mediaId}: ${visible(line)}\n`,
   )
 }
 
@@ -39,7 +40,8 @@ export async function showCommand(host: Host, config: Config, order: Order): Pro
   if (items.length === 0) host.out('  nothing of it was begun\n')
   for (const item of items) {
     host.out(`  version ${item.generation}: ${item.state}\n`)
-    for (const [name, value] of factsOf(item)) host.out(`    ${name.padEnd(14)} ${value}\n`)
+    for (const [name, value] of factsOf(item))
+      host.out(`    ${name.padEnd(14)} ${visible(value)}\n`)
   }
 }
 

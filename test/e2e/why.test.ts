@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { approveMedium } from '../support/media-rows.ts'
 import { type Service, story, withService } from '../support/service.ts'
 
 async function told(service: Service, ...args: string[]): Promise<string> {
@@ -55,6 +56,24 @@ test('the proof of an archived medium is shown with its digests and times', asyn
   assert.equal(shown.items[0].sha256, item.sha256)
   const answered = JSON.parse(await told(service, 'why', '1', '--json'))
   assert.deepEqual([answered.media_id, answered.state], [1, 'released'])
+})
+
+test('an object key cannot steer the terminal of whoever asks for it, nor forge a line', async (t) => {
+  const service = await withService(t)
+  const key = 'a\u001b]0;title\u0007\u009b31m\u202e\nmedia 2: archived'
+  await approveMedium(service, { key, uploaded: false })
+  const commands = [
+    ['sync', '--once', '--dry-run'],
+    ['sync', '--once'],
+    ['why', '1'],
+    ['show', '1'],
+  ]
+  for (const args of [...commands, ['runs', 'show', '1'], ['show', '1', '--json']]) {
+    const ended = await service.run(args)
+    assert.doesNotMatch(ended.stdout + ended.stderr, /[^\n\P{C}]|^media 2/mu, args.join(' '))
+  }
+  const shown = JSON.parse(await told(service, 'show', '1', '--json'))
+  assert.equal(shown.items[0].objectKey, key)
 })
 
 test('an id that nobody knows, and one that is none, are told apart', async (t) => {
