@@ -8,8 +8,11 @@ import { jobs, runStatuses, runTriggers } from '../runs.ts'
 const codes = Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]
 const time = z.iso.datetime().openapi({ example: '2026-03-05T04:30:00.000Z' })
 const id = z.int().positive()
-/** What PostgreSQL can keep: it has no NUL. */
-const text = z.string().regex(/^[^\0]*$/, 'must not contain NUL')
+/** What PostgreSQL can keep: it has neither NUL nor half a surrogate pair. */
+const text = z
+  .string()
+  .regex(/^[^\0]*$/, 'must not contain NUL')
+  .refine((given) => given.isWellFormed(), 'must be Unicode')
 
 export const problem = z
   .object({

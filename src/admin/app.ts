@@ -1,4 +1,5 @@
 import { Hono } from 'hono'
+import { HTTPException } from 'hono/http-exception'
 import { AppError, toAppError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Mounted } from '../mounted.ts'
@@ -24,8 +25,17 @@ export function createAdmin(parts: AdminParts): Mounted {
   const document = () => documentOf(api, parts.version)
   app.route('/', createConsole(parts, { doorkeeper, document }))
   app.notFound(({ req }) => answer(new AppError('NOT_FOUND', 'nothing is here'), req, parts.log))
-  app.onError((thrown, { req }) => answer(toAppError(thrown), req, parts.log))
+  app.onError((thrown, { req }) => answer(translated(thrown), req, parts.log))
   return (request, bindings) => app.fetch(request, bindings)
+}
+
+/** What the framework refuses by itself, a body that is no JSON, is the client's mistake. */
+function translated(thrown: unknown): AppError {
+  if (!(thrown instanceof HTTPException) || thrown.status >= 500) return toAppError(thrown)
+  return new AppError('REQUEST_INVALID', thrown.message, {
+    cause: thrown,
+    hint: 'a body is JSON with Content-Type: application/json; see /api/v1/openapi.json',
+  })
 }
 
 /** Programs are told in JSON, people on a page. */

@@ -18,7 +18,11 @@ export function addPerson(host: Host, command: AddCommand): void {
     .action(async (mediaId: number, { note }: { note?: string }) => {
       const { acknowledgeCommand } = await import('../commands/person.ts')
       await session(host, { needs: ['database'] }, ({ config, program }) =>
-        acknowledgeCommand(host, config, { program, mediaId, note: note?.slice(0, 1000) ?? null }),
+        acknowledgeCommand(host, config, {
+          program,
+          mediaId,
+          note: note?.slice(0, 1000).toWellFormed() ?? null,
+        }),
       )
     })
 }

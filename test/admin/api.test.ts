@@ -337,7 +337,7 @@ test('without ADMIN_TOKEN the API says that it is off and how it is turned on', 
 test('what is malformed is refused before anything is done', async (t) => {
   const { ask, store } = await filled(await withAdmin(t))
   const before = await store.seen()
-  for (const [method, path, body] of [
+  for (const [method, path, body, headers] of [
     ['GET', '/items?limit=0'],
     ['GET', '/items?limit=1000'],
     ['GET', '/items?state=nonsense'],
@@ -345,10 +345,15 @@ test('what is malformed is refused before anything is done', async (t) => {
     ['GET', '/items/99999999999999999999'],
     ['POST', '/items/2/acknowledge', { note: 7 }],
     ['POST', '/items/2/acknowledge', { note: 'a\0b' }],
+    ['POST', '/items/2/acknowledge', { note: 'half a pair \ud83c' }],
+    ['POST', '/items/2/acknowledge', Buffer.from('{"note":')],
+    ['POST', '/items/2/acknowledge', Buffer.from('note=x'), { 'Content-Type': 'text/plain' }],
+    ['POST', '/runs', Buffer.from('')],
     ['POST', '/tokens', { media_id: '1; drop table media' }],
     ['POST', '/tokens/revoke', { token: 'x'.repeat(70_000) }],
   ] as const) {
-    const answer = await ask(method, `/api/v1${path}`, body === undefined ? {} : { body })
+    const sent = body === undefined ? {} : { body, ...(headers && { headers }) }
+    const answer = await ask(method, `/api/v1${path}`, sent)
     assert.equal(answer.status, 400, `${path}: ${JSON.stringify(answer.body)}`)
     assert.equal(schema.problem.parse(answer.body).error, 'REQUEST_INVALID')
   }

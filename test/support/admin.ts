@@ -26,6 +26,7 @@ export interface AdminScope {
 }
 
 export interface AskOptions {
+  /** Sent as JSON; bytes as they are. */
   body?: unknown
   headers?: Record<string, string>
 }
@@ -70,7 +71,9 @@ export async function withAdmin(t: Scope, env: Env = {}): Promise<AdminScope> {
           ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
           ...headers,
         },
-        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        ...(body === undefined
+          ? {}
+          : { body: body instanceof Uint8Array ? body : JSON.stringify(body) }),
       })
       const text = await answer.text()
       const isJson = answer.headers.get('content-type')?.includes('json') === true
