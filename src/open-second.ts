@@ -3,7 +3,13 @@ import type { Config } from './config.ts'
 import type { Database } from './db/connect.ts'
 import { beginRemoval, endRemoval } from './db/removals.ts'
 import { openSecondItems } from './db/second.ts'
-import { filesInBoth, movableFiles } from './db/second-files.ts'
+import {
+  filesInBoth,
+  movableFiles,
+  movedItems,
+  noteSecondLook,
+  takeSecondDue,
+} from './db/second-files.ts'
 import { AppError, type ErrorCode } from './errors.ts'
 import { LEASE_MS, openLeased, type Program, type SyncService } from './open.ts'
 import type { MovingParts, MovingPlanParts } from './space/moving.ts'
@@ -12,9 +18,16 @@ import { seeFile } from './storage/removal.ts'
 import { idOf } from './storage/s3.ts'
 import { openS3ForUploads } from './storage/s3-upload.ts'
 import { finishMove, moveFile } from './sync/move.ts'
+import type { Lasting } from './sync/scrub.ts'
 import { type SecondParts, secondKeyOf } from './sync/second-copy.ts'
+import { createPace } from './sync/verify.ts'
+import type { VerifySecondParts } from './sync/verify-second.ts'
 
 const PAGE = 100
+/** A file that is being read keeps the others of its batch from other nodes. */
+const SCRUB_BATCH = 20
+/** How often it is asked whether a moved file is still there. It costs two requests, and no traffic to speak of. */
+const LOOK_MS = 7 * 24 * 3_600_000
 
 /** Opening it sends nothing yet. @throws CONFIG_INVALID */
 export function openSecondBucket(
@@ -47,6 +60,40 @@ export function openSecond(config: Config, program: Program, service: SyncServic
     node: hostname(),
     begin: (removal) => beginRemoval(database, removal),
     end: (id, outcome) => endRemoval(database, id, outcome),
+  }
+}
+
+/** What looks at moved files in the second bucket again; which, and how fast, is the caller's to say. */
+export function openSecondLooks(
+  config: Config,
+  { program, database }: { program: Program; database: Database },
+): Omit<VerifySecondParts, 'next' | 'pace'> {
+  return {
+    bucket: openSecondBucket(config, program),
+    log: program.log,
+    again: async (item) => (await movedItems(database, [item]))[0] ?? null,
+    note: (item, look) => noteSecondLook(database, item, look),
+  }
+}
+
+/** What looks at them in the background of a live sync; null without a second bucket. */
+export function openSecondScrub(
+  config: Config,
+  { database }: Pick<SyncService, 'database'>,
+  run: { program: Program; signal: AbortSignal; isBusy: () => boolean },
+): (VerifySecondParts & Lasting) | null {
+  const { second, scrub } = config
+  if (second === null) return null
+  const { program, signal, isBusy } = run
+  const looks = openSecondLooks(config, { program, database })
+  const due = { limit: SCRUB_BATCH, lookMs: LOOK_MS, readMs: second.scrubPeriodMs }
+  return {
+    ...looks,
+    next: () => takeSecondDue(database, { ...due, bucketId: looks.bucket.id }),
+    pace: createPace(scrub.bytesPerSecond, signal, isBusy),
+    now: () => performance.now(),
+    // A person asks with "strongroom verify --second".
+    wanted: async () => false,
   }
 }
 

@@ -1,7 +1,7 @@
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { Hono } from 'hono'
 import { listActions } from '../db/admin-actions.ts'
-import { damagedFiles } from '../db/archived.ts'
+import { damagedFiles } from '../db/damaged.ts'
 import { readGauges } from '../db/gauges.ts'
 import { AppError } from '../errors.ts'
 import { itemStates } from '../item-states.ts'

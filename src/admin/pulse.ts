@@ -1,4 +1,4 @@
-import { damagedFiles } from '../db/archived.ts'
+import { damagedFiles } from '../db/damaged.ts'
 import { type Gauges, readGauges } from '../db/gauges.ts'
 import {
   countFresh,

@@ -13,6 +13,7 @@ import { openScrub } from '../open-healing.ts'
 import { type Measured, measureArchive, openMetrics } from '../open-metrics.ts'
 import { digestDaily, openHooks, openNotifier, partsOfTunnel, watchAll } from '../open-notify.ts'
 import { openRuns } from '../open-runs.ts'
+import { openSecondScrub } from '../open-second.ts'
 import { openRoom } from '../open-space.ts'
 import { requireArchive } from '../serve/locate.ts'
 import { nothingRevoked } from '../serve/revocations.ts'
@@ -25,6 +26,7 @@ import { checksOf, newSyncer, type Syncer } from './health-checks.ts'
 import { createProgress } from './progress.ts'
 import { watchRevocations } from './revocations.ts'
 import { scrubAsRun } from './scrub-run.ts'
+import { scrubSecondAsRun } from './scrub-second.ts'
 import { type Service, startServers, waitForStop } from './servers.ts'
 import { createShadow } from './shadow.ts'
 import { syncDryRun } from './sync.ts'
@@ -102,10 +104,12 @@ export async function start(host: Host, config: Config, asked: Service): Promise
   const { program, drain: signal } = run
   const isBusy = () => traffic.underWay > 0
   const scrub = openScrub(opened, config, { program, signal, isBusy })
-  const scrubbing =
-    config.scrub.periodMs > 0
-      ? scrubForever(scrub, signal, (parts) => scrubAsRun(parts, runs, signal))
-      : null
+  const second = openSecondScrub(config, opened, { program, signal, isBusy })
+  const scrubbing = Promise.all([
+    config.scrub.periodMs > 0 &&
+      scrubForever(scrub, signal, (parts) => scrubAsRun(parts, runs, signal)),
+    second && scrubForever(second, signal, (parts) => scrubSecondAsRun(parts, runs, signal)),
+  ])
   const sync = { ...run, service: opened, runs, hooks, watched, live }
   await repeat(syncs, syncing(config, sync), waiting)
   await scrubbing

@@ -1,11 +1,16 @@
 import type { Config } from '../config.ts'
 import { assertMigrated } from '../db/migrate.ts'
-import { movedAfter, movedItems, noteSecondVerified } from '../db/second-files.ts'
+import { movedAfter } from '../db/second-files.ts'
 import type { Host, Session } from '../host.ts'
 import type { JobKind } from '../jobs/runs.ts'
 import { openDatabaseOnly } from '../open.ts'
-import { openSecondBucket } from '../open-second.ts'
-import { type SecondTrouble, type SecondVerified, verifySecond } from '../sync/verify-second.ts'
+import { openSecondLooks } from '../open-second.ts'
+import {
+  type SecondTrouble,
+  type SecondVerified,
+  type VerifySecondParts,
+  verifySecond,
+} from '../sync/verify-second.ts'
 import { bytesText, things } from '../units.ts'
 import { asRun } from './as-run.ts'
 import { EXIT_DAMAGED, EXIT_STOPPED } from './verify.ts'
@@ -39,15 +44,15 @@ export async function verifySecondCommand(
   run: Pick<Session, 'program' | 'drain'> & { mediaId: number | null; json: boolean },
 ): Promise<number> {
   const { program, json, drain } = run
-  const bucket = openSecondBucket(config, program)
   const database = openDatabaseOnly(config, program)
   await assertMigrated(database)
-  const parts = {
-    bucket,
-    log: program.log,
-    next: (after: number) => movedAfter(database, { after, limit: PAGE, mediaId: run.mediaId }),
-    again: async (item: number) => (await movedItems(database, [item]))[0] ?? null,
-    note: (file: { item: number; etag: string }) => noteSecondVerified(database, file),
+  const parts: VerifySecondParts = {
+    ...openSecondLooks(config, { program, database }),
+    async next(after) {
+      const files = await movedAfter(database, { after, limit: PAGE, mediaId: run.mediaId })
+      return files.map((file) => ({ ...file, read: true }))
+    },
+    pace: async () => {},
   }
   const work = async (): Promise<Done> => {
     const tally = { whole: 0, missing: 0, differs: 0, sidecar: 0, elsewhere: 0, unreadable: 0 }

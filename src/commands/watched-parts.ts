@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts'
-import { damagedFiles } from '../db/archived.ts'
+import { damagedFiles } from '../db/damaged.ts'
 import { toAppError } from '../errors.ts'
 import type { Watched } from '../notify/watch.ts'
 import type { SyncService } from '../open.ts'
@@ -36,7 +36,7 @@ export function partsOfSyncer({ archives, database }: SyncService): Watched[] {
         return {
           title: 'archived files are damaged',
           detail: `${first.archivePath} is not what was archived: ${first.damage}${more}`,
-          next: 'run "strongroom verify" to see all of them, restore them from your backup, then "strongroom verify --repair"',
+          next: 'run "strongroom verify" (of the second bucket: "verify --second") to see all of them, restore them from your backup, then "strongroom verify --repair"',
         }
       },
     },

@@ -5,6 +5,8 @@ import type { SettingName, SettingValues } from './settings.ts'
 export interface SecondConfig extends BucketConfig {
   /** What its keys begin with; '' for nothing. */
   prefix: string
+  /** In what time all of it is read again; 0 for never. */
+  scrubPeriodMs: number
   /** Visitors who ask for a moved file are sent there; null: they are told that there is none. */
   links: 'redirect' | null
 }
@@ -15,8 +17,9 @@ export function secondConfig(values: SettingValues): SecondConfig | null {
   const { SECOND_ACCESS_KEY: accessKey, SECOND_SECRET_KEY: secretKey } = values
   if (endpoint === null || bucket === null || accessKey === null || secretKey === null) return null
   const { SECOND_REGION: region, SECOND_PREFIX: prefix, SECOND_LINKS: links } = values
+  const { SECOND_SCRUB_PERIOD: scrubPeriodMs } = values
   const keys = { accessKey, secretKey, prefix: prefix ?? '' }
-  return { endpoint: endpoint.origin, region, bucket, ...keys, links }
+  return { endpoint: endpoint.origin, region, bucket, ...keys, scrubPeriodMs, links }
 }
 
 const all = [

@@ -168,23 +168,6 @@ export function damagedAt(sql: Sql, damage: string | null) {
     : sql`case when damage is null then clock_timestamp() else damaged_at end`
 }
 
-/** The archived files that were damaged when they were last read. */
-export async function damagedFiles(
-  database: Database,
-  most: number,
-): Promise<{ mediaId: number; archivePath: string; damage: string }[]> {
-  const rows = await database.run(
-    (sql) => sql<{ media_id: string; archive_path: string; damage: string }[]>`
-      select media_id, archive_path, damage from strongroom.items
-      where damage is not null and ${isFiled(sql)} order by verified_at limit ${most}`,
-  )
-  return rows.map((row) => ({
-    mediaId: Number(row.media_id),
-    archivePath: row.archive_path,
-    damage: row.damage,
-  }))
-}
-
 function columns(sql: Sql) {
   return sql`id, epoch, media_id, archive_path, sha256, size_bytes,
     coalesce(lease_until > clock_timestamp(), false) as leased, damage is not null as damaged`

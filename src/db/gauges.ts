@@ -3,6 +3,7 @@ import { type Job, jobs } from '../runs.ts'
 import type { Backend } from './backend.ts'
 import { isSameVersion, mediaColumn, notDeleted } from './backend-sql.ts'
 import type { Database, Fragment, Sql } from './connect.ts'
+import { damaged } from './damaged.ts'
 
 /** What the database says of how far the archive has come; found by indexes, whatever the size of the tables. */
 export interface Gauges {
@@ -14,7 +15,7 @@ export interface Gauges {
   releaseDue: number
   releasePaused: boolean
   healPaused: boolean
-  /** Archived files that were damaged when they were last read. */
+  /** Archived files that were damaged when they were last read, and copies in the second bucket when they were last looked at. */
   damaged: number
   /** How long ago the archived file was read that was read longest ago; null when there is none. */
   oldestReadingSeconds: number | null
@@ -59,10 +60,7 @@ export async function readGauges(database: Database, backend: Backend): Promise<
         select count(*) as count from (
           select from strongroom.items where state = 'archived' and release_due <= now() limit ${MOST}) d),
       damaged as (
-        select count(*) as count from (
-          select from strongroom.items
-          where damage is not null and state in ('archived', 'releasing', 'released', 'source_differs', 'lost', 'kept')
-          limit ${MOST}) d),
+        select least(count(*), ${MOST}) as count from (${damaged(sql, MOST)}) d),
       reading as (
         select coalesce(verified_at, archived_at, created_at) as read_at from strongroom.items
         where state in ('archived', 'releasing', 'released', 'source_differs', 'lost', 'kept')

@@ -4,6 +4,7 @@ import type { Proof } from '../media.ts'
 import type { Backend } from './backend.ts'
 import { isSameVersion, mediaColumn, notDeleted } from './backend-sql.ts'
 import type { Database, Fragment, Sql } from './connect.ts'
+import { secondTrouble } from './damaged.ts'
 
 /** What the backend says of a medium now. */
 export interface MediaStatus {
@@ -38,7 +39,7 @@ export interface ItemHistory {
   releaseDue: Date | null
   releasedAt: Date | null
   verifiedAt: Date | null
-  /** What the last reading found wrong. */
+  /** What the last reading found wrong, of the file or of its copy in the second bucket. */
   damage: string | null
 }
 
@@ -97,7 +98,9 @@ export function historyColumns(sql: Sql, backend: Backend): Fragment {
     case when i.lease_until > clock_timestamp() then i.lease_owner end as "leaseOwner",
     i.archive_path as "archivePath", i.size_bytes as "sizeBytes", i.sha256, i.proof, i.filed_at as "filedAt",
     i.archived_at as "archivedAt", i.release_due as "releaseDue", i.released_at as "releasedAt",
-    i.verified_at as "verifiedAt", i.damage,
+    i.verified_at as "verifiedAt",
+    coalesce(i.damage, (select ${secondTrouble(sql)} from strongroom.second_copies c
+      where c.item_id = i.id and c.recalled_at is null)) as damage,
     exists (select from ${sql(mediaTable)} m
       where m.${sql(mediaColumns.id)} = i.media_id and ${isSameVersion(sql, backend)}) as current`
 }

@@ -1,5 +1,5 @@
 import type { ArchivedFile } from './archived.ts'
-import type { Database, Sql } from './connect.ts'
+import type { Database, Fragment, Sql } from './connect.ts'
 import { arrayText } from './item-rows.ts'
 import type { SecondCopy } from './second.ts'
 
@@ -100,42 +100,112 @@ export function movedItems(database: Database, items: readonly number[]): Promis
   )
 }
 
-/** Notes that the copy was read whole, and was right. */
-export async function noteSecondVerified(
+/** What a look at a copy in the second bucket brought. */
+export interface SecondLook {
+  /** What is wrong with it; null for nothing. */
+  trouble: string | null
+  /** Its bytes were read, all of them, and were right. */
+  whole: boolean
+  /** As the bucket says now; null where it does not. */
+  etag: string | null
+}
+
+/** Notes a look at a copy. */
+export async function noteSecondLook(
   database: Database,
-  { item, etag }: { item: number; etag: string },
+  item: number,
+  { trouble, whole, etag }: SecondLook,
 ): Promise<void> {
   await database.settle(
     (sql) => sql`
-      update strongroom.second_copies set verified_at = clock_timestamp(), etag = ${etag} where item_id = ${item}`,
+      update strongroom.second_copies set trouble = ${trouble}, looked_at = clock_timestamp(), look_until = null,
+        verified_at = ${whole ? sql`clock_timestamp()` : sql`verified_at`},
+        etag = ${whole ? sql`coalesce(${etag}, etag)` : sql`etag`}
+      where item_id = ${item}`,
   )
 }
 
-async function movedFiles(
+const HOUR_MS = 3_600_000
+/** How soon a copy that something was wrong with is looked at again, because its bucket may be well now. */
+const TROUBLED_AGAIN_MS = 24 * HOUR_MS
+
+/** Moved files that are due, and whether to be read whole. */
+export interface DueFile extends MovedFile {
+  read: boolean
+}
+
+/**
+ * Takes the copies in a bucket that were last looked at longer than `lookMs` ago, or read whole longer than `readMs` ago,
+ * longest ago first, and what something was wrong with a day ago. For an hour no other node takes them.
+ *
+ * @param due.readMs 0: none is to be read because of its age
+ */
+export async function takeSecondDue(
   database: Database,
-  which: (sql: Sql) => ReturnType<Sql>,
-): Promise<MovedFile[]> {
+  due: { bucketId: string; limit: number; lookMs: number; readMs: number },
+): Promise<DueFile[]> {
+  const { bucketId, limit, lookMs, readMs } = due
+  const rows = await database.run((sql) => {
+    const ago = (ms: number) => sql`now() - ${ms} * interval '1 ms'`
+    const isFree = sql`recalled_at is null and bucket_id = ${bucketId} and (look_until is null or look_until < now())`
+    // Whose sidecar alone is wrong has its bytes.
+    const isDoubted = sql`trouble is not null and trouble not like 'sidecar:%'`
+    const isOld = readMs === 0 ? sql`false` : sql`verified_at < ${ago(readMs)}`
+    return sql<(MovedRow & { read: boolean })[]>`
+      with troubled as (
+        select item_id from strongroom.second_copies
+        where trouble is not null and looked_at < ${ago(TROUBLED_AGAIN_MS)} and ${isFree}
+        order by looked_at limit ${limit} for no key update skip locked),
+      looks as (
+        select item_id from strongroom.second_copies
+        where trouble is null and coalesce(looked_at, verified_at) < ${ago(lookMs)} and ${isFree}
+        order by coalesce(looked_at, verified_at) limit ${limit} for no key update skip locked),
+      reads as (
+        select item_id from strongroom.second_copies
+        where trouble is null and ${isOld} and ${isFree}
+        order by verified_at limit ${limit} for no key update skip locked),
+      taken as (select item_id from troubled union select item_id from looks union select item_id from reads),
+      due as (
+        update strongroom.second_copies set look_until = now() + ${HOUR_MS} * interval '1 ms'
+        where item_id in (select item_id from taken)
+        returning *, (${isDoubted}) or ${isOld} as read)
+      select ${movedColumns(sql)}, c.read
+      from due c join strongroom.items i on i.id = c.item_id and i.state = 'moved'`
+  })
+  return rows.map((row) => ({ ...toMovedFile(row), read: row.read }))
+}
+
+async function movedFiles(database: Database, which: (sql: Sql) => Fragment): Promise<MovedFile[]> {
   const rows = await database.run(
-    (sql) => sql<
-      {
-        id: string
-        media_id: string
-        archive_path: string
-        bucket_id: string
-        key: string
-        etag: string
-        version_id: string | null
-        size_bytes: string
-        sha256: string
-        verified_at: Date
-        removed: boolean
-      }[]
-    >`
-      select i.id, i.media_id, i.archive_path, c.bucket_id, c.key, c.etag, c.version_id, c.size_bytes, c.sha256,
-        c.verified_at, c.local_removed_at is not null as removed
+    (sql) => sql<MovedRow[]>`
+      select ${movedColumns(sql)}
       from strongroom.second_copies c join strongroom.items i on i.id = c.item_id and i.state = 'moved' ${which(sql)}`,
   )
-  return rows.map((row) => ({
+  return rows.map(toMovedFile)
+}
+
+interface MovedRow {
+  id: string
+  media_id: string
+  archive_path: string
+  bucket_id: string
+  key: string
+  etag: string
+  version_id: string | null
+  size_bytes: string
+  sha256: string
+  verified_at: Date
+  removed: boolean
+}
+
+/** Of item `i` and its copy `c`. */
+function movedColumns(sql: Sql): Fragment {
+  return sql`i.id, i.media_id, i.archive_path, c.bucket_id, c.key, c.etag, c.version_id, c.size_bytes, c.sha256,
+    c.verified_at, c.local_removed_at is not null as removed`
+}
+
+function toMovedFile(row: MovedRow): MovedFile {
+  return {
     item: Number(row.id),
     mediaId: Number(row.media_id),
     archivePath: row.archive_path,
@@ -149,5 +219,5 @@ async function movedFiles(
     },
     verifiedAt: row.verified_at,
     removed: row.removed,
-  }))
+  }
 }

@@ -131,7 +131,8 @@ async function recordMoved(database: Database, held: Held, copy: SecondCopy): Pr
       select id, ${bucketId}, ${key}, ${etag}, ${versionId}, ${sizeBytes}, ${sha256}, clock_timestamp() from item
       on conflict (item_id) do update set bucket_id = excluded.bucket_id, key = excluded.key, etag = excluded.etag,
         version_id = excluded.version_id, size_bytes = excluded.size_bytes, sha256 = excluded.sha256,
-        verified_at = excluded.verified_at, moved_at = excluded.moved_at, local_removed_at = null, recalled_at = null
+        verified_at = excluded.verified_at, moved_at = excluded.moved_at, local_removed_at = null, recalled_at = null,
+        trouble = null, looked_at = null
       returning item_id`,
   )
   return rows.length === 1

@@ -13,10 +13,12 @@ export type ScrubParts = VerifyParts &
   }
 
 /** What goes on and on also hears of persons. */
-export type LastingScrubParts = ScrubParts & {
+export interface Lasting extends Pick<ScrubParts, 'now' | 'log'> {
   /** Whether a person wants a file read now. */
   wanted: () => Promise<boolean>
 }
+
+export type LastingScrubParts = ScrubParts & Lasting
 
 /** What a pass found and did. */
 export type Scrubbed = { read: number; damaged: number } & HealedFound
@@ -28,26 +30,26 @@ const WANTED_MS = 5_000
 const HEAL_AFTER_MS = 60_000
 
 /**
- * Reads the archive again and again for as long as the program runs, the files that were read longest ago first, so that
- * what rots is noticed, and healed, while there is still another copy.
+ * Scrubs again and again for as long as the program runs, so that what rots is noticed, and healed, while there is still
+ * another copy.
  */
-export async function scrubForever(
-  parts: LastingScrubParts,
+export async function scrubForever<Parts extends Lasting>(
+  parts: Parts,
   signal: AbortSignal,
-  once: typeof scrub = scrub,
+  once: (parts: Parts, signal: AbortSignal) => Promise<unknown>,
 ): Promise<void> {
   while (!signal.aborted) {
     try {
       await once(parts, signal)
     } catch (error) {
-      // The volume or the database is away; the sync says so as well, and louder.
+      // What is read, or the database, is away; the sync says so as well, and louder.
       if (!signal.aborted) parts.log.warn({ error: toAppError(error) }, 'the scrub was broken off')
     }
     await idle(parts, signal)
   }
 }
 
-async function idle({ wanted, now }: LastingScrubParts, signal: AbortSignal): Promise<void> {
+async function idle({ wanted, now }: Lasting, signal: AbortSignal): Promise<void> {
   const until = now() + IDLE_MS
   while (!signal.aborted && now() < until) {
     await pauseUnlessStopped(WANTED_MS, signal)
@@ -56,7 +58,7 @@ async function idle({ wanted, now }: LastingScrubParts, signal: AbortSignal): Pr
   }
 }
 
-/** Reads whatever is due, and heals what is damaged unless it is too much. */
+/** Reads whatever is due, the files that were read longest ago first, and heals what is damaged unless it is too much. */
 export async function scrub(parts: ScrubParts, signal: AbortSignal): Promise<Scrubbed> {
   const done: Scrubbed = { read: 0, damaged: 0, healed: 0, lost: 0 }
   let bad: ArchivedFile[] = []

@@ -1,4 +1,4 @@
-import type { MovedFile } from '../db/second-files.ts'
+import type { DueFile, MovedFile, SecondLook } from '../db/second-files.ts'
 import { isAppError, toAppError } from '../errors.ts'
 import { parseSidecar, SIDECAR_MAX_BYTES, sidecarPathOf } from '../sidecar.ts'
 import { hashVersion } from './download.ts'
@@ -11,19 +11,24 @@ export interface SecondVerified {
   file: MovedFile
   verdict: 'whole' | SecondTrouble
   reason: string | null
+  /** Its bytes were read, and not only asked for. */
+  read: boolean
 }
 
 export interface VerifySecondParts extends Pick<SecondParts, 'bucket' | 'log'> {
-  /** Moved files in the order of their items; none ends it. */
-  next: (after: number) => Promise<MovedFile[]>
+  /** Moved files, after the one of that item; none ends it. */
+  next: (after: number) => Promise<readonly DueFile[]>
   /** Null for one that is not moved any more. */
   again: (item: number) => Promise<MovedFile | null>
-  note: (file: { item: number; etag: string }) => Promise<void>
+  note: (item: number, look: SecondLook) => Promise<void>
+  /** Waits as long as reading so many bytes should have taken. */
+  pace: (bytes: number) => Promise<void>
 }
 
 /**
- * Reads what was moved again from the second bucket, file and sidecar, and compares it with what was archived. Changes
- * nothing but when each was read.
+ * Looks at what was moved again in the second bucket, file and sidecar, and compares it with what was archived: by its size and
+ * ETag, or by its bytes where these differ or it is due to be read. Something is wrong only once it was seen twice. Changes
+ * nothing but what is noted of it.
  *
  * @throws BUCKET_* (the bucket itself), DB_*, CANCELLED
  */
@@ -34,44 +39,66 @@ export async function* verifySecond(
   for (let page = await parts.next(0); page.length > 0; ) {
     for (const file of page) {
       signal.throwIfAborted()
-      const found = await lookAt(parts, file, signal)
-      // What was brought back while it was read needs no copy.
-      if (found !== null && (await parts.again(file.item)) === null) continue
-      yield found === null
-        ? { file, verdict: 'whole', reason: null }
-        : { file, verdict: found.verdict, reason: found.reason }
+      const look = await lookTwice(parts, file, signal)
+      if (look === null) continue
+      const { found, etag, read } = look
+      // Of one in another bucket nothing was seen.
+      if (found?.verdict !== 'elsewhere') {
+        const trouble = found === null ? null : `${found.verdict}: ${found.reason}`
+        const whole = read && (found === null || found.verdict === 'sidecar')
+        await parts.note(file.item, { trouble, whole, etag })
+      }
+      yield { file, verdict: found?.verdict ?? 'whole', reason: found?.reason ?? null, read }
     }
     page = await parts.next(page.at(-1)?.item ?? 0)
   }
 }
 
-async function lookAt(
+interface Look {
+  found: { verdict: SecondTrouble; reason: string } | null
+  etag: string | null
+  read: boolean
+}
+
+/** @returns null for what was brought back meanwhile, and needs no copy */
+async function lookTwice(
   parts: VerifySecondParts,
-  file: MovedFile,
+  file: DueFile,
   signal: AbortSignal,
-): Promise<{ verdict: SecondTrouble; reason: string } | null> {
-  const { bucket, note } = parts
+): Promise<Look | null> {
+  const first = await lookAt(parts, file, signal)
+  if (first.found === null) return first
+  const now = await parts.again(file.item)
+  return now === null ? null : lookAt(parts, { ...now, read: file.read }, signal)
+}
+
+async function lookAt(parts: VerifySecondParts, file: DueFile, signal: AbortSignal): Promise<Look> {
+  const { bucket, pace } = parts
   const { copy, item } = file
-  if (copy.bucketId !== bucket.id)
-    return { verdict: 'elsewhere', reason: `it is in ${copy.bucketId}` }
+  const bad = (verdict: SecondTrouble, reason: string): Look => ({
+    found: { verdict, reason },
+    etag: null,
+    read: false,
+  })
+  if (copy.bucketId !== bucket.id) return bad('elsewhere', `it is in ${copy.bucketId}`)
   try {
     const facts = await bucket.head(copy.key, signal)
-    if (facts === null) return { verdict: 'missing', reason: 'there is no such object' }
+    if (facts === null) return bad('missing', 'there is no such object')
     if (facts.sizeBytes !== copy.sizeBytes)
-      return {
-        verdict: 'differs',
-        reason: `it has ${facts.sizeBytes} bytes, archived were ${copy.sizeBytes}`,
-      }
-    const sha256 = await hashVersion(parts, { item, key: copy.key, facts }, signal)
-    if (sha256 !== copy.sha256)
-      return { verdict: 'differs', reason: `its SHA-256 is ${sha256}, not ${copy.sha256}` }
-    await note({ item, etag: facts.etag })
-    return await sidecarTrouble(parts, file, signal)
+      return bad('differs', `it has ${facts.sizeBytes} bytes, archived were ${copy.sizeBytes}`)
+    // An ETag may have changed with a copy of the bucket, a SHA-256 cannot.
+    const read = file.read || facts.etag !== copy.etag
+    if (read) {
+      const sha256 = await hashVersion(parts, { item, key: copy.key, facts }, signal)
+      await pace(facts.sizeBytes)
+      if (sha256 !== copy.sha256)
+        return bad('differs', `its SHA-256 is ${sha256}, not ${copy.sha256}`)
+    }
+    return { found: await sidecarTrouble(parts, file, signal), etag: facts.etag, read }
   } catch (error) {
     const reason = toAppError(error)
     if (reason.retry === 'outage' || ['CANCELLED', 'INTERNAL'].includes(reason.code)) throw reason
-    const isGone = reason.code === 'OBJECT_MISSING'
-    return { verdict: isGone ? 'missing' : 'unreadable', reason: reason.message }
+    return bad(reason.code === 'OBJECT_MISSING' ? 'missing' : 'unreadable', reason.message)
   }
 }
 
@@ -79,7 +106,7 @@ async function sidecarTrouble(
   parts: VerifySecondParts,
   { item, archivePath, mediaId, copy }: MovedFile,
   signal: AbortSignal,
-): Promise<{ verdict: SecondTrouble; reason: string } | null> {
+): Promise<Look['found']> {
   const key = sidecarPathOf(copy.key)
   const facts = await parts.bucket.head(key, signal)
   if (facts === null) return { verdict: 'sidecar', reason: 'its sidecar is not there' }

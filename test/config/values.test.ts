@@ -68,7 +68,7 @@ describe('accepted values', () => {
     ],
     [{ ...second, SECOND_PREFIX: 'a/b.c' }, (c) => c.second?.prefix, 'a/b.c/'],
     [
-      { ...second, SECOND_PREFIX: 'a/', SECOND_REGION: 'x' },
+      { ...second, SECOND_PREFIX: 'a/', SECOND_REGION: 'x', SECOND_SCRUB_PERIOD: '2h' },
       (c) => c.second,
       {
         endpoint: 'https://second.example.org',
@@ -77,6 +77,7 @@ describe('accepted values', () => {
         secretKey: 'second-secret-key',
         region: 'x',
         prefix: 'a/',
+        scrubPeriodMs: 7_200_000,
         links: null,
       },
     ],

@@ -5,10 +5,10 @@ import {
   archivedFile,
   archivedFiles,
   archivedTotal,
-  damagedFiles,
   noteVerified,
   takeForScrub,
 } from '../../src/db/archived.ts'
+import { damagedFiles } from '../../src/db/damaged.ts'
 import type { Item } from '../../src/media.ts'
 import { intentFor, type PostgresStore, postgresStore } from '../contract/items-stores.ts'
 import type { Scope } from '../support/scopes.ts'

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto'
 import { type TestContext, test } from 'node:test'
 import {
   type ArchivedFile,
-  damagedFiles,
   damagedLately,
   isReadingWanted,
   noteVerified,
@@ -13,6 +12,7 @@ import { openArchives } from '../../src/db/archives.ts'
 import { type Backend, openBackend } from '../../src/db/backend.ts'
 import { findReapproved } from '../../src/db/changed-rows.ts'
 import { type Database, openDatabase } from '../../src/db/connect.ts'
+import { damagedFiles } from '../../src/db/damaged.ts'
 import { abandonedItems, ownersOf } from '../../src/db/fsck.ts'
 import { readGauges } from '../../src/db/gauges.ts'
 import { readHealth } from '../../src/db/health.ts'
@@ -38,7 +38,8 @@ import {
   movableFiles,
   movedAfter,
   movedItems,
-  noteSecondVerified,
+  noteSecondLook,
+  takeSecondDue,
 } from '../../src/db/second-files.ts'
 import { acknowledgeItem, tryAgain, wantReading } from '../../src/db/wishes.ts'
 import { AppError } from '../../src/errors.ts'
@@ -608,9 +609,18 @@ const moves: Statement[] = [
     run: async ({ database }, n) => assert.equal((await movedItems(database, [idAt(n)])).length, 1),
   },
   {
-    name: 'noteSecondVerified reads no item',
+    name: 'takeSecondDue reads those that it takes',
+    most: fewMoved,
+    async run({ database }) {
+      const due = { bucketId: copyOf(1).bucketId, limit: 1, lookMs: 0, readMs: 1 }
+      assert.equal((await takeSecondDue(database, due)).length, 1)
+    },
+  },
+  {
+    name: 'noteSecondLook reads no item',
     most: { media: 0, items: 0 },
-    run: ({ database }, n) => noteSecondVerified(database, { item: idAt(n), etag: 'e' }),
+    run: ({ database }, n) =>
+      noteSecondLook(database, idAt(n), { trouble: null, whole: true, etag: 'e' }),
   },
   {
     name: 'recalled changes one item',

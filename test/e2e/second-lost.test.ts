@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { tree } from '../support/checker.ts'
 import { sourceOf } from '../support/media-rows.ts'
+import { startTalking } from '../support/program.ts'
 import { contentsOf, withSecondService } from '../support/second-service.ts'
 import { story } from '../support/service.ts'
 
@@ -27,6 +28,9 @@ describe('what lies in the second bucket', { concurrency: 2 }, () => {
     await admin.delete(`${keyOf(4)}.json`)
     const bad = await service.run(['verify', '--second', '--json'], moving)
     assert.equal(bad.code, 74, story(bad))
+    const noted = await service.sql`
+      select trouble from strongroom.second_copies where trouble is not null`
+    assert.equal(noted.length, 4)
     const lines = bad.stdout.trim().split('\n')
     const told = lines.map((line) => JSON.parse(line) as Record<string, unknown>)
     assert.deepEqual(
@@ -45,6 +49,35 @@ describe('what lies in the second bucket', { concurrency: 2 }, () => {
     const other = await service.run(['verify', '--second', '--media', '5'], elsewhere)
     assert.equal(other.code, 74, story(other))
     assert.match(other.stdout, /elsewhere: media 5, /)
+  })
+
+  test('is asked for by a running service, which says when some of it is gone', async (t) => {
+    const { service, moving, paths, admin } = await withSecondService(t, 2)
+    const cleaned = await service.run(['clean'], moving)
+    assert.equal(cleaned.code, 75, story(cleaned))
+    await admin.delete(`copies/${paths.get(2)}`)
+    await service.sql`update strongroom.second_copies set verified_at = now() - interval '8 days'`
+    const env = { ...service.env, ...moving, FREE_SPACE_MIN: '0', FREE_SPACE_CLEAN: '' }
+    const program = startTalking(t, ['start'], {
+      ...env,
+      SERVER_PORT: '0',
+      ADMIN_PORT: '0',
+      UNRAID_TUNNEL_SECRET: 'a-secret-of-at-least-32-bytes-1234',
+      LOG_LEVEL: 'info',
+      LOG_FORMAT: 'json',
+    })
+    await program.said(/"damage":"missing: there is no such object"/)
+    await program.said(/"seen":2,"read":0,"damaged":1,.*looked into the second bucket/)
+    const why = await service.run(['why', '2'])
+    assert.match(why.stdout, /not as it was archived: in the second bucket: missing/)
+    assert.doesNotMatch((await service.run(['why', '1'])).stdout, /not as it was archived/)
+    const health = await fetch(`http://127.0.0.1:${await program.port('admin')}/health/deep`)
+    assert.equal(health.status, 503)
+    const ended = await program.stop()
+    assert.equal(ended.code, 0, story(ended))
+    const runs = await service.sql`
+      select status, items from strongroom.runs where job = 'verify'`
+    assert.deepEqual([...runs], [{ status: 'partial', items: { seen: 2, read: 0, damaged: 1 } }])
   })
 
   test('comes back by a plain copy of the bucket when the database is lost', async (t) => {

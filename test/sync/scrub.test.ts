@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
-import { damagedFiles } from '../../src/db/archived.ts'
+import { damagedFiles } from '../../src/db/damaged.ts'
 import { AppError } from '../../src/errors.ts'
 import {
   approveMedium,

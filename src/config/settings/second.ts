@@ -1,5 +1,6 @@
 import type { Settings } from '../setting.ts'
 import * as read from '../values.ts'
+import { tenYears } from './durations.ts'
 
 export const secondSettings = {
   SECOND_ENDPOINT: {
@@ -34,6 +35,12 @@ export const secondSettings = {
     reader: read.keyPrefix,
     help: 'What the keys in the second bucket begin with; the path in the archive follows.',
     example: 'archive/',
+  },
+  SECOND_SCRUB_PERIOD: {
+    fallback: '0',
+    reader: read.duration(tenYears),
+    help: 'In what time "start" reads every file that was moved to the second bucket whole again, no faster than SCRUB_RATE; mind what downloads from it cost. 0 for never: then it only asks once a week whether each is there, with its size, its ETag and a good sidecar.',
+    example: '4320h',
   },
   SECOND_LINKS: {
     reader: read.oneOf('redirect'),
