@@ -18,7 +18,8 @@ export interface Database {
   run<T extends Rows>(statement: (sql: Sql) => Query<T>): Promise<T>
   /**
    * Runs a statement that may be repeated without harm until the database has answered: protocol writes name the
-   * item's epoch and report what they find, so that a lost answer is simply asked for again.
+   * item's epoch and report what they find, so that a lost answer is simply asked for again. A database that could
+   * never be reached is told at once.
    */
   settle<T extends Rows>(statement: (sql: Sql) => Query<T>, withinMs?: number): Promise<T>
   /** Runs `attempt` inside a transaction that is rolled back whatever happens; for `doctor` only. */
@@ -95,8 +96,10 @@ export function openDatabase(
         try {
           return await run(statement)
         } catch (error) {
-          if (!isAppError(error, 'DB_UNKNOWN', 'DB_UNAVAILABLE') || performance.now() > giveUp)
-            throw error
+          // Before the first answer nothing was sent that needs settling, and somebody waits to be told of the setting.
+          const isOpen =
+            isAppError(error, 'DB_UNKNOWN') || (answered && isAppError(error, 'DB_UNAVAILABLE'))
+          if (!isOpen || performance.now() > giveUp) throw error
         }
         await pause(wait)
       }

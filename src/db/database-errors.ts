@@ -71,11 +71,7 @@ export function databaseError(error: unknown, config: DatabaseConfig): AppError 
       cause: error,
       hint: 'run "strongroom doctor": it prints the missing GRANT',
     })
-  if (code === '42P01' && message.includes('"strongroom.'))
-    return new AppError('DB_SCHEMA', 'this database has no schema strongroom yet', {
-      cause: error,
-      hint: 'run "strongroom migrate"; the first sync or start does it too, unless MIGRATE_ON_START=false',
-    })
+  if (code === '42P01' && message.includes('"strongroom.')) return noSchemaYet(error)
   if (schema.has(code))
     return new AppError('DB_SCHEMA', `the database does not fit: ${message}`, {
       cause: error,
@@ -97,6 +93,14 @@ export function databaseError(error: unknown, config: DatabaseConfig): AppError 
       hint: 'check DB_HOST and DB_PORT, and that the database is running',
     })
   return new AppError('INTERNAL', `the database answered: ${message}`, options)
+}
+
+/** @param cause the driver's error; undefined where it was looked for */
+export function noSchemaYet(cause?: unknown): AppError {
+  return new AppError('DB_SCHEMA', 'this database has no schema strongroom yet', {
+    cause,
+    hint: 'run "strongroom migrate"; the first sync or start does it too, unless MIGRATE_ON_START=false',
+  })
 }
 
 /**

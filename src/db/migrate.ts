@@ -1,6 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { AppError, isAppError } from '../errors.ts'
 import type { Database } from './connect.ts'
+import { noSchemaYet } from './database-errors.ts'
 
 const folder = new URL('./migrations/', import.meta.url)
 /** Any constant will do, as long as nobody else on this server uses it. */
@@ -41,10 +42,11 @@ export async function pendingMigrations(database: Database): Promise<string[]> {
 /** @throws DB_SCHEMA when the schema is not exactly this version's */
 export async function assertMigrated(database: Database): Promise<void> {
   const missing = await pendingMigrations(database)
-  if (missing.length > 0)
-    throw new AppError('DB_SCHEMA', `the schema strongroom lacks ${missing.join(', ')}`, {
-      hint: 'run "strongroom migrate", or set MIGRATE_ON_START=true',
-    })
+  if (missing.length === 0) return
+  if (missing.length === (await migrationNames()).length) throw noSchemaYet()
+  throw new AppError('DB_SCHEMA', `the schema strongroom lacks ${missing.join(', ')}`, {
+    hint: 'run "strongroom migrate"; the next sync or start does it too, unless MIGRATE_ON_START=false',
+  })
 }
 
 async function migrationNames(): Promise<string[]> {

@@ -314,11 +314,23 @@ describe('an answer that does not come', () => {
 
   test('what may be repeated is given up after its time', async (t) => {
     const { open } = await withRig(t)
-    const database = open({ port: 9 })
+    const database = open()
+    await assertAnswers(database)
     await assert.rejects(
-      database.settle((sql) => sql`select 1`, 0),
+      database.settle((sql) => sql`do 'begin raise query_canceled; end'`, 0),
       hasCode('DB_UNAVAILABLE'),
     )
+  })
+
+  test('there is nothing to settle with a database that has never been reached', async (t) => {
+    const { open } = await withRig(t)
+    const began = performance.now()
+    const refused = hasCode('DB_UNAVAILABLE', /cannot be reached/)
+    await assert.rejects(
+      open({ port: 9 }).settle((sql) => sql`select 1`),
+      refused,
+    )
+    assert.ok(performance.now() - began < 20_000)
   })
 })
 

@@ -104,7 +104,7 @@ test('a schema that a newer version made is refused, and named', async (t) => {
 test('a schema that is behind is refused where the program may not migrate by itself', async (t) => {
   const { config, sql } = await withDatabase(t)
   const node = withNode(t, config)
-  await assert.rejects(assertMigrated(node), hasCode('DB_SCHEMA', /lacks 0001_\w+.sql, 0002/))
+  await assert.rejects(assertMigrated(node), hasCode('DB_SCHEMA', /has no schema strongroom yet$/))
   await migrate(node)
   const [last = ''] = all.slice(-1)
   await sql`delete from strongroom.migrations where name = ${last}`

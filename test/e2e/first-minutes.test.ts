@@ -289,6 +289,9 @@ test('what is asked for before the first sync is answered with the command that 
   for (const args of [
     ['token', '--media', '1'],
     ['release', 'status'],
+    ['runs'],
+    ['why', '1'],
+    ['fsck'],
   ]) {
     const ended = await service.run(args, { UNRAID_TUNNEL_SECRET: secret })
     assert.equal(ended.code, 78, story(ended))
