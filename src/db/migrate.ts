@@ -1,11 +1,13 @@
 import { readdir, readFile } from 'node:fs/promises'
-import { AppError, isAppError } from '../errors.ts'
+import { AppError, isAppError, systemCode } from '../errors.ts'
 import type { Database } from './connect.ts'
 import { noSchemaYet } from './database-errors.ts'
 
 const folder = new URL('./migrations/', import.meta.url)
 /** Any constant will do, as long as nobody else on this server uses it. */
 const ADVISORY_LOCK = 7_287_664_666
+/** PostgreSQL's code for a database that does not exist. */
+const NO_DATABASE = '3D000'
 
 /**
  * Brings schema `strongroom` to the newest version, forward only.
@@ -61,7 +63,7 @@ async function appliedMigrations(database: Database): Promise<Set<string>> {
     return new Set(rows.map((row) => row.name))
   } catch (error) {
     // No table, or a role that may not look into a schema that is not ours yet.
-    if (isAppError(error, 'DB_SCHEMA')) return new Set()
+    if (isAppError(error, 'DB_SCHEMA') && systemCode(error.cause) !== NO_DATABASE) return new Set()
     throw error
   }
 }

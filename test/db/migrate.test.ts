@@ -111,6 +111,14 @@ test('a schema that is behind is refused where the program may not migrate by it
   await assert.rejects(assertMigrated(node), hasCode('DB_SCHEMA', new RegExp(`lacks ${last}$`)))
 })
 
+test('a database that does not exist is not taken for one without a schema', async (t) => {
+  const { config } = await withDatabase(t)
+  const node = withNode(t, { ...config, database: 'nobody_made_it' })
+  const absent = hasCode('DB_SCHEMA', /^there is no database "nobody_made_it"/)
+  for (const attempt of [pendingMigrations, assertMigrated])
+    await assert.rejects(attempt(node), absent)
+})
+
 test('a database that is away is not taken for one without a schema', async (t) => {
   const { config } = await withDatabase(t)
   const node = withNode(t, { ...config, port: 9 })
