@@ -8,6 +8,7 @@ import {
   movableFiles,
   movedItems,
   noteSecondLook,
+  secondCopyOf,
   takeSecondDue,
 } from './db/second-files.ts'
 import { AppError, type ErrorCode } from './errors.ts'
@@ -17,6 +18,7 @@ import type { UploadBucket } from './storage/bucket.ts'
 import { seeFile } from './storage/removal.ts'
 import { idOf } from './storage/s3.ts'
 import { openS3ForUploads } from './storage/s3-upload.ts'
+import type { SecondSource } from './sync/heal.ts'
 import { finishMove, moveFile } from './sync/move.ts'
 import type { Lasting } from './sync/scrub.ts'
 import { type SecondParts, secondKeyOf } from './sync/second-copy.ts'
@@ -61,6 +63,16 @@ export function openSecond(config: Config, program: Program, service: SyncServic
     begin: (removal) => beginRemoval(database, removal),
     end: (id, outcome) => endRemoval(database, id, outcome),
   }
+}
+
+/** Where files may be fetched from that were moved once; null without a second bucket. */
+export function openSecondSource(
+  config: Config,
+  { program, database }: { program: Program; database: Database },
+): SecondSource | null {
+  if (config.second === null) return null
+  const bucket = openSecondBucket(config, program)
+  return { bucket, copyOf: (item) => secondCopyOf(database, item, bucket.id) }
 }
 
 /** What looks at moved files in the second bucket again; which, and how fast, is the caller's to say. */

@@ -100,6 +100,19 @@ export function movedItems(database: Database, items: readonly number[]): Promis
   )
 }
 
+/** The copy of an item in that bucket, also of one that was brought back. */
+export async function secondCopyOf(
+  database: Database,
+  item: number,
+  bucketId: string,
+): Promise<Pick<SecondCopy, 'key' | 'sizeBytes'> | null> {
+  const [row] = await database.run(
+    (sql) => sql<{ key: string; size_bytes: string }[]>`
+      select key, size_bytes from strongroom.second_copies where item_id = ${item} and bucket_id = ${bucketId}`,
+  )
+  return row === undefined ? null : { key: row.key, sizeBytes: Number(row.size_bytes) }
+}
+
 /** What a look at a copy in the second bucket brought. */
 export interface SecondLook {
   /** What is wrong with it; null for nothing. */

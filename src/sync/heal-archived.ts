@@ -8,7 +8,7 @@ import { quarantine } from './aside.ts'
 import { findDamage } from './damage.ts'
 import { makeDurable } from './filed.ts'
 import { type FiledOutcome, underLease } from './filed-lease.ts'
-import { type HealParts, heal, lostError, setAside } from './heal.ts'
+import { type HealParts, heal, healFromSecond, lostError, setAside } from './heal.ts'
 import type { Parts } from './parts.ts'
 import { readSidecar } from './sidecar-file.ts'
 
@@ -53,6 +53,7 @@ async function attempt(
     return { outcome: 'whole' }
   }
   if (intent.source.bucket !== bucket.name) {
+    if (await healFromSecond(parts, { item, intent, damage }, signal)) return { outcome: 'whole' }
     const told = { item: item.id, error: damage }
     log.error(told, `the source of an archived file is in bucket "${intent.source.bucket}"`)
     return { outcome: 'damaged', damage: damage.message }

@@ -1,7 +1,9 @@
 import { basename, dirname } from 'node:path'
+import type { SecondCopy } from '../db/second.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
+import type { Bucket, ObjectFacts } from '../storage/bucket.ts'
 import { quarantine } from './aside.ts'
 import { fetchVersion } from './download.ts'
 import type { Parts } from './parts.ts'
@@ -13,7 +15,15 @@ import { QUARANTINE_FOLDER, WITHDRAWN_FOLDER } from './volume.ts'
 export type HealParts = Pick<
   Parts,
   'disk' | 'folders' | 'bucket' | 'items' | 'volume' | 'leases' | 'policy' | 'log'
->
+> & {
+  second: SecondSource | null
+}
+
+/** The second bucket, where what was moved once stays when it is brought back. */
+export interface SecondSource {
+  bucket: Bucket
+  copyOf: (item: number) => Promise<Pick<SecondCopy, 'key' | 'sizeBytes'> | null>
+}
 
 interface Patient {
   item: Item
@@ -24,7 +34,7 @@ interface Patient {
 
 /**
  * The archived copy is damaged, unreadable or gone. If its bytes lie in quarantine, or the bucket still has the archived
- * version, they are put in its place, and what was there goes to quarantine. Otherwise what was read and is wrong goes to
+ * version, or the second bucket a copy, they are put in its place, and what was there goes to quarantine. Otherwise what was read and is wrong goes to
  * quarantine too, so that nobody is served it. The source is never deleted here, and the item is the caller's to settle.
  *
  * @returns `lost`: there is no other copy; `unreadable`: nor is there, but the disk may get well
@@ -39,24 +49,60 @@ export async function heal(
   const told = { item: item.id, path: intent.archivePath }
   log.error({ ...told, error: damage }, 'an archived file is damaged')
   if ((await bringBack(parts, { item, intent, damage }, signal)) !== null) return 'healed'
-  const facts = await bucket.head(intent.source.key, signal)
+  const { key } = intent.source
+  const facts = await bucket.head(key, signal)
   if (facts === null || facts.etag !== intent.source.etag) {
+    if (await healFromSecond(parts, { item, intent, damage }, signal)) return 'healed'
     // What cannot be read today may be read once the disk is well; only what was read and is wrong is known to be lost.
     if (damage.code === 'DISK_SICK') return 'unreadable'
     await setAside(parts, item, { archivePath: intent.archivePath, damage })
     return 'lost'
   }
-  const { part, sha256 } = await fetchVersion(parts, item, { facts, signal })
+  if (!(await fetchInPlace(parts, { item, intent, damage }, { key, facts, signal })))
+    throw new AppError('TRANSFER_CORRUPT', `"${key}" came back with other bytes than archived`)
+  log.warn(told, 'the archived file was fetched again')
+  return 'healed'
+}
+
+/**
+ * Puts the archived bytes back in their place from the second bucket.
+ *
+ * @returns false when they are not there, and then nothing was changed
+ * @throws LEASE_LOST, TRANSFER_*, BUCKET_*, DISK_*, VOLUME_*
+ */
+export async function healFromSecond(
+  parts: HealParts,
+  patient: Patient,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { second, log } = parts
+  const { item, intent } = patient
+  const copy = (await second?.copyOf(item.id)) ?? null
+  if (second === null || copy === null) return false
+  const { key, sizeBytes } = copy
+  const told = { item: item.id, path: intent.archivePath, key }
+  const facts = await second.bucket.head(key, signal)
+  const from = { ...parts, bucket: second.bucket }
+  const isWhole =
+    facts?.sizeBytes === sizeBytes && (await fetchInPlace(from, patient, { key, facts, signal }))
+  if (isWhole) log.warn(told, 'the archived file was fetched from the second bucket')
+  else log.error(told, 'the second bucket does not have what was archived either')
+  return isWhole
+}
+
+/** @returns false when the bucket has other bytes than were archived, and then nothing was changed */
+async function fetchInPlace(
+  parts: Omit<HealParts, 'second'>,
+  { item, intent, damage }: Patient,
+  { key, facts, signal }: { key: string; facts: ObjectFacts; signal: AbortSignal },
+): Promise<boolean> {
+  const wanted = { ...item, media: { ...item.media, objectKey: key } }
+  const { part, sha256 } = await fetchVersion(parts, wanted, { facts, signal })
   try {
-    if (sha256 !== intent.sha256)
-      throw new AppError(
-        'TRANSFER_CORRUPT',
-        `"${intent.source.key}" came back with other bytes than archived`,
-      )
+    if (sha256 !== intent.sha256) return false
     await part.seal(parts.policy.fileMode)
     await replace(parts, { item, intent, damage, from: part.path })
-    log.warn(told, 'the archived file was fetched again')
-    return 'healed'
+    return true
   } finally {
     await discardPart(parts, part)
   }
@@ -69,7 +115,7 @@ export async function heal(
  * @throws LEASE_LOST, DISK_*, VOLUME_*
  */
 export async function bringBack(
-  parts: Omit<HealParts, 'bucket'>,
+  parts: Omit<HealParts, 'bucket' | 'second'>,
   { places = [], ...patient }: Patient & { places?: readonly string[] },
   signal: AbortSignal,
 ): Promise<string | null> {
@@ -136,7 +182,7 @@ async function hasBytes(
 }
 
 async function replace(
-  parts: Omit<HealParts, 'bucket'>,
+  parts: Omit<HealParts, 'bucket' | 'second'>,
   { item, intent, damage, from }: Patient & { from: string },
 ): Promise<void> {
   const { disk, folders, leases } = parts

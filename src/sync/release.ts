@@ -176,7 +176,8 @@ async function healFirst(
   const { items, log } = parts
   const { item, damage } = found
   const keep = { state: 'archived', error: damage, delayMs: DAMAGED_RETRY_MS } as const
-  const healed = await heal(parts, found, signal)
+  // What was moved once has no source any more.
+  const healed = await heal({ ...parts, second: null }, found, signal)
   if (healed === 'healed') {
     await items.keepSource(item, { ...keep, damage: null })
     return 'healed'

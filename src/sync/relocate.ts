@@ -9,7 +9,7 @@ import { bringBack, type HealParts } from './heal.ts'
 import { putFinal } from './publish.ts'
 import { readSidecar } from './sidecar-file.ts'
 
-type RelocateParts = Omit<HealParts, 'bucket'>
+type RelocateParts = Omit<HealParts, 'bucket' | 'second'>
 
 /**
  * `elsewhere`: it is in none of the places; `busy`: a worker has the item in hand, or healing is paused; `no_links`: this

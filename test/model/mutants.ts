@@ -490,7 +490,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'heal that does not compare what it fetched',
     file: 'src/sync/heal.ts',
-    change: [['    if (sha256 !== intent.sha256)\n', "    if (sha256 === '')\n"]],
+    change: [['    if (sha256 !== intent.sha256) return false\n', '']],
     caught: fault('a download is corrupted', SPOILED),
     promise: 'I2',
   },

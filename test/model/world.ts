@@ -229,6 +229,7 @@ export async function startWorker(
           if (row?.epoch === epoch) noteReading(row, damage, now())
         }),
       pace: async () => {},
+      second: null,
       damagedLately: () =>
         run('damagedLately', () => tables.items.filter((row) => row.damagedAt !== null).length),
     }

@@ -164,8 +164,9 @@ export async function openWorker(
 
 function readings(
   database: Database,
-): Pick<ScrubParts, 'next' | 'again' | 'note' | 'damagedLately' | 'pace'> {
+): Pick<ScrubParts, 'next' | 'again' | 'note' | 'damagedLately' | 'pace' | 'second'> {
   return {
+    second: null,
     next: () => takeForScrub(database, { limit: 5, periodMs: 3_600_000 }),
     again: (item) => archivedFile(database, item),
     note: (file, damage) => noteVerified(database, file, damage),
