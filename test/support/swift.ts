@@ -107,6 +107,11 @@ function storageConf(folder: string, name: string, port: number): string {
 pipeline = ${name}-server
 [app:${name}-server]
 use = egg:swift#${name}
+# A PUT or DELETE is answered once the listing knows of it, also on a busy machine. By default it waits a second for that, and
+# what takes longer than three is left to a daemon that does not run here.
+container_update_timeout = 60
+conn_timeout = 10
+node_timeout = 60
 `
 }
 
