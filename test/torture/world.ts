@@ -1,6 +1,7 @@
 /** One installation under torture: its backend, its bucket behind a faulty line, its archive, and the evidence of it all. */
 import { open, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import postgres from 'postgres'
 import type { MediaKind } from '../../src/media.ts'
 import { listObjects, type Upload } from '../support/checker.ts'
 import { uniqueMedia } from '../support/media-files.ts'
@@ -75,16 +76,18 @@ export async function withWorld(t: Scope, random: Random, folder: string): Promi
       for (const upload of fresh) evidence.note(storedVersion(upload))
     },
     async forgetAttempts() {
-      await sql`update strongroom.items set attempts = 0`
+      await untilFree(() => sql`update strongroom.items set attempts = 0`)
     },
     async passTime() {
       const [ours] = await sql<{ there: boolean }[]>`
         select to_regclass('strongroom.items') is not null as there`
       if (!ours?.there) return
-      await sql`
-        update strongroom.items set lease_until = lease_until - interval '1 hour',
-          next_attempt_at = next_attempt_at - interval '7 hours',
-          release_due = release_due - interval '2 hours'`
+      await untilFree(
+        () => sql`
+          update strongroom.items set lease_until = lease_until - interval '1 hour',
+            next_attempt_at = next_attempt_at - interval '7 hours',
+            release_due = release_due - interval '2 hours'`,
+      )
     },
   }
 }
@@ -129,6 +132,21 @@ export async function replaceObject(world: World): Promise<boolean> {
   return true
 }
 
+/**
+ * What a killed process had sent goes on in the database, and may hold the same rows in another order: whoever is chosen to end
+ * the deadlock tries again.
+ */
+async function untilFree(statement: () => Promise<unknown>): Promise<void> {
+  for (;;) {
+    try {
+      await statement()
+      return
+    } catch (error) {
+      if (!(error instanceof postgres.PostgresError && error.code === '40P01')) throw error
+    }
+  }
+}
+
 /** The backend takes an approval back, or deletes a row that is waiting. */
 export async function withdrawApproval({ sql, random }: World): Promise<void> {
   const change = random.chance(0.7) ? sql`status = 'pending'` : sql`deleted_at = now()`
@@ -139,9 +157,11 @@ export async function withdrawApproval({ sql, random }: World): Promise<void> {
 
 /** What was taken back is approved again. */
 export async function approveAgain({ sql }: World): Promise<void> {
-  await sql`
-    update media set status = 'approved', deleted_at = null, approved_at = clock_timestamp()
-    where status = 'pending' or (deleted_at is not null and status = 'approved')`
+  await untilFree(
+    () => sql`
+      update media set status = 'approved', deleted_at = null, approved_at = clock_timestamp()
+      where status = 'pending' or (deleted_at is not null and status = 'approved')`,
+  )
 }
 
 /** A byte of an archived file, whose source is still there, changes on the disk. @returns false when there is none */
