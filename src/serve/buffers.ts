@@ -1,10 +1,12 @@
 const KIB = 1024
-const smallest = 64 * KIB
+export const smallestChunk = 64 * KIB
 const largest = 1024 * KIB
 /** Of many who start at once some stand still soon, each with what he was given last. */
 const largestOfMany = 512 * KIB
 /** With more downloads than this on the move, the processor always has another one to turn to. */
 const readingAhead = 8
+/** Strangers hold large buffers only up to this part of the budget, so that those who take what they are sent find room. */
+const partOfStrangers = 1 / 4
 /** Kept for the next download even beyond the budget: to make and to collect each chunk anew took most of the processor. */
 const alwaysSpare = 4 * 1024 * KIB
 
@@ -16,17 +18,21 @@ const worthCollecting = 16 * 1024 * KIB
 
 /** The memory that all downloads share. */
 export interface Buffers {
-  /** A buffer of some `wanted` bytes where the budget allows it, never of fewer than `smallest`. */
+  /** A buffer of some `wanted` bytes where the budget allows it, never of fewer than `smallestChunk`. */
   take(wanted: number): Buffer
   /** Only for a buffer that nobody will read or write any more. */
   give(buffer: Buffer): void
   /** For one that the system may still be reading: it is left to the garbage collector. */
   forget(buffer: Buffer): void
-  /** How much one download may hold in one buffer now, where it goes on after it. */
-  fairBytes(): number
+  /**
+   * How much one download may hold in one buffer now, where it goes on after it.
+   *
+   * @param isKnown whether its visitor has shown that he takes what he is sent
+   */
+  fairBytes(isKnown: boolean): number
   /** The same for one that ends with it. */
-  fairWholeBytes(): number
-  mayReadAhead(): boolean
+  fairWholeBytes(isKnown: boolean): number
+  mayReadAhead(isKnown: boolean): boolean
   /** Downloads whose visitors take what they are sent; those that stand still need no room. */
   moving: number
   /** Bytes that are in use now. */
@@ -82,14 +88,18 @@ export function createBuffers(budgetBytes: number): Buffers {
     return Math.max(alwaysSpare, budgetBytes - inUse)
   }
 
-  function fairWholeBytes(): number {
-    const share = Math.min(budgetBytes / 2 / Math.max(1, buffers.moving), budgetBytes - inUse)
-    return Math.min(largest, Math.max(smallest, powerBelow(share)))
+  function room(isKnown: boolean): number {
+    return budgetBytes * (isKnown ? 1 : partOfStrangers) - inUse
   }
 
-  function fairBytes(): number {
+  function fairWholeBytes(isKnown: boolean): number {
+    const share = Math.min(budgetBytes / 2 / Math.max(1, buffers.moving), room(isKnown))
+    return Math.min(largest, Math.max(smallestChunk, powerBelow(share)))
+  }
+
+  function fairBytes(isKnown: boolean): number {
     const most = buffers.moving > readingAhead ? largestOfMany : largest
-    return Math.min(most, fairWholeBytes())
+    return Math.min(most, fairWholeBytes(isKnown))
   }
 
   const buffers: Buffers = {
@@ -98,7 +108,7 @@ export function createBuffers(budgetBytes: number): Buffers {
       return inUse
     },
     take(wanted) {
-      const size = Math.min(fairWholeBytes(), Math.max(smallest, powerAbove(wanted)))
+      const size = Math.min(fairWholeBytes(true), Math.max(smallestChunk, powerAbove(wanted)))
       const known = takeSpare(size)
       inUse += known?.length ?? size
       if (known !== null) return known
@@ -122,7 +132,7 @@ export function createBuffers(budgetBytes: number): Buffers {
     },
     fairBytes,
     fairWholeBytes,
-    mayReadAhead: () => buffers.moving <= readingAhead && inUse < budgetBytes,
+    mayReadAhead: (isKnown) => buffers.moving <= readingAhead && room(isKnown) > 0,
   }
   return buffers
 }

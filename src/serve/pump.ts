@@ -39,7 +39,7 @@ function createPump(
   hooks: Hooks & { resolve: (complete: boolean) => void; reject: (reason: unknown) => void },
   buffers: Buffers,
 ): () => void {
-  const lane = createLane(buffers, body.length)
+  const lane = createLane(buffers, body.length, () => response.socket?.bytesWritten ?? 0)
   const readInto = createBodyReader(file, body)
   /** Of the body, not read yet. */
   let left = body.length
@@ -66,7 +66,7 @@ function createPump(
   const step = (): void => {
     if (writing === null && ready !== null) write(ready)
     if (say !== null || reading !== null || ready !== null || left === 0) return
-    if (writing === null || (failure === null && buffers.mayReadAhead())) read()
+    if (writing === null || (failure === null && lane.mayReadAhead())) read()
   }
   const read = (): void => {
     const buffer = lane.take(left)

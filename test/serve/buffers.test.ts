@@ -10,9 +10,9 @@ test('one download gets large buffers, many get small ones, and together no more
   buffers.moving = 1
   assert.equal(buffers.take(10 * MIB).length, MIB)
   buffers.moving = 100
-  assert.equal(buffers.fairBytes(), 256 * KIB)
+  assert.equal(buffers.fairBytes(true), 256 * KIB)
   const taken = []
-  while (buffers.fairBytes() > 64 * KIB) taken.push(buffers.take(MIB))
+  while (buffers.fairBytes(true) > 64 * KIB) taken.push(buffers.take(MIB))
   assert.ok(buffers.inUse <= 64 * MIB)
   for (const buffer of taken) buffers.give(buffer)
   assert.equal(buffers.inUse, MIB)
@@ -24,7 +24,7 @@ test('beyond the budget each further download still gets the smallest buffer', (
     assert.ok(buffers.take(MIB).length >= 64 * KIB)
   }
   assert.ok(buffers.inUse <= MIB + 100 * 64 * KIB)
-  assert.equal(buffers.mayReadAhead(), false)
+  assert.equal(buffers.mayReadAhead(true), false)
 })
 
 test('a buffer that was given back is used again, one that was forgotten never', () => {
@@ -61,7 +61,18 @@ test('where all of the budget is held by those who stand still, the others make 
 test('what fits into one chunk is sent as one, although chunks of many long downloads are smaller', () => {
   const buffers = createBuffers(64 * MIB)
   buffers.moving = 16
-  assert.equal(buffers.fairBytes(), 512 * KIB)
-  assert.equal(buffers.fairWholeBytes(), MIB)
+  assert.equal(buffers.fairBytes(true), 512 * KIB)
+  assert.equal(buffers.fairWholeBytes(true), MIB)
   assert.equal(buffers.take(MIB).length, MIB)
+})
+
+test('strangers hold large buffers up to a quarter of the budget, and leave the rest to those who are known', () => {
+  const buffers = createBuffers(64 * MIB)
+  buffers.moving = 1
+  for (let download = 0; download < 100; download++) buffers.take(buffers.fairBytes(false))
+  assert.ok(buffers.inUse <= 16 * MIB + 100 * 64 * KIB)
+  assert.equal(buffers.fairBytes(false), 64 * KIB)
+  assert.equal(buffers.mayReadAhead(false), false)
+  assert.equal(buffers.fairBytes(true), MIB)
+  assert.equal(buffers.mayReadAhead(true), true)
 })
