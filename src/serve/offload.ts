@@ -4,6 +4,7 @@ import type { Sidecar } from '../sidecar.ts'
 import type { FindPeer } from './client-address.ts'
 import type { HeaderList } from './file-headers.ts'
 import type { Verdict } from './range.ts'
+import { smallBytes } from './send.ts'
 import type { TokenClaims } from './token-claims.ts'
 
 /** How a front learns which file it is to send. */
@@ -11,6 +12,8 @@ export interface Offload {
   header: 'X-Accel-Redirect' | 'X-Sendfile'
   /** What stands before the archive path: a location of the front, or a folder as the front sees it. */
   prefix: string
+  /** Up to so many a file costs a front less to pass on than to open and close; if not set, what is sent in one piece. */
+  passedOnBytes?: number
 }
 
 interface Wish {
@@ -36,8 +39,8 @@ const conditions = [
 
 /**
  * Makes the judge of which answers a front may give in our place, from the file that it opens by its path. All that it could
- * answer otherwise than we is ours: HEAD, what has no bytes, several ranges, ranges that were ignored, conditions that held,
- * and downloads that are counted. Who is no trusted proxy, or does not ask, would receive an empty file.
+ * answer otherwise than we is ours: HEAD, several ranges, ranges that were ignored, conditions that held, and downloads that are
+ * counted. So are small files. Who is no trusted proxy, or does not ask, would receive an empty file.
  *
  * @param options.offload null turns it off
  */
@@ -48,7 +51,7 @@ export function createOffload(options: {
 }): OffloadTo {
   const { offload, peerOf, log } = options
   if (offload === null) return () => null
-  const { header, prefix } = offload
+  const { header, prefix, passedOnBytes = smallBytes } = offload
   const handovers = createHandovers(header, prefix)
   const told = new Set<string>()
   const tellOnce = (peer: string, what: string) => {
@@ -69,7 +72,9 @@ export function createOffload(options: {
     return asks && trusted
   }
   return (incoming, wish) =>
-    isPlain(incoming, wish) && isForFront(incoming) ? handovers(wish.sidecar) : null
+    wish.sidecar.bytes > passedOnBytes && isPlain(incoming, wish) && isForFront(incoming)
+      ? handovers(wish.sidecar)
+      : null
 }
 
 /** Put together once for as long as a sidecar is in memory. */
@@ -98,8 +103,8 @@ export function handOver(outgoing: ServerResponse, headers: HeaderList, status: 
 }
 
 function isPlain({ method, headers }: IncomingMessage, wish: Wish): boolean {
-  const { sidecar, verdict, claims } = wish
-  if (method !== 'GET' || sidecar.bytes === 0 || claims.maxDownloads !== null) return false
+  const { verdict, claims } = wish
+  if (method !== 'GET' || claims.maxDownloads !== null) return false
   if (conditions.some((name) => headers[name] !== undefined)) return false
   const { range } = headers
   return range === undefined

@@ -73,23 +73,34 @@ test('nginx answers the same, or as docs/http.md explains', async (t) => {
   })
 })
 
-test('behind an nginx that sends the files, GET and HEAD are answered as docs/http.md says', async (t) => {
-  await withFileServer(offloading, async (scope) => {
-    await addFiles(scope)
-    const direct = await ourselves(scope, '')
-    const port = await withNginxSending(t, { ...scope, port: scope.listening.port })
-    const peer = { ...direct, where: { port, host: '127.0.0.1' } }
-    for (const row of rows.filter((row) => !isRaw(row.request) && !isRefusedByNginx(row))) {
-      await t.test(`RFC ${row.rfc} ${row.name}: ${row.answer} (through nginx)`, async () => {
-        const answers = await ask(peer, row.request)
-        assert.equal(summaryOf(row, answers), row.answer)
-        assert.deepEqual(answers.flatMap(faultsOf), [])
-        if (hasTwin(row)) await assertHeadIsLikeGet(peer, row)
-      })
-    }
-    assert.ok(scope.log.lines.some(({ fields }) => fields.offloaded === true))
+const { offload, ...front } = offloading
+for (const [what, isOffloaded, passedOnBytes] of [
+  ['sends the files', true, 0],
+  ['passes small files on', false, contents.length],
+] as const) {
+  const title = `behind an nginx that ${what}, GET and HEAD are answered as docs/http.md says`
+  test(title, async (t) => {
+    await withFileServer({ ...front, offload: { ...offload, passedOnBytes } }, async (scope) => {
+      await addFiles(scope)
+      const direct = await ourselves(scope, '')
+      const port = await withNginxSending(t, { ...scope, port: scope.listening.port })
+      const peer = { ...direct, where: { port, host: '127.0.0.1' } }
+      for (const row of rows.filter((row) => !isRaw(row.request) && !isRefusedByNginx(row))) {
+        await t.test(`RFC ${row.rfc} ${row.name}: ${row.answer} (${what})`, async () => {
+          const answers = await ask(peer, row.request)
+          assert.equal(summaryOf(row, answers), row.answer)
+          assert.deepEqual(answers.flatMap(faultsOf), [])
+          if (hasTwin(row)) await assertHeadIsLikeGet(peer, row)
+        })
+      }
+      const ofSmall = scope.log.lines.filter(({ fields }) => fields.path === '/f.mp4')
+      assert.equal(
+        ofSmall.some(({ fields }) => fields.offloaded === true),
+        isOffloaded,
+      )
+    })
   })
-})
+}
 
 async function addFiles({ archiveDir, file }: ServerScope): Promise<void> {
   const facts = { filed_at: filedAt.toISOString() }

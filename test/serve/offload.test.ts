@@ -111,12 +111,13 @@ test('nginx sends nothing without a token for it', async (t) => {
   })
 })
 
+const eager = (conf: string) =>
+  `gzip on; gzip_types *; gzip_proxied any; proxy_cache_path cache keys_zone=z:1m;\n${conf.replace(
+    'location / {',
+    'location / { proxy_cache z; proxy_cache_valid any 1h; proxy_cache_key $uri;',
+  )}`
+
 test('neither cache nor compression of nginx gets hold of a file', async (t) => {
-  const eager = (conf: string) =>
-    `gzip on; gzip_types *; gzip_proxied any; proxy_cache_path cache keys_zone=z:1m;\n${conf.replace(
-      'location / {',
-      'location / { proxy_cache z; proxy_cache_valid any 1h; proxy_cache_key $uri;',
-    )}`
   const use = async (scope: Parameters<Parameters<typeof withFront>[1]>[0]) => {
     await scope.file('page.html', '<p>'.repeat(10_000), { mime_type: 'text/html' })
     const target = `/page.html?token=${await scope.token()}`
@@ -223,6 +224,47 @@ async function headersOf(scope: ServerScope): Promise<Answer['headers']> {
   const { headers } = await scope.ask(`/f.mp4?token=${await scope.token()}`)
   return headers
 }
+
+test('nginx passes small files on, and how much was sent of them is known', async (t) => {
+  const { header, prefix } = offloading.offload
+  await withFileServer({ ...offloading, offload: { header, prefix } }, async (scope) => {
+    const port = await withNginxSending(t, { ...scope, port: scope.listening.port })
+    const told = []
+    for (const bytes of [1, 65_536, 65_537]) {
+      const whole = contents.subarray(0, bytes)
+      await scope.file(`${bytes}.mp4`, whole)
+      const target = `/${bytes}.mp4?token=${await scope.token()}`
+      const direct = await scope.ask(target)
+      const answer = await ask(port, target)
+      assert.ok(answer.body.equals(whole))
+      assert.deepEqual(lasting(answer), lasting(direct))
+      const line = (await scope.log.requests(2 * (told.length + 1))).at(-1)
+      told.push([line?.fields.bytes, line?.fields.offloaded ?? false])
+    }
+    assert.deepEqual(told, [
+      [1, false],
+      [65_536, false],
+      [0, true],
+    ])
+  })
+})
+
+test('neither a cache nor compression of nginx gets hold of what it passes on', async (t) => {
+  const { header, prefix } = offloading.offload
+  await withFileServer({ ...offloading, offload: { header, prefix } }, async (scope) => {
+    const place = { archiveDir: scope.archiveDir, port: scope.listening.port }
+    const port = await withNginxSending(t, place, eager)
+    await scope.file('page.html', '<p>'.repeat(10_000), { mime_type: 'text/html' })
+    const target = `/page.html?token=${await scope.token()}`
+    for (let times = 0; times < 2; times++) {
+      const answer = await ask(port, target, { headers: { 'accept-encoding': 'gzip' } })
+      assert.equal(answer.body.length, 30_000)
+      assert.deepEqual(lasting(answer), lasting(await scope.ask(target)))
+    }
+    assert.equal((await ask(port, '/page.html?token=x')).status, 401)
+    assert.ok((await scope.log.requests(5)).every(({ fields }) => fields.offloaded === undefined))
+  })
+})
 
 test('downloads that are counted are not left to a front', async (t) => {
   await withFront(t, async ({ front, file }) => {

@@ -28,9 +28,9 @@ export const testTokens: TokenConfig = {
   stringIds: false,
 }
 
-/** Options of a server whose front, at 127.0.0.1, is deploy/nginx.conf. */
+/** Options of a server whose front, at 127.0.0.1, is deploy/nginx.conf, and sends the smallest files too. */
 export const offloading = {
-  offload: { header: 'X-Accel-Redirect', prefix: '/strongroom-archive' },
+  offload: { header: 'X-Accel-Redirect', prefix: '/strongroom-archive', passedOnBytes: 0 },
   rules: { trustedProxies: [{ address: '127.0.0.1', prefixBits: 32 }] },
 } as const
 
