@@ -63,13 +63,15 @@ function read(digest, { fd, bytes }) {
 
 /** @type {Promise<unknown>} */
 let before = Promise.resolve()
-parentPort?.on('message', (/** @type {Order & { order: number }} */ order) => {
-  before = before.then(async () => {
-    /** @type {Answer} */
-    const answer = await carryOut(order).then(
-      (done) => ({ order: order.order, done }),
-      ({ message, code, errno }) => ({ order: order.order, failed: { message, code, errno } }),
-    )
-    parentPort?.postMessage(answer)
-  })
+parentPort?.on('message', (/** @type {(Order & { order: number })[]} */ orders) => {
+  for (const order of orders)
+    before = before.then(async () => {
+      /** @type {Answer} */
+      const answer = await carryOut(order).then(
+        (done) => ({ order: order.order, done }),
+        ({ message, code, errno }) => ({ order: order.order, failed: { message, code, errno } }),
+      )
+      // Whoever waits for it has the next bytes ready.
+      parentPort?.postMessage([answer])
+    })
 })

@@ -9,7 +9,7 @@ export interface Failure {
   errno: number
 }
 
-/** Sent by a thread for each order that it got, by the order's number. */
+/** Told by a thread of each order that it got, by the order's number; several come in one message, as the orders do. */
 export type Answer = { order: number; done: unknown } | { order: number; failed: Failure }
 
 /** A program that runs beside everything else, in this process. */
@@ -28,7 +28,8 @@ export async function endThreads(): Promise<void> {
 
 /**
  * It is started at the first order, and ends with the process, which it does not keep alive while nobody waits for it. One that
- * ended before is started anew.
+ * ended before is started anew. What is asked for in one turn of the event loop is one message: to send one, and to wake
+ * the other side, takes longer than most of what is asked for.
  *
  * @param program in JavaScript, because stripping types takes 20 MiB
  */
@@ -36,20 +37,28 @@ export function openThread<Order extends object>(program: URL): Thread<Order> {
   const waiting = new Map<number, PromiseWithResolvers<unknown>>()
   let worker: Worker | null = null
   let last = 0
+  let unsent: (Order & { order: number })[] = []
   const end = (cause?: unknown) => {
     worker = null
+    unsent = []
     const error = new AppError('INTERNAL', `the thread of ${basename(program.pathname)} ended`, {
       cause,
     })
     for (const asked of waiting.values()) asked.reject(error)
     waiting.clear()
   }
-  const take = (from: Worker, answer: Answer) => {
-    const asked = waiting.get(answer.order)
-    waiting.delete(answer.order)
+  const take = (from: Worker, answers: readonly Answer[]) => {
+    for (const answer of answers) {
+      const asked = waiting.get(answer.order)
+      waiting.delete(answer.order)
+      if ('done' in answer) asked?.resolve(answer.done)
+      else asked?.reject(Object.assign(new Error(answer.failed.message), answer.failed))
+    }
     if (waiting.size === 0) from.unref()
-    if ('done' in answer) asked?.resolve(answer.done)
-    else asked?.reject(Object.assign(new Error(answer.failed.message), answer.failed))
+  }
+  const send = () => {
+    if (unsent.length > 0) worker?.postMessage(unsent)
+    unsent = []
   }
   const start = (): Worker => {
     const started = new Worker(program, {
@@ -59,7 +68,7 @@ export function openThread<Order extends object>(program: URL): Thread<Order> {
       trackUnmanagedFds: false,
       resourceLimits: { maxYoungGenerationSizeMb: 2, maxOldGenerationSizeMb: 32 },
     })
-    started.on('message', (answer: Answer) => take(started, answer))
+    started.on('message', (answers: Answer[]) => take(started, answers))
     started.on('error', end)
     running.add(started)
     started.on('exit', () => {
@@ -76,7 +85,7 @@ export function openThread<Order extends object>(program: URL): Thread<Order> {
       waiting.set(last, asked)
       // The process must not end while somebody waits.
       if (waiting.size === 1) worker.ref()
-      worker.postMessage({ ...order, order: last })
+      if (unsent.push({ ...order, order: last }) === 1) setImmediate(send)
       return asked.promise
     },
   }

@@ -10,9 +10,9 @@ import { hasCode, withFolder } from '../support/scopes.ts'
 /** Says what it is told to say, or ends. */
 const program = `
   import { parentPort } from 'node:worker_threads'
-  parentPort.on('message', ({ order, say }) => {
-    if (say === 'nothing') process.exit(1)
-    parentPort.postMessage({ order, done: say })
+  parentPort.on('message', (orders) => {
+    if (orders.some(({ say }) => say === 'nothing')) process.exit(1)
+    parentPort.postMessage(orders.map(({ order, say }) => ({ order, done: say })))
   })`
 const echo = new URL(`data:text/javascript,${encodeURIComponent(program)}`)
 
