@@ -118,7 +118,9 @@ export function openConnection(peer: Peer, sessions: Sessions): Connection {
         return false
       }
       const first = head.subarray(at + HEAD_END.length)
-      done.resolve(answerOn(parsed, first, onFree))
+      // The length that an answer to HEAD names is that of what it leaves out (RFC 9112 section 6.3).
+      const isEmpty = request.startsWith('HEAD ') && parsed.lengthBytes !== null
+      done.resolve(answerOn(isEmpty ? { ...parsed, lengthBytes: 0 } : parsed, first, onFree))
       return false
     }
     onBreak = (error) => {

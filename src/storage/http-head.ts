@@ -15,7 +15,14 @@ const LINES_MAX = 100
 const STATUS_LINE = /^HTTP\/1\.1 ([2-5]\d\d)(?: [\t\x20-\x7e\x80-\xff]*)?$/
 const FIELD_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[\t ]*([\t\x20-\x7e\x80-\xff]*)$/
 /** Two lines of them that differ would let two readers see two answers. */
-const SINGLE = new Set(['content-length', 'content-range', 'etag', 'connection', 'date'])
+const SINGLE = new Set([
+  'content-length',
+  'content-range',
+  'etag',
+  'last-modified',
+  'connection',
+  'date',
+])
 
 /**
  * Reads a status line and header lines, and nothing that is unusual: other versions of HTTP, folded or bare lines, repeated

@@ -1,8 +1,8 @@
 import { AppError } from '../errors.ts'
 import type { Download } from './bucket.ts'
 import { isRefusedFeature, notS3, subject } from './s3-errors.ts'
+import { type GetAnswer, sendGet } from './s3-kept.ts'
 import { ask, askedFor, type Link, quoted, unquoted } from './s3-link.ts'
-import { type GetAnswer, sendGet } from './s3-send-get.ts'
 
 interface Wanted {
   key: string

@@ -1,4 +1,4 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders } from 'node:http'
 import {
   HeadObjectCommand,
   type HeadObjectCommandOutput,
@@ -10,6 +10,7 @@ import { isAppError } from '../errors.ts'
 import type { Bucket, ListedObject, ObjectFacts } from './bucket.ts'
 import { type Asked, isRefusedFeature, isRefusedRequest, notS3 } from './s3-errors.ts'
 import { get, getPart } from './s3-get.ts'
+import { sendHead } from './s3-kept.ts'
 import {
   ask,
   askedFor,
@@ -70,16 +71,18 @@ async function head(link: Link, key: string, signal?: AbortSignal): Promise<Obje
   }
 }
 
+type Headed = { headers: IncomingHttpHeaders }
+
 /** Asks for checksums; a store that refuses the question is asked without, now and from then on. */
-async function headObject(link: Link, key: string, signal?: AbortSignal): Promise<IncomingMessage> {
+async function headObject(link: Link, key: string, signal?: AbortSignal): Promise<Headed> {
   const asked = { ...askedFor(link, key), signal }
   const question = { method: 'HEAD', key, headers: {} } as const
-  const plain = () => ask(link, asked, ({ abortSignal }) => send(link, question, abortSignal))
+  const plain = () => ask(link, asked, ({ abortSignal }) => sendHead(link, question, abortSignal))
   if (!link.checksums) return plain()
   const headers = { 'x-amz-checksum-mode': 'ENABLED' }
   const answer = await ask(link, asked, async ({ abortSignal }) => {
     try {
-      return await send(link, { ...question, headers }, abortSignal)
+      return await sendHead(link, { ...question, headers }, abortSignal)
     } catch (error) {
       if (isRefusedFeature(error)) return null
       throw error
@@ -91,7 +94,7 @@ async function headObject(link: Link, key: string, signal?: AbortSignal): Promis
   return without
 }
 
-function factsOf({ headers }: IncomingMessage, asked: Asked): ObjectFacts {
+function factsOf({ headers }: Headed, asked: Asked): ObjectFacts {
   const etag = unquoted(headers.etag)
   const sizeBytes = lengthOf(headers)
   const lastModified = new Date(headers['last-modified'] ?? '')

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { get, type IncomingMessage } from 'node:http'
+import { request as ask, type IncomingMessage } from 'node:http'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { describe, type TestContext, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
@@ -16,6 +16,7 @@ import { coded } from '../support/demo-bucket.ts'
 /** More by hand: FUZZ_ANSWERS=1000000. */
 const HOSTILE_ANSWERS = Number(process.env.FUZZ_ANSWERS ?? 10_000)
 const never = new AbortController().signal
+type Method = 'GET' | 'HEAD'
 
 interface Talker {
   peer: Peer
@@ -69,7 +70,8 @@ function read(answer: Answer | null): Promise<Buffer> {
   return bytesOf(answer.open(rules))
 }
 
-const request = (path = '/') => `GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`
+const request = (path = '/', method: Method = 'GET') =>
+  `${method} ${path} HTTP/1.1\r\nhost: a\r\n\r\n`
 const plain = (body: string, more = '') =>
   `HTTP/1.1 200 OK\r\nContent-Length: ${Buffer.byteLength(body)}\r\n${more}\r\n${body}`
 
@@ -125,6 +127,29 @@ describe('a connection to a store', () => {
     for (const path of ['/empty', '/empty', '/full', '/full'])
       (await pool.ask(request(path), never))?.drop()
     assert.equal(talker.connections(), 2)
+  })
+
+  test('knows that no body follows the answer to HEAD, whatever its length', async (t) => {
+    const talker = await withTalker(t, (socket, asked) =>
+      socket.write(plain('body').slice(0, asked.startsWith('HEAD') ? -'body'.length : undefined)),
+    )
+    const pool = opened(t, talker)
+    for (const method of ['HEAD', 'HEAD', 'GET', 'HEAD'] as const) {
+      const answer = await pool.ask(request('/', method), never)
+      assert.equal(answer?.headers['content-length'], '4')
+      if (method === 'GET') assert.equal((await read(answer)).toString(), 'body')
+      else answer?.drop()
+    }
+    assert.equal(talker.connections(), 1)
+  })
+
+  test('is closed when a body follows the answer to HEAD', async (t) => {
+    const talker = await withTalker(t, (socket) => socket.write(plain('HTTP/1.1 200 OK\r\n\r\n')))
+    const pool = opened(t, talker)
+    for (let n = 1; n <= 2; n++) {
+      ;(await pool.ask(request('/', 'HEAD'), never))?.drop()
+      assert.equal(talker.connections(), n)
+    }
   })
 
   test('whose head comes byte by byte is understood', async (t) => {
@@ -241,6 +266,7 @@ const fields = [
   ['Upgrade: websocket', 1],
   ['ETag: "x"', 4],
   ['ETag: "y"', 1],
+  ['Last-Modified: Sun, 22 Nov 2026 10:00:00 GMT', 2],
   ['X-Folded: a\r\n b', 1],
   ['X-Bare: a\nContent-Length: 3', 1],
   ['X-Return: a\rContent-Length: 3', 1],
@@ -262,6 +288,12 @@ const bodies = [
 
 const hostileAnswer = fc
   .record({
+    method: fc.constantFrom<Method>('GET', 'HEAD'),
+    /** A body follows an answer to HEAD, too. */
+    isRude: fc.oneof(
+      { arbitrary: fc.constant(false), weight: 4 },
+      { arbitrary: fc.constant(true), weight: 1 },
+    ),
     status: fc.oneof(
       { arbitrary: fc.constant(statusLines[0]), weight: 3 },
       { arbitrary: fc.constantFrom(...statusLines), weight: 1 },
@@ -282,30 +314,46 @@ const hostileAnswer = fc
     flip: fc.option(fc.nat({ max: 200 }), { freq: 8 }),
     cuts: fc.array(fc.nat({ max: 200 }), { maxLength: 3 }),
   })
-  .map(({ status, lines, body, off, end, flip, cuts }) => {
+  .map(({ method, isRude, status, lines, body, off, end, flip, cuts }) => {
     const length = String(Math.max(0, body.length + off))
     const head = [status, ...lines.map((line) => line.replaceAll('LENGTH', length))].join('\r\n')
-    const bytes = Buffer.from(head + end + body, 'latin1')
+    const sent = method === 'GET' || isRude ? body : ''
+    const bytes = Buffer.from(head + end + sent, 'latin1')
     const at = flip === null ? -1 : flip % bytes.length
     if (at >= 0) bytes[at] = (bytes[at] ?? 0) ^ 4
-    return { bytes, cuts: [...new Set(cuts)].sort((a, b) => a - b) }
+    return { method, bytes, cuts: [...new Set(cuts)].sort((a, b) => a - b) }
   })
 
 interface Heard {
   status: number
   body: string
+  /** Those that the syncer goes by. */
+  facts: (string | undefined)[]
+}
+
+function factsIn(headers: Readonly<Record<string, string | string[] | undefined>>) {
+  return ['etag', 'last-modified', 'content-length', 'x-high'].map((name) => {
+    const value = headers[name]
+    return Array.isArray(value) ? value.join() : value
+  })
 }
 
 /** What Node makes of it; null when it is no whole answer. */
-function heardByNode({ hostname, port }: Peer, path: string): Promise<Heard | null> {
+function heardByNode(
+  { hostname, port }: Peer,
+  path: string,
+  method: Method,
+): Promise<Heard | null> {
   return new Promise((resolve) => {
-    const asked = get({ hostname, port, path, agent: false }, (message: IncomingMessage) => {
+    const to = { hostname, port, path, method, agent: false }
+    const asked = ask(to, (message: IncomingMessage) => {
       const chunks: Buffer[] = []
       message.on('data', (chunk: Buffer) => chunks.push(chunk))
       message.on('error', () => resolve(null))
       message.on('close', () => {
         const body = Buffer.concat(chunks).toString('latin1')
-        resolve(message.complete ? { status: message.statusCode ?? 0, body } : null)
+        const { statusCode: status = 0, headers } = message
+        resolve(message.complete ? { status, body, facts: factsIn(headers) } : null)
       })
     })
     asked.on('upgrade', (_message, socket) => {
@@ -313,18 +361,20 @@ function heardByNode({ hostname, port }: Peer, path: string): Promise<Heard | nu
       resolve(null)
     })
     asked.on('error', () => resolve(null))
+    asked.end()
   })
 }
 
-async function heardByUs(pool: Pool, path: string): Promise<Heard | null> {
+async function heardByUs(pool: Pool, path: string, method: Method): Promise<Heard | null> {
   try {
-    const answer = await pool.ask(request(path), never)
+    const answer = await pool.ask(request(path, method), never)
     if (answer === null) return null
     if (answer.lengthBytes === null) {
       answer.drop()
       return null
     }
-    return { status: answer.status, body: (await read(answer)).toString('latin1') }
+    const { status, headers } = answer
+    return { status, body: (await read(answer)).toString('latin1'), facts: factsIn(headers) }
   } catch {
     return null
   }
@@ -353,8 +403,8 @@ test(`of ${HOSTILE_ANSWERS} hostile answers none is read as anything but what No
       const path = `/${++number}`
       given.set(path, answer)
       const [ours, nodes] = await Promise.all([
-        heardByUs(pool, path),
-        heardByNode(talker.peer, path),
+        heardByUs(pool, path, answer.method),
+        heardByNode(talker.peer, path, answer.method),
       ])
       given.delete(path)
       if (ours === null) return

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Body } from './bucket.ts'
 import type { BodyRules } from './guarded-body.ts'
 import type { Answer } from './http-connection.ts'
@@ -34,6 +34,26 @@ export async function sendGet(
   question: Question & { method: 'GET' },
   signal: AbortSignal,
 ): Promise<GetAnswer> {
+  return (await askPlainly(link, question, signal)) ?? answerOf(await send(link, question, signal))
+}
+
+/** The same for a HEAD, which takes a third of the processor time that way. @returns the headers; @throws as `send` does */
+export async function sendHead(
+  link: Link,
+  question: Question & { method: 'HEAD' },
+  signal: AbortSignal,
+): Promise<{ headers: IncomingHttpHeaders }> {
+  const answer = await askPlainly(link, question, signal)
+  answer?.drop()
+  return answer ?? send(link, question, signal)
+}
+
+/** @returns a 2xx answer, or null where a full reader is to be asked; @throws as `send` does */
+async function askPlainly(
+  link: Link,
+  question: Question,
+  signal: AbortSignal,
+): Promise<Answer | null> {
   const answer = link.plain ? await link.pool.ask(requestText(link, question), signal) : null
   if (answer !== null && answer.status >= 300) {
     const { status: statusCode, headers } = answer
@@ -42,7 +62,7 @@ export async function sendGet(
   if (answer !== null && answer.lengthBytes !== null) return answer
   answer?.drop()
   link.plain = false
-  return answerOf(await send(link, question, signal))
+  return null
 }
 
 /** As far as it is plain; the status alone says nearly as much. */
@@ -78,5 +98,5 @@ function answerOf(message: IncomingMessage): GetAnswer {
 function requestText(link: Link, question: Question): string {
   const { target, headers } = signed(link, question)
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
-  return `GET ${target} HTTP/1.1\r\n${lines.join('')}\r\n`
+  return `${question.method} ${target} HTTP/1.1\r\n${lines.join('')}\r\n`
 }
