@@ -4,6 +4,7 @@ import { onceOpened } from '../waiting.ts'
 import { honoursConditionalDelete } from './conditional-delete.ts'
 import { findDamage } from './damage.ts'
 import { deleteSource, isStillDue } from './delete-source.ts'
+import { createFeed } from './feed.ts'
 import { makeDurable } from './filed.ts'
 import { heal, lostError } from './heal.ts'
 import { inTurn } from './large.ts'
@@ -14,8 +15,7 @@ import type { ReleaseOutcome } from './report.ts'
 
 /** So many DELETEs in a row without an answer are no trouble of single objects. */
 const UNANSWERED_LIMIT = 3
-const CHANGED: ReadonlySet<Outcome> = new Set(['source_differs', 'healed', 'lost'])
-/** Some rounds of all lanes, which all end before more is claimed; a claim costs as much as the statements of several items. */
+/** A claim costs as much as the statements of several items. */
 const BATCH = 64
 const RETRY_MS = 60_000
 const DAMAGED_RETRY_MS = 60 * 60_000
@@ -41,34 +41,44 @@ export async function releaseDue(
     tally[outcome === 'unanswered' ? 'kept' : outcome] += 1
     if (unanswered === UNANSWERED_LIMIT)
       throw new AppError('BUCKET_UNAVAILABLE', `${unanswered} DELETEs in a row went unanswered`)
-    if (CHANGED.has(outcome)) await brake.foundChanged()
   }
-  while (!signal.aborted) {
-    await parts.volume.verify()
-    if (!parts.leases.clockIsSteady()) {
-      parts.log.error({}, 'the database clock jumped; releases pause until it runs steadily')
-      break
-    }
-    const due = await parts.items.claimDue(BATCH, parts.leases.held())
-    if (due.length === 0) break
-    await releaseBatch({ ...parts, brake, honoursCondition }, due, { signal, count })
-  }
+  const pass = { ...parts, brake, honoursCondition }
+  // Once more when all is done: what was in hand counted against RELEASE_DAILY_MAX, and some of it may have stayed.
+  while (!signal.aborted && (await releaseAll(pass, { signal, count })) > 0);
   return tally
 }
 
-/** Several at once; the first failure that is not one item's own ends them all. */
-async function releaseBatch(
+/**
+ * Several at once, until nothing more is due; the first failure that is not one item's own ends them all.
+ *
+ * @returns how many were claimed
+ */
+async function releaseAll(
   parts: PassParts,
-  due: readonly Item[],
   { signal, count }: { signal: AbortSignal; count: (outcome: Outcome) => Promise<void> },
-): Promise<void> {
-  const queue = due.map((item) => ({ item, lost: parts.leases.hold(item) }))
+): Promise<number> {
+  const inHand = new Set<Item>()
+  let claimed = 0
   const failed = new AbortController()
   const stop = AbortSignal.any([signal, failed.signal])
+  const feed = createFeed(
+    async () => {
+      const due = await claimDue(parts)
+      claimed += due.length
+      return due.map((item) => {
+        inHand.add(item)
+        return { item, lost: parts.leases.hold(item) }
+      })
+    },
+    () => stop.aborted,
+  )
   const lane = async () => {
-    for (let next = queue.shift(); next !== undefined && !stop.aborted; next = queue.shift()) {
-      await parts.reached('release-claimed', next.item)
-      await count(await releaseItem(parts, next.item, { stop: signal, lost: next.lost }))
+    for (let next = await feed(); next !== undefined && !stop.aborted; next = await feed()) {
+      const { item, lost } = next
+      await parts.reached('release-claimed', item)
+      const outcome = await releaseItem(parts, item, { stop: signal, lost })
+      inHand.delete(item)
+      await count(outcome)
     }
   }
   const lanes = Array.from({ length: parts.policy.releasesAtOnce }, () =>
@@ -77,10 +87,19 @@ async function releaseBatch(
   try {
     await Promise.all(lanes)
     if (failed.signal.aborted) throw failed.signal.reason
+    return claimed
   } finally {
     // Those that this pass did not finish stay `releasing` without a lease: the next pass takes them first.
-    await giveBack(parts, due)
+    await giveBack(parts, [...inHand])
   }
+}
+
+/** @throws VOLUME_*, DB_* */
+async function claimDue({ volume, leases, items, log }: PassParts): Promise<readonly Item[]> {
+  await volume.verify()
+  if (leases.clockIsSteady()) return items.claimDue(BATCH, leases.held())
+  log.error({}, 'the database clock jumped; releases pause until it runs steadily')
+  return []
 }
 
 async function tellDueElsewhere({ items, bucket, log }: ReleaseParts): Promise<void> {
@@ -137,7 +156,11 @@ async function releaseOne(
   const damage = await inTurn(intent.source.sizeBytes, signal, () =>
     findDamage(parts, intent, signal),
   )
-  if (damage !== null) return healFirst(parts, { item, intent, damage }, signal)
+  if (damage !== null) {
+    // Before anything is done about it: there may be many more of them in hand.
+    await brake.foundChanged()
+    return healFirst(parts, { item, intent, damage }, signal)
+  }
   await makeDurable(parts, item, intent)
   await reached('rehashed', item)
   const verdict = await deleteSource(parts, { item, intent }, signals)
@@ -150,6 +173,7 @@ async function releaseOne(
     return (await items.yield(item, verdict, jittered(RETRY_MS))) ? 'unanswered' : 'stale'
   }
   if (verdict === 'changed') {
+    await brake.foundChanged()
     const error = new AppError(
       'OBJECT_CHANGED',
       `${bucket.name} now holds other bytes under "${intent.source.key}"`,

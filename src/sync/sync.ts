@@ -3,6 +3,7 @@ import type { Item } from '../media.ts'
 import { type Claimed, claim } from './claim.ts'
 import { type Downloaded, download } from './download.ts'
 import { assertMayTry, type Settled, settleFailure } from './failure.ts'
+import { createFeed } from './feed.ts'
 import { assertUsable } from './media-row.ts'
 import type { Parts } from './parts.ts'
 import { publish } from './publish.ts'
@@ -50,7 +51,7 @@ export async function runSync(
     run.stoppedBy ??= outage
   }
   const isOver = () => run.stoppedBy !== null || signals.drain.aborted || signals.abort.aborted
-  const feed = createFeed(parts, { isOver, stop })
+  const feed = createFeed(() => claimBatch(parts, stop), isOver)
   let doubts = 0
   const lane = async () => {
     for (let next = await feed(); next !== undefined; next = await feed()) {
@@ -72,36 +73,19 @@ export async function runSync(
 /** The store failing for so many keys in a row is an outage, whatever it says of the bucket. */
 const DOUBTS_ALLOWED = 5
 
-/**
- * What is next for whoever asks; a batch is claimed when nobody's is left, so that no lane waits for another's item.
- *
- * @returns undefined when nothing is claimable any more; what is in hand when the run is over comes all the same
- */
-function createFeed(
+/** @returns nothing, and tells `stop` why, when there is no room or no claim can be made */
+async function claimBatch(
   parts: SyncParts,
-  { isOver, stop }: { isOver: () => boolean; stop: (outage: AppError) => void },
-): () => Promise<Claimed | undefined> {
-  const queue: Claimed[] = []
-  let isDry = false
-  let claiming: Promise<void> | null = null
-  const claimMore = async () => {
-    try {
-      await parts.space.assertRoom()
-      const batch = await claim(parts, parts.policy.batchSize)
-      isDry = batch.length === 0
-      if (!isDry) parts.watch.claimed(batch.map(({ item }) => item))
-      queue.push(...batch)
-    } catch (error) {
-      stop(toAppError(error))
-    }
-    claiming = null
-  }
-  return async () => {
-    while (queue.length === 0 && !isDry && !isOver()) {
-      claiming ??= claimMore()
-      await claiming
-    }
-    return queue.shift()
+  stop: (outage: AppError) => void,
+): Promise<readonly Claimed[]> {
+  try {
+    await parts.space.assertRoom()
+    const batch = await claim(parts, parts.policy.batchSize)
+    if (batch.length > 0) parts.watch.claimed(batch.map(({ item }) => item))
+    return batch
+  } catch (error) {
+    stop(toAppError(error))
+    return []
   }
 }
 

@@ -7,9 +7,9 @@ import type { Scope } from '../support/scopes.ts'
 import { openWorker, withSite } from '../support/worker.ts'
 
 /** `count` items, archived and due. */
-async function withDue(t: Scope, count: number) {
+async function withDue(t: Scope, count: number, releasesAtOnce = 1) {
   const site = await withSite(t)
-  const worker = await openWorker(t, site)
+  const worker = await openWorker(t, site, { policy: { releasesAtOnce } })
   const media: Medium[] = []
   for (let n = 0; n < count; n++) media.push(await approveMedium(site))
   await worker.sync()
@@ -17,21 +17,22 @@ async function withDue(t: Scope, count: number) {
   return { site, worker, media, reason }
 }
 
-test('more than 20 changed sources pause releases until a person resumes them', async (t) => {
-  const { site, worker, media, reason } = await withDue(t, 23)
-  for (const { key, bytes } of media) await site.admin.put(key, Buffer.concat([bytes, bytes]))
-  await assert.rejects(worker.release(), coded('MASS_CHANGE'))
-  assert.match((await reason()) ?? '', /^21 archived items .* in bucket "media"$/)
-  assert.deepEqual(await statesOf(site), { source_differs: 21, releasing: 2 })
+for (const atOnce of [1, 64])
+  test(`more than 20 changed sources pause releases until a person resumes them, ${atOnce} at once`, async (t) => {
+    const { site, worker, media, reason } = await withDue(t, 23, atOnce)
+    for (const { key, bytes } of media) await site.admin.put(key, Buffer.concat([bytes, bytes]))
+    await assert.rejects(worker.release(), coded('MASS_CHANGE'))
+    assert.match((await reason()) ?? '', /^21 archived items .* in bucket "media"$/)
+    assert.deepEqual(await statesOf(site), { source_differs: 20, releasing: 3 })
 
-  const again = await openWorker(t, site)
-  assert.equal((await again.release()).source_differs, 0)
-  assert.deepEqual(await statesOf(site), { source_differs: 21, releasing: 2 })
+    const again = await openWorker(t, site)
+    assert.equal((await again.release()).source_differs, 0)
+    assert.deepEqual(await statesOf(site), { source_differs: 20, releasing: 3 })
 
-  await site.archives.resumeRelease()
-  assert.equal((await again.release()).source_differs, 2)
-  assert.equal(await reason(), null)
-})
+    await site.archives.resumeRelease()
+    assert.equal((await again.release()).source_differs, 3)
+    assert.equal(await reason(), null)
+  })
 
 describe('sources that are gone', { concurrency: 2 }, () => {
   test('pause releases when they are many and nothing of ours is there: it is the wrong bucket', async (t) => {
