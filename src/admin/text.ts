@@ -22,6 +22,12 @@ export function shownLines(text: string): string {
     .join('\n')
 }
 
+/** What is wrong and what to do about it, as messages say it. */
+export function shownProblem({ message, hint }: { message: string; hint: string | null }): string {
+  const wrong = shown(message, 400).replace(/\.$/, '')
+  return hint === null ? wrong : `${wrong}. Next: ${shown(hint, 400)}`
+}
+
 /** `3 min`, `5 h`, `12 days`. */
 export function spanText(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds))

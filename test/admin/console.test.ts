@@ -121,6 +121,19 @@ describe('the console', () => {
     assert.equal((await ask(on, '/', { headers: { Cookie } })).status, 303, 'it is over')
   })
 
+  test('tells what is wrong with a run and what to do as two sentences', async (t) => {
+    const on = await withAdmin(t)
+    await on.store.sql`
+      insert into strongroom.runs (job, trigger, mode, status, node, ended_at, error_code, error_message, error_hint)
+      values ('sync', 'manual', 'live', 'failed', 'nas', now(), 'DB_SCHEMA', 'it does not fit', 'run doctor')`
+    const { Cookie } = await signIn(on)
+    for (const place of ['/', '/runs'])
+      assert.match(
+        (await ask(on, place, { headers: { Cookie } })).text,
+        /it does not fit\. Next: run doctor</,
+      )
+  })
+
   test('slows down who guesses', async (t) => {
     const on = await withAdmin(t)
     for (let n = 0; n < 10; n++) {

@@ -1,6 +1,6 @@
 import type { Gauges } from '../../db/gauges.ts'
 import type { Look } from '../look.ts'
-import { agoText, shown, spanText } from '../text.ts'
+import { agoText, shown, shownProblem, spanText } from '../text.ts'
 import { badge, bdi, button, empty, type Html, html, type PageContext } from './html.ts'
 import { page } from './layout.ts'
 
@@ -49,7 +49,7 @@ function lookPart(context: PageContext, look: Look): Html {
     return html`<p>${badge('looking', 'busy')} ${look.files.toLocaleString('en')} files and ${look.items.toLocaleString('en')} items so far. Load this page again to see more.</p>`
   const { problem, findings, counts, endedAt } = look
   return html`
-<p>${problem === null ? badge('done', 'good') : badge('broken off', 'bad')} ${agoText(endedAt, context.now)}: ${look.files.toLocaleString('en')} files, ${look.items.toLocaleString('en')} items.${problem === null ? '' : ` ${shown(problem.message, 300)} ${shown(problem.hint, 300)}`}</p>
+<p>${problem === null ? badge('done', 'good') : badge('broken off', 'bad')} ${agoText(endedAt, context.now)}: ${look.files.toLocaleString('en')} files, ${look.items.toLocaleString('en')} items.${problem === null ? '' : ` ${shownProblem(problem)}`}</p>
 ${Object.entries(counts).length === 0 && problem === null ? empty('All is at rest: no file is missing, none is untracked.') : ''}
 ${Object.entries(counts).map(([kind, { count, next }]) => html`<h3>${count} ${kind}</h3><p class="hint">${next}</p>`)}
 ${findings.length === 0 ? '' : html`<ul class="items">${findings.map(({ kind, path, mediaId, reason }) => html`<li class="item"><div class="head">${mediaId === null ? bdi(path, 160) : html`<a href="/media/${mediaId}">${bdi(path ?? `media ${mediaId}`, 160)}</a>`} ${badge(kind, 'warn')}</div><p class="why">${shown(reason, 300)}</p></li>`)}</ul>`}

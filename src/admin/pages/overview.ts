@@ -2,7 +2,7 @@ import type { ListedItem } from '../../db/item-list.ts'
 import type { ItemState } from '../../item-states.ts'
 import type { Transfer } from '../live.ts'
 import { type Beat, type Calm, MOST_COUNTED, type Pulse } from '../pulse.ts'
-import { agoText, bytesText, clockText, countText, shown, spanText } from '../text.ts'
+import { agoText, bytesText, clockText, countText, shown, shownProblem, spanText } from '../text.ts'
 import { badge, button, empty, type Html, html, type PageContext } from './html.ts'
 import { itemRow, nameOf, stateBadge } from './items.ts'
 import { page } from './layout.ts'
@@ -51,7 +51,7 @@ function beatOf({ pulse }: Shown): Beat | null {
 function statePart({ pulse, now }: Shown): Html {
   const { problem, beat } = pulse
   if (problem !== null)
-    return html`<p class="state">${badge('out of reach', 'bad')} <span>${shown(problem.message, 200)} ${shown(problem.hint, 200)}${beat === null ? '' : html` What is shown is of ${agoText(beat.at, now)}.`}</span></p>`
+    return html`<p class="state">${badge('out of reach', 'bad')} <span>${shownProblem(problem)}${beat === null ? '' : html` – What is shown is of ${agoText(beat.at, now)}.`}</span></p>`
   const ill = Object.entries(beat.calm.health.checks).filter(([, { ok }]) => !ok)
   const running = beat.runs.find((run) => run.status === 'running')
   if (ill.length > 0)

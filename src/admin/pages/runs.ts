@@ -1,6 +1,14 @@
 import { isOver, type Run, type RunEvent, type RunStatus } from '../../runs.ts'
 import { things } from '../../units.ts'
-import { agoText, bytesText, clockText, shown, shownLines, timeText } from '../text.ts'
+import {
+  agoText,
+  bytesText,
+  clockText,
+  shown,
+  shownLines,
+  shownProblem,
+  timeText,
+} from '../text.ts'
 import { badge, empty, type Html, html, type PageContext, type Tone, time } from './html.ts'
 import { page } from './layout.ts'
 
@@ -35,7 +43,7 @@ function resultOf({ items, bytes, error, attempts }: Run): Html | string {
     ...(bytes > 0 ? [bytesText(bytes)] : []),
     ...(attempts > 1 ? [`failed ${attempts} times in a row`] : []),
   ].join(', ')
-  return html`${said === '' ? '' : html`<p class="result">${said}</p>`}${error === null ? '' : html`<p class="why">${shown(error.message, 400)} ${shown(error.hint, 400)}</p>`}`
+  return html`${said === '' ? '' : html`<p class="result">${said}</p>`}${error === null ? '' : html`<p class="why">${shownProblem(error)}</p>`}`
 }
 
 export function runsPage(
