@@ -25,6 +25,17 @@ export async function pauseUnlessStopped(ms: number, signal: AbortSignal): Promi
   await pause(Math.min(ms, LONGEST_MS), signal).catch(() => {})
 }
 
+/** Calls `then` after so long, however long that is. @returns calls it off */
+export function callAfter(ms: number, then: () => void): () => void {
+  let timer: NodeJS.Timeout
+  const wait = (leftMs: number) => {
+    const partMs = Math.min(leftMs, LONGEST_MS)
+    timer = setTimeout(() => (leftMs > partMs ? wait(leftMs - partMs) : then()), partMs)
+  }
+  wait(ms)
+  return () => clearTimeout(timer)
+}
+
 /** Resolves as soon as `work` has, or after so long without it; rejects as `work` does. */
 export async function settledWithin(work: Promise<void>, ms: number): Promise<void> {
   const patience = new AbortController()

@@ -5,6 +5,7 @@ import type { SyncService } from '../open.ts'
 import type { Run, RunEnd, RunTrigger } from '../runs.ts'
 import type { ItemReport } from '../sync/report.ts'
 import { watchBoth } from '../sync/watch.ts'
+import { callAfter } from '../waiting.ts'
 import type { Progress } from './progress.ts'
 import { type RunSummary, runOnce } from './run.ts'
 
@@ -129,20 +130,22 @@ function limitTime(
   const abort = new AbortController()
   const { timeoutMs } = sync
   let error: AppError | null = null
-  const timers: NodeJS.Timeout[] = []
+  const timers: (() => void)[] = []
   if (timeoutMs !== null) {
     const stop = () => {
       error = new AppError('RUN_TIMED_OUT', `the run took longer than ${timeoutMs / 1000} s`)
       drain.abort(error)
-      timers.push(setTimeout(() => abort.abort(error), shutdownTimeoutMs))
+      timers.push(callAfter(shutdownTimeoutMs, () => abort.abort(error)))
     }
-    timers.push(setTimeout(stop, timeoutMs))
+    timers.push(callAfter(timeoutMs, stop))
   }
   return {
     drain: AbortSignal.any([signals.drain, drain.signal]),
     abort: AbortSignal.any([signals.abort, abort.signal]),
     over: () => error,
-    end: () => timers.forEach(clearTimeout),
+    end() {
+      for (const callOff of timers) callOff()
+    },
   }
 }
 

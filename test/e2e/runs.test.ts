@@ -102,6 +102,15 @@ describe('the history of runs', { concurrency: 3 }, () => {
     assert.equal(skipped?.error?.code, 'RUN_OVERLAPS')
   })
 
+  test('a SYNC_TIMEOUT longer than a timer of Node can be set for ends no run', async (t) => {
+    const service = await withService(t)
+    await service.approve(1)
+    const ended = await sync(service, { SYNC_TIMEOUT: '720h' })
+    assert.equal(ended.code, 0, story(ended))
+    assert.doesNotMatch(ended.stderr, /TimeoutOverflowWarning/)
+    assert.equal((await runsOf(service))[0]?.status, 'success')
+  })
+
   test('a run longer than SYNC_TIMEOUT ends with what it has in hand, and counts as failed', async (t) => {
     const service = await withService(t)
     await service.approve(2)
