@@ -4,6 +4,7 @@ import { toAppError } from '../errors.ts'
 import type { MediaRow } from '../media.ts'
 import type { Bucket } from '../storage/bucket.ts'
 import { isNewerThanApproval } from './download.ts'
+import { assertUsable } from './media-row.ts'
 
 /** What a live run would begin with for one row; a dry run looks at the object, never at its bytes. */
 export interface PlanEntry {
@@ -50,6 +51,7 @@ async function planRow(
   if (state !== null && !['claimed', 'waiting', 'missing', 'withdrawn'].includes(state))
     return entry('leave', `its item is ${state}`)
   try {
+    assertUsable(media)
     const facts = await parts.bucket.head(media.objectKey, parts.signal)
     if (facts === null)
       return entry('report-missing', `the bucket has no object "${media.objectKey}"`)
@@ -60,6 +62,7 @@ async function planRow(
   } catch (error) {
     const reason = toAppError(error)
     if (reason.retry === 'outage') throw reason
+    if (reason.code === 'ROW_INVALID') return entry('hold', reason.message)
     return entry('retry-later', reason.message)
   }
 }

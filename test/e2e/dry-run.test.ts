@@ -123,6 +123,23 @@ describe('a dry run writes nothing anywhere', { concurrency: 2 }, () => {
     assert.deepEqual(await photograph(service), before)
   })
 
+  test('it foretells that a row of which no sidecar could be written is held', async (t) => {
+    const service = await withService(t)
+    await service.approve(2)
+    await service.sql`update media set approved_at = 'infinity' where id = 2`
+    const foretold = linesOf((await service.run(DRY)).stdout)
+    assert.deepEqual(
+      foretold.slice(0, -1).map(({ media_id, would }) => [media_id, would]),
+      [
+        [1, 'archive'],
+        [2, 'hold'],
+      ],
+    )
+    const ended = await service.run(['sync', '--once', '--json'])
+    const { items } = JSON.parse(ended.stdout) as { items: Record<string, number> }
+    assert.deepEqual([items.archived, items.held], [1, 1], story(ended))
+  })
+
   test('it ends with a warning for each thing that would stop a real run', async (t) => {
     const service = await withService(t)
     await service.approve(2, (n) => (n === 1 ? 'no object' : undefined))
