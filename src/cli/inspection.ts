@@ -110,9 +110,7 @@ export function addInspection(host: Host, command: AddCommand, done: (code: numb
       })
   command('config', 'print the effective settings, secrets masked').action(async () => {
     const { showConfig } = await import('../commands/config.ts')
-    const { parseConfig } = await import('../config.ts')
     showConfig(host)
-    parseConfig(host.env, { needs: new Set(), readFile: host.readFile, shadow: true })
   })
   command('health', 'ask the running service; exit 0 when it is well')
     .option('--deep', 'also database, bucket and archive')

@@ -69,7 +69,9 @@ export async function verifyCommand(host: Host, config: Config, run: Order): Pro
   const volume = await openVolumeToRead(parts)
   const total = await totalOf(database, selection)
   if (selection.mediaId !== null && total?.files === 0)
-    throw new AppError('USAGE', `nothing of media ${selection.mediaId} is in the archive`)
+    throw new AppError('NOT_FOUND', `nothing of media ${selection.mediaId} is in the archive`, {
+      hint: `"strongroom why ${selection.mediaId}" says what became of it`,
+    })
   const work = () => readFiles(host, config, { ...run, links, database, parts, volume, total })
   const asked = { ...run, database, kind }
   const done = await asRun(config, asked, work, ({ tally, bytes, healed }) => ({

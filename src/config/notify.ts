@@ -116,7 +116,10 @@ export function notifyFaults(values: SettingValues): Fault[] {
   const given = mail.filter((setting) => values[setting] !== null)
   for (const setting of mail) {
     if (given.length > 0 && values[setting] === null)
-      faults.push({ setting, wrong: `must be set for mail, as ${given.join(' and ')} are` })
+      faults.push({
+        setting,
+        wrong: `must be set for mail, because ${given.join(' and ')} ${given.length > 1 ? 'are' : 'is'}`,
+      })
   }
   for (const [setting, needs] of [
     ['NOTIFY_NTFY_TOKEN', 'NOTIFY_NTFY_URL'],

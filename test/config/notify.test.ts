@@ -25,7 +25,10 @@ describe('the settings of messages', () => {
       { NOTIFY_PING_URL: 'http://hc.lan/u' },
       /NOTIFY_PING_URL must begin with https:.*ALLOW_PRIVATE/,
     ],
-    [{ NOTIFY_SMTP_URL: 'smtp://mail.test' }, /NOTIFY_EMAIL_FROM must be set for mail/],
+    [
+      { NOTIFY_SMTP_URL: 'smtp://mail.test' },
+      /NOTIFY_EMAIL_FROM must be set for mail, because NOTIFY_SMTP_URL is;/,
+    ],
     [{ NOTIFY_EMAIL_TO: 'a@b.test, c' }, /NOTIFY_EMAIL_TO must be e-mail addresses/],
     [{ NOTIFY_NTFY_TOKEN: 'tk_x' }, /NOTIFY_NTFY_URL must be set, because NOTIFY_NTFY_TOKEN is/],
     [{ NOTIFY_ALLOW_PRIVATE: '10.0.0.0/33' }, /NOTIFY_ALLOW_PRIVATE must be host names/],

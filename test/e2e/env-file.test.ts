@@ -35,6 +35,9 @@ test('.env.example, filled in, sets a password and a schedule that a shell would
   const shown = await service.run(['config', '--env-file', file], unset)
   assert.equal(shown.code, 0, story(shown))
   assert.match(shown.stdout, /^SYNC_INTERVAL=\*\/10 \* \* \* \* {2}# env$/m)
+  const slipped = await service.run(['config', '--env-file', file], { ...unset, DB_HSOT: 'db' })
+  assert.equal(slipped.code, 0, story(slipped))
+  assert.match(slipped.stderr, /^strongroom: warning: .*DB_HSOT.*DB_HOST/m)
   const migrated = await service.run(['--env-file', file, 'migrate'], unset)
   assert.equal(migrated.code, 0, story(migrated))
   const owners =

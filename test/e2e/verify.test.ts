@@ -159,7 +159,6 @@ describe('verify', { concurrency: 2 }, () => {
     ])
     assert.equal(foundBy(all).summary.whole, 2, story(all))
     for (const { args, says } of [
-      { args: ['--media', '4711'], says: /nothing of media 4711 is in the archive/ },
       { args: ['--sample', '0'], says: /a percentage above 0 and up to 100 is needed/ },
       {
         args: ['--all', '--media', '1'],
@@ -171,6 +170,9 @@ describe('verify', { concurrency: 2 }, () => {
       assert.equal(wrong.code, 64, story(wrong))
       assert.match(wrong.stderr, says)
     }
+    const unknown = await service.run(['verify', '--media', '4711'])
+    assert.equal(unknown.code, 1, story(unknown))
+    assert.match(unknown.stderr, /nothing of media 4711 is in the archive\n.*"strongroom why 4711"/)
   })
 
   test('says so before the first sync', async (t) => {
