@@ -14,6 +14,8 @@ export interface Viewer {
   outgoing: ServerResponse
   /** To be called when the viewer took something. */
   moved(): void
+  /** Fires when nothing more may be told. */
+  over: AbortSignal
 }
 
 export interface EventStreams {
@@ -60,14 +62,22 @@ export function createEventStreams(
     heartbeat = null
     sent.clear()
   }
+  // Who reads slowly may take a while to close, and must be sent nothing after the end.
+  const end = (viewer: Viewer) => {
+    leave(viewer)
+    viewer.outgoing.end()
+  }
   const close = () => {
-    for (const { outgoing } of viewers) outgoing.end()
+    for (const viewer of [...viewers]) end(viewer)
   }
   return {
     async open(viewer, headers) {
       if (viewers.size >= MOST_VIEWERS)
         throw new AppError('TOO_MANY_STREAMS', 'too many pages are being looked at')
-      const { outgoing } = viewer
+      const { outgoing, over } = viewer
+      const forbid = () => end(viewer)
+      over.addEventListener('abort', forbid, { once: true })
+      outgoing.once('close', () => over.removeEventListener('abort', forbid))
       outgoing.writeHead(200, { ...headers, 'Content-Type': 'text/event-stream' })
       viewers.add(viewer)
       outgoing.once('close', () => leave(viewer))

@@ -6,6 +6,8 @@ export interface Session {
   csrf: string
   /** What the next page says first, once. */
   notice: Notice | null
+  /** Fires when it ends, for what was begun in it and goes on. */
+  over: AbortSignal
 }
 
 export interface Notice {
@@ -30,18 +32,24 @@ const MOST = 100
 /** Sessions live in the memory of this process: a restart ends them all. @param nowMs a clock that only goes forward */
 export function createSessions(nowMs = () => performance.now()): Sessions {
   // In the order of their last use.
-  const sessions = new Map<string, { session: Session; usedAt: number }>()
+  const sessions = new Map<string, { session: Session; end: AbortController; usedAt: number }>()
+  const end = (key: string) => {
+    sessions.get(key)?.end.abort()
+    sessions.delete(key)
+  }
   const forgetIdle = () => {
     for (const [key, { usedAt }] of sessions) {
       if (nowMs() - usedAt < IDLE_MS && sessions.size <= MOST) return
-      sessions.delete(key)
+      end(key)
     }
   }
   return {
     open() {
       const cookie = randomBytes(32).toString('base64url')
-      const session = { csrf: randomBytes(32).toString('base64url'), notice: null }
-      sessions.set(keyOf(cookie), { session, usedAt: nowMs() })
+      const end = new AbortController()
+      const csrf = randomBytes(32).toString('base64url')
+      const session = { csrf, notice: null, over: end.signal }
+      sessions.set(keyOf(cookie), { session, end, usedAt: nowMs() })
       forgetIdle()
       return cookie
     },
@@ -55,7 +63,7 @@ export function createSessions(nowMs = () => performance.now()): Sessions {
       return known.session
     },
     close(cookie) {
-      sessions.delete(keyOf(cookie))
+      end(keyOf(cookie))
     },
   }
 }

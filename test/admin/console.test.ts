@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
-import { request } from 'node:http'
+import { once } from 'node:events'
+import { get, type IncomingMessage, request } from 'node:http'
 import { describe, test } from 'node:test'
 import type { Item } from '../../src/media.ts'
 import { intentFor } from '../contract/items-stores.ts'
@@ -116,9 +117,16 @@ describe('the console', () => {
     assert.match(String(https.headers['set-cookie']), /; Secure/)
     const { Cookie, csrf } = await signIn(on)
     assert.equal((await ask(on, '/', { headers: { Cookie } })).status, 200)
+    const [events] = (await once(
+      get({ host: '127.0.0.1', port: on.port, path: '/events', headers: { Cookie } }),
+      'response',
+    )) as [IncomingMessage]
+    assert.equal(events.statusCode, 200)
+    const ended = once(events.resume(), 'end')
     const out = await ask(on, '/logout', { form: { csrf }, headers: { Cookie } })
     assert.equal(out.headers.location, '/login')
     assert.equal((await ask(on, '/', { headers: { Cookie } })).status, 303, 'it is over')
+    await ended
   })
 
   test('tells what is wrong with a run and what to do as two sentences', async (t) => {

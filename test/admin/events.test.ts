@@ -28,8 +28,9 @@ async function withStreams(t: Scope, { broken = false } = {}) {
     const now = new Date(0)
     return { pulse, transfers: new Map(), nowMs: 0, approved: 'approved', now }
   })
+  const session = new AbortController()
   const server = createServer((_incoming, outgoing) => {
-    const opened = streams.open({ outgoing, moved() {} }, {})
+    const opened = streams.open({ outgoing, moved() {}, over: session.signal }, {})
     opened.catch((error: unknown) => outgoing.writeHead(toAppError(error).status).end())
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
@@ -46,7 +47,7 @@ async function withStreams(t: Scope, { broken = false } = {}) {
     told = text
     for (const hear of listeners) hear(pulseOf())
   }
-  return { view, beat, count, listeners, streams }
+  return { view, beat, count, listeners, streams, session }
 }
 
 interface Viewer {
@@ -108,4 +109,16 @@ test('no more look than can be served, and nobody listens once all are gone', as
   const again = await view()
   assert.equal(again.answer.statusCode, 200)
   assert.equal(listeners.size, 1)
+})
+
+test('a stream ends with the session that it was opened in, and tells nothing more', async (t) => {
+  const { view, beat, listeners, session } = await withStreams(t)
+  const viewer = await view()
+  await viewer.heard('at first')
+  const ended = once(viewer.answer, 'end')
+  session.abort()
+  beat('a secret')
+  await ended
+  assert.equal(viewer.times(/a secret/), 0)
+  assert.equal(listeners.size, 0)
 })
