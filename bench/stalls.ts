@@ -1,6 +1,6 @@
 /**
- * Measures how late the event loop of one process comes that syncs 16 items at a time while 20 visitors download a large file
- * from it at 4 MiB/s each.
+ * Measures how late the event loop of one process comes that syncs pictures, as many at a time as it does by itself, while 20
+ * visitors download a large file from it at 4 MiB/s each.
  *
  * `node bench/stalls.ts [--images N] [--downloads N] [--against bin/strongroom]`; needs nginx and the small ffprobe.
  */

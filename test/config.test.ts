@@ -18,13 +18,13 @@ describe('defaults', () => {
       mode: 'live',
       migrateOnStart: true,
       sync: {
-        batchSize: 10,
+        batchSize: 32,
         schedule: { every: 1_800_000 },
         jitterMs: 0,
         missed: 'run',
         alone: false,
         timeoutMs: null,
-        concurrency: 16,
+        concurrency: 32,
         changedAfterApproval: 'hold',
         sizeMismatch: 'warn',
       },
@@ -129,7 +129,7 @@ describe('defaults', () => {
   })
 
   test('an empty or blank variable counts as not set', () => {
-    assert.equal(parse({ BATCH_SIZE: '', DB_PORT: '  ' }).sync.batchSize, 10)
+    assert.equal(parse({ BATCH_SIZE: '', DB_PORT: '  ' }).sync.batchSize, 32)
     assert.match(refusal({ DB_HOST: '' }), /DB_HOST is required but not set/)
   })
 })
@@ -274,7 +274,7 @@ describe('the effective configuration', () => {
     assert.deepEqual(listed.get('BATCH_SIZE'), { value: '20', source: 'env' })
     assert.deepEqual(listed.get('DB_HOST'), { value: 'db', source: 'file' })
     assert.deepEqual(listed.get('DB_PASSWORD'), { value: '********', source: 'alias DB_PASS' })
-    assert.deepEqual(listed.get('SYNC_CONCURRENCY'), { value: '16', source: 'default' })
+    assert.deepEqual(listed.get('SYNC_CONCURRENCY'), { value: '32', source: 'default' })
     assert.deepEqual(listed.get('R2_SECRET_KEY'), { value: null, source: 'default' })
   })
 

@@ -161,7 +161,7 @@ describe('wrong values', () => {
   const wrong: [env: Env, says: RegExp][] = [
     [
       { BATCH_SIZE: '0' },
-      /^ {2}BATCH_SIZE must be a whole number from 1 to 1000; for example BATCH_SIZE=10$/m,
+      /^ {2}BATCH_SIZE must be a whole number from 1 to 1000; for example BATCH_SIZE=32$/m,
     ],
     [{ BATCH_SIZE: '1001' }, /BATCH_SIZE must/],
     [{ BATCH_SIZE: '1e1' }, /BATCH_SIZE must/],
@@ -307,7 +307,7 @@ describe('wrong values', () => {
       { BATCH_SIZE_FILE: '/run/size', R2_BUCKET: '', R2_BUCKET_NAME: 'a/b' },
       files,
     )
-    assert.match(message, /^ {2}BATCH_SIZE_FILE must be .*; for example a file that contains 10$/m)
+    assert.match(message, /^ {2}BATCH_SIZE_FILE must be .*; for example a file that contains 32$/m)
     assert.match(message, /^ {2}R2_BUCKET_NAME must be /m)
   })
 

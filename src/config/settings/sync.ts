@@ -39,15 +39,15 @@ export const syncSettings = {
     example: '6h',
   },
   BATCH_SIZE: {
-    fallback: '10',
+    fallback: '32',
     reader: read.wholeNumber(1, 1000),
     help: 'Rows claimed at a time, 1 to 1000.',
-    example: '10',
+    example: '32',
   },
   SYNC_CONCURRENCY: {
-    fallback: '16',
+    fallback: '32',
     reader: read.wholeNumber(1, 64),
-    help: 'Files worked on at once, 1 to 64; of those over 8 MiB never more than four. Small files from a far bucket come half as fast again with 64.',
+    help: 'Files worked on at once, 1 to 64; of those over 8 MiB never more than four. Fewer ask less of a bucket that throttles; small files take longer then, above all from far away.',
     example: '16',
   },
   CHANGED_AFTER_APPROVAL: {
