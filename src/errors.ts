@@ -118,7 +118,6 @@ export const ERRORS = {
   CHANGED_AFTER_APPROVAL: itemNever('look at the new object and approve its row again'),
   SIZE_MISMATCH: itemNever('correct file_size or upload the right object, then approve again'),
   ATTEMPTS_EXHAUSTED: itemNever('look at the reason, mend it, and approve the row again'),
-  /** What the backend says of the medium cannot be kept in a sidecar. */
   /** The backend's own trigger, rule or constraint. */
   ROW_REFUSED: {
     ...itemLater(
@@ -126,6 +125,7 @@ export const ERRORS = {
     ),
     exit: 78,
   },
+  /** What the backend says of the medium cannot be kept in a sidecar. */
   ROW_INVALID: itemNever('correct the media row and approve it again'),
   MEDIA_INVALID: itemNever(
     'look at the copy and its report in ERROR_DIR; upload a good file and approve it again',

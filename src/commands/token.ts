@@ -38,6 +38,10 @@ export async function tokenCommand(
     typeof of === 'string'
       ? await findFile(config, of)
       : await findMedia(openDatabaseOnly(config, program), of)
+  if (found.moved && config.second?.links !== 'redirect')
+    host.err(
+      `strongroom: the file is in the second bucket: the link answers 404 until "strongroom recall --media ${found.mediaId}", or with SECOND_LINKS=redirect\n`,
+    )
   const link = await linkTo(config, {
     ...found,
     userId: userId ?? found.userId ?? 1,
@@ -51,6 +55,8 @@ interface Found {
   mediaId: number
   userId: number | null
   archivePath: string
+  /** It is in the second bucket. */
+  moved: boolean
 }
 
 /** A link to what is archived of a medium. @throws NOT_FOUND, USAGE, CONFIG_INVALID */
@@ -94,7 +100,7 @@ async function findFile({ archive }: Config, path: string): Promise<Found> {
       hint: 'check its path in ARCHIVE_DIR; "strongroom adopt" gives an existing file its sidecar',
     })
   const { media_id: mediaId, user_id: userId, archive_path: archivePath } = parseSidecar(bytes)
-  return { mediaId, userId, archivePath }
+  return { mediaId, userId, archivePath, moved: false }
 }
 
 /** The link form without an extension, which no cache in front takes for a static file. */

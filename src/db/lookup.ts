@@ -1,14 +1,18 @@
 import type { ItemState } from '../item-states.ts'
 import type { Database } from './connect.ts'
 
-/** The newest copy of a media row that can be served. @returns null when nothing of it is archived */
+/**
+ * The newest copy of a media row that can be served, or brought back where it is `moved`.
+ *
+ * @returns null when nothing of it is archived
+ */
 export async function findArchived(
   database: Database,
   mediaId: number,
-): Promise<{ archivePath: string; userId: number | null } | null> {
+): Promise<{ archivePath: string; userId: number | null; moved: boolean } | null> {
   const [row] = await database.run(
-    (sql) => sql<{ archive_path: string; user_id: string | null }[]>`
-      select archive_path, user_id from strongroom.items
+    (sql) => sql<{ archive_path: string; user_id: string | null; moved: boolean }[]>`
+      select archive_path, user_id, state = 'moved' as moved from strongroom.items
       where media_id = ${mediaId} and archive_path is not null
         and state in ('archived', 'releasing', 'released', 'moved', 'source_differs', 'kept')
       order by generation desc limit 1`,
@@ -17,6 +21,7 @@ export async function findArchived(
   return {
     archivePath: row.archive_path,
     userId: row.user_id === null ? null : Number(row.user_id),
+    moved: row.moved,
   }
 }
 

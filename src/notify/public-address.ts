@@ -51,18 +51,20 @@ const inMetadata = rangeCheck(metadata)
 export function isPublicAddress(text: string): boolean {
   const address = canonicalAddress(text)
   if (address === null) return false
-  if (!address.includes(':')) return !inNotPublic4(address)
-  const [, high = '0', low] = nat64.exec(address) ?? []
-  if (low !== undefined) return isPublicAddress(dotted(high, low))
-  return inGlobal6(address) && !inNotPublic6(address)
+  const answering = behindNat64(address)
+  if (!answering.includes(':')) return !inNotPublic4(answering)
+  return inGlobal6(answering) && !inNotPublic6(answering)
 }
 
 export function isMetadataAddress(text: string): boolean {
   const address = canonicalAddress(text)
-  return address !== null && inMetadata(address)
+  return address !== null && inMetadata(behindNat64(address))
 }
 
-function dotted(high: string, low: string): string {
+/** @returns the IPv4 address that answers where a canonical address is one of NAT64's, else the address itself */
+function behindNat64(address: string): string {
+  const [, high = '0', low] = nat64.exec(address) ?? []
+  if (low === undefined) return address
   const groups = [high, low].map((group) => Number.parseInt(group, 16))
   return groups.flatMap((group) => [group >> 8, group & 255]).join('.')
 }

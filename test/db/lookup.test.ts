@@ -27,9 +27,17 @@ test('the newest copy that can be served is found, under its owner', async (t) =
     await items.commitIntent(item, intentFor(item, path))
     await items.record(item)
   }
-  assert.deepEqual(await findArchived(store.database, 1), { archivePath: 'second', userId: 7 })
+  assert.deepEqual(await findArchived(store.database, 1), {
+    archivePath: 'second',
+    userId: 7,
+    moved: false,
+  })
   await store.sql`update strongroom.items set user_id = null`
-  assert.deepEqual(await findArchived(store.database, 1), { archivePath: 'second', userId: null })
+  assert.deepEqual(await findArchived(store.database, 1), {
+    archivePath: 'second',
+    userId: null,
+    moved: false,
+  })
   assert.equal(await findArchived(store.database, 2), null)
   assert.deepEqual(await countByState(store.database), { archived: 2, claimed: 1 })
 

@@ -68,6 +68,11 @@ describe('what lies in the second bucket', { concurrency: 2 }, () => {
     })
     await program.said(/"damage":"missing: there is no such object"/)
     await program.said(/"seen":2,"read":0,"damaged":1,.*looked into the second bucket/)
+    const secret = { UNRAID_TUNNEL_SECRET: 'a-secret-of-at-least-32-bytes-1234' }
+    const minted = await service.run(['token', '--media', '1'], secret)
+    assert.match(minted.stderr, /second bucket: .* "strongroom recall --media 1"/)
+    const sent = { ...moving, ...secret, SECOND_LINKS: 'redirect' }
+    assert.doesNotMatch((await service.run(['token', '--media', '1'], sent)).stderr, /recall/)
     const why = await service.run(['why', '2'])
     assert.match(why.stdout, /not as it was archived: in the second bucket: missing/)
     assert.doesNotMatch((await service.run(['why', '1'])).stdout, /not as it was archived/)

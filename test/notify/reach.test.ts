@@ -75,6 +75,12 @@ describe('an address', () => {
   })
 })
 
+test('what clouds tell their machines is known behind NAT64, too', () => {
+  for (const text of ['169.254.169.254', '64:ff9b::a9fe:a9fe', '64:ff9b::169.254.169.254'])
+    assert.equal(isMetadataAddress(text), true)
+  assert.equal(isMetadataAddress('64:ff9b::808:808'), false)
+})
+
 describe('a host', () => {
   test('whose name leads to the internet is reached at just the addresses that were judged', async () => {
     const reach = createReach(none, found('8.8.8.8', '2606:4700::1111'))
