@@ -173,6 +173,13 @@ function read(path, mostBytes) {
 }
 
 /**
+ * For whatever is read and not kept: one for each file was collected so late that they took tens of MiB.
+ *
+ * @type {Uint8Array | null}
+ */
+let passing = null
+
+/**
  * @param {string} path
  * @param {number} belowBytes what is larger is left open and unread
  * @returns {Hashed}
@@ -182,12 +189,12 @@ function hash(path, belowBytes) {
   if (facts.sizeBytes >= belowBytes) return { ...facts, fd, absolute: path }
   try {
     const digest = createHash('sha256')
-    const buffer = new Uint8Array(Math.min(READ_BYTES, facts.sizeBytes + 1))
+    passing ??= new Uint8Array(READ_BYTES)
     let sizeBytes = 0
     for (;;) {
-      const count = readInto(buffer, fd, path)
+      const count = readInto(passing, fd, path)
       if (count === 0) return { sizeBytes, device: facts.device, sha256: digest.digest('hex') }
-      digest.update(buffer.subarray(0, count))
+      digest.update(passing.subarray(0, count))
       sizeBytes += count
     }
   } finally {
