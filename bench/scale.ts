@@ -1,6 +1,6 @@
 /**
  * Compares one process with several on the same database, archive and bucket, which answers late: so late that a process waits
- * for it and not for its processor.
+ * for it and not for its processor. (With a second and more no DELETE would end in time, and sources would stay.)
  *
  * `node bench/scale.ts [--images N] [--processes N] [--round-trip MS] [--rounds N]`; needs nginx and the small ffprobe.
  */
@@ -33,9 +33,9 @@ interface Setup {
 async function main(): Promise<void> {
   const { values } = parseArgs({
     options: {
-      images: { type: 'string', default: '1000' },
+      images: { type: 'string', default: '2000' },
       processes: { type: 'string', default: '4' },
-      'round-trip': { type: 'string', default: '400' },
+      'round-trip': { type: 'string', default: '600' },
       rounds: { type: 'string', default: '3' },
     },
   })
