@@ -4,8 +4,8 @@ import type { RunEnd } from '../runs.ts'
 
 /** A pass that is under way. */
 export interface Pass {
-  /** There is something to do: from now on it is a run in the history. */
-  begin(): Promise<void>
+  /** Told what is to be done next, and returns it; with the first of it this becomes a run in the history. */
+  due<Files extends readonly unknown[]>(files: Files): Promise<Files>
   event: OpenRun['event']
   /** Of what was read so far. */
   bytes: number
@@ -24,8 +24,9 @@ export async function passAsRun<Done>(
   const begun: { open: OpenRun | null } = { open: null }
   const pass: Pass = {
     bytes: 0,
-    async begin() {
-      begun.open ??= await runs.begin(kind, 'schedule')
+    async due(files) {
+      if (files.length > 0) begun.open ??= await runs.begin(kind, 'schedule')
+      return files
     },
     event: (event) => begun.open?.event(event),
   }

@@ -9,11 +9,7 @@ export function scrubAsRun(parts: ScrubParts, runs: Runs, signal: AbortSignal): 
   return passAsRun(
     { runs, kind, signal },
     (pass) => {
-      const next: ScrubParts['next'] = async () => {
-        const files = await parts.next()
-        if (files.length > 0) await pass.begin()
-        return files
-      }
+      const next: ScrubParts['next'] = async () => pass.due(await parts.next())
       const note: ScrubParts['note'] = async (file, damage) => {
         await parts.note(file, damage)
         const { item: itemId, mediaId, archivePath, sizeBytes } = file

@@ -21,11 +21,7 @@ export function scrubSecondAsRun(
     { runs, kind, signal },
     async (pass) => {
       const done: Seen = { seen: 0, read: 0, damaged: 0 }
-      const next: VerifySecondParts['next'] = async (after) => {
-        const files = await parts.next(after)
-        if (files.length > 0) await pass.begin()
-        return files
-      }
+      const next: VerifySecondParts['next'] = async (after) => pass.due(await parts.next(after))
       const all = verifySecond({ ...parts, next }, signal)
       for await (const { file, verdict, reason, read } of all) {
         const { item: itemId, mediaId, archivePath, copy } = file

@@ -34,8 +34,9 @@ interface Patient {
 
 /**
  * The archived copy is damaged, unreadable or gone. If its bytes lie in quarantine, or the bucket still has the archived
- * version, or the second bucket a copy, they are put in its place, and what was there goes to quarantine. Otherwise what was read and is wrong goes to
- * quarantine too, so that nobody is served it. The source is never deleted here, and the item is the caller's to settle.
+ * version, or the second bucket a copy, they are put in its place, and what was there goes to quarantine. Otherwise what was
+ * read and is wrong goes to quarantine too, so that nobody is served it. The source is never deleted here, and the item is the
+ * caller's to settle.
  *
  * @returns `lost`: there is no other copy; `unreadable`: nor is there, but the disk may get well
  * @throws LEASE_LOST, TRANSFER_*, BUCKET_*, DISK_*, VOLUME_*
