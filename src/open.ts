@@ -90,6 +90,10 @@ export async function openSync(
   { database, bucket }: Links,
 ): Promise<SyncService> {
   const { log, reached, version } = program
+  const probe = openProbe(config, program)
+  // It takes as long as all that follows; whatever is wrong with the rest is told first.
+  const answers = probe.version()
+  answers.catch(() => {})
   await prepareSchema(config, database, log)
   const backend = await openBackend(database, config.backend)
   await warnOfIncomplete(database, backend, log)
@@ -97,8 +101,7 @@ export async function openSync(
   const volume = await openVolume(volumeParts)
   const errorDisk = await openErrorFolder(config.archive)
   const worker = openLeased(config, program, { database, backend, archiveId: volume.id, bucket })
-  const probe = openProbe(config, program)
-  await probe.version()
+  await answers
   return {
     ...volumeParts,
     database,
@@ -179,8 +182,12 @@ export function openProbe(
   const full = createProbe({ ...common, path: config.ffprobePath })
   const path = config.ffprobeSmallPath
   if (path === null) return full
-  const small = createProbe({ ...common, path, setting: 'FFPROBE_SMALL_PATH' })
-  return createTieredProbe({ small, full })
+  const small = (decodesNothing: boolean) =>
+    createProbe({ ...common, path, setting: 'FFPROBE_SMALL_PATH', decodesNothing })
+  return createTieredProbe({
+    small: small(true),
+    full: createTieredProbe({ small: small(false), full }),
+  })
 }
 
 export function policyOf(config: Config, version: string): Policy {

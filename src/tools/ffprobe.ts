@@ -24,6 +24,8 @@ export interface ProbeOptions {
   path: string
   /** The setting that names it, for messages. */
   setting?: string
+  /** Half the time for a video, whose headers tell what is judged; what only a decoded picture tells stays unmeasured. */
+  decodesNothing?: boolean
   timeoutMs?: number
   /** How many may run at once: more than the machine has cores brings nothing. */
   concurrency?: number
@@ -59,6 +61,7 @@ export function createProbe(options: ProbeOptions): Probe {
   const {
     path,
     setting = 'FFPROBE_PATH',
+    decodesNothing = false,
     timeoutMs = 60_000,
     searchPath = DEFAULT_SEARCH_PATH,
     run = runTool,
@@ -66,6 +69,7 @@ export function createProbe(options: ProbeOptions): Probe {
   const slots = createSlots(options.concurrency ?? 2)
   const env = { PATH: searchPath, LC_ALL: 'C', AV_LOG_FORCE_NOCOLOR: '1' }
   const common = { command: path, env, maxOutputBytes: MAX_OUTPUT_BYTES }
+  const probeArgs = decodesNothing ? [...PROBE_ARGS, '-skip_frame', 'all'] : PROBE_ARGS
 
   async function version(signal?: AbortSignal): Promise<{ version: string; startMs: number }> {
     const from = performance.now()
@@ -83,7 +87,7 @@ export function createProbe(options: ProbeOptions): Probe {
   ): Promise<RawProbe | { refused: string }> {
     const giveBack = await slots.take(signal)
     try {
-      const args = [...PROBE_ARGS, '-max_alloc', String(await allowance(file)), `file:${file}`]
+      const args = [...probeArgs, '-max_alloc', String(await allowance(file)), `file:${file}`]
       const tool = { ...common, args, timeoutMs }
       const ran = await run(signal ? { ...tool, signal } : tool)
       const answer = await understand(ran, file, signal)

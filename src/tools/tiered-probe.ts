@@ -21,8 +21,9 @@ export function createTieredProbe({ small, full }: { small: Probe; full: Probe }
       return full.probe(absolutePath, signal)
     },
     async version(signal) {
-      await full.version(signal)
-      return small.version(signal)
+      const versions = [full.version(signal), small.version(signal)] as const
+      const [, version] = await Promise.all(versions)
+      return version
     },
   }
 }
