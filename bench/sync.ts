@@ -19,6 +19,7 @@ import * as contestants from './sync/contestants.ts'
 import { type Corpus, makeImages, makeLarge, makeVideos } from './sync/corpus.ts'
 import { type Measured, measure } from './sync/measure.ts'
 import { startWire } from './sync/start-wire.ts'
+import { warmMemory } from './sync/warm-memory.ts'
 
 const MIB = 2 ** 20
 
@@ -195,10 +196,14 @@ async function runOnce(
       database: database.config,
       objects,
     }
+    const preparation = contestant.prepare?.(place)
+    if (preparation !== undefined) await measure(preparation, contestant.env(place))
+    const bytes = objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    // Room for the programs' own memory, too.
+    await warmMemory(on.folder, bytes + 256 * MIB)
     const measured = await measure(contestant.command(place), contestant.env(place))
     await contestant.check?.({ ...place, sql: database.sql, left: await bucket.left() })
     const perCorpus = (measured.seconds * corpus.objects.length) / objects.length
-    const bytes = objects.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
     console.error(`${contestant.name}: ${measured.seconds.toFixed(2)} s`)
     return { ...measured, perCorpus, items: objects.length, bytes }
   } finally {

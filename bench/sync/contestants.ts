@@ -21,6 +21,8 @@ export interface Contestant {
   name: string
   /** Run on so many objects only, because it takes so long. */
   atMost?: number
+  /** What is done once in an installation's life, and is not measured. */
+  prepare?(place: Place): string[]
   command(place: Place): string[]
   env(place: Place): Record<string, string>
   /** A run that left work undone measures nothing. */
@@ -145,6 +147,7 @@ export function strongroom(
   })
   return {
     name,
+    prepare: () => [program, 'migrate'],
     command: () => [program, 'sync', '--once'],
     env,
     check: async (after) => {

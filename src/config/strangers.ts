@@ -20,12 +20,15 @@ export function warnOfStrangers(names: readonly string[], known: readonly string
     if (/^(?:MEDIA|AUDIT)_COLUMN_/.test(base))
       return [`${name} names no column that is used, and is ignored`]
     const plain = base.toUpperCase().replace(/[.-]/g, '_')
-    const near = nearest(plain, known)
-    if (near.slips <= slipsAllowed(plain, near.name))
-      return [`${name} is no setting and is ignored; was ${near.name}${suffix} meant?`]
+    const slip = nearest(
+      plain,
+      known.filter((other) => mayBeSlip(plain, other)),
+    )
+    if (slip !== null && slip.slips <= slipsAllowed(plain, slip.name))
+      return [`${name} is no setting and is ignored; was ${slip.name}${suffix} meant?`]
     if (!OUR_PREFIXES.some((prefix) => base.startsWith(prefix)) || OF_OTHERS.test(base)) return []
     const kin = known.find((other) => base.startsWith(other) || other.startsWith(`${base}_`))
-    const ours = USUAL[base] ?? kin ?? near.name
+    const ours = USUAL[base] ?? kin ?? nearest(plain, known)?.name
     return [`${name} is no setting and is ignored; the nearest is ${ours}${suffix}`]
   })
 }
@@ -37,9 +40,16 @@ function slipsAllowed(name: string, other: string): number {
   return length < 8 ? 1 : 2
 }
 
-function nearest(name: string, known: readonly string[]): { name: string; slips: number } {
-  const measured = known.map((other) => ({ name: other, slips: slipsBetween(name, other) }))
-  return measured.reduce((best, next) => (next.slips < best.slips ? next : best))
+/** Most variables are so far from all of ours that their letters need no comparing, at each start. */
+function mayBeSlip(name: string, other: string): boolean {
+  return Math.abs(name.length - other.length) <= slipsAllowed(name, other)
+}
+
+function nearest(name: string, known: readonly string[]): { name: string; slips: number } | null {
+  return known.reduce<{ name: string; slips: number } | null>((best, other) => {
+    const slips = slipsBetween(name, other)
+    return best === null || slips < best.slips ? { name: other, slips } : best
+  }, null)
 }
 
 /** Damerau-Levenshtein: characters that are too many, missing or wrong, and neighbours exchanged. */

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import { type IncomingMessage, request as requestPlain } from 'node:http'
-import { request as requestSecure } from 'node:https'
+import type { IncomingMessage } from 'node:http'
 import { isIP, type LookupFunction } from 'node:net'
 import { systemCode } from '../errors.ts'
+import { http, https } from '../node-http.ts'
 import type { Delivery } from './delivery.ts'
 import { clip, printable } from './message.ts'
 import type { Reach, Way } from './reach.ts'
@@ -94,7 +94,7 @@ async function exchange(
   const isSecure = url.protocol === 'https:'
   // Whoever connects asks for all of them and takes the first that answers (RFC 8305).
   const known: LookupFunction = (_host, _options, answer) => answer(null, to.addresses)
-  const outgoing = (isSecure ? requestSecure : requestPlain)({
+  const outgoing = (isSecure ? https : http).request({
     host: to.host,
     port: url.port === '' ? (isSecure ? 443 : 80) : Number(url.port),
     path: `${url.pathname}${url.search}`,

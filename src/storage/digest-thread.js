@@ -1,5 +1,6 @@
 // The thread of threaded-digest.ts: does one order after the other. In JavaScript, because stripping types takes 20 MiB.
-import { readSync } from 'node:fs'
+import { read as readNow } from 'node:fs'
+import { promisify } from 'node:util'
 import { parentPort } from 'node:worker_threads'
 import { createDigest } from './digests.js'
 
@@ -21,8 +22,9 @@ const READ_BYTES = 1 << 20
 
 /** @type {Map<number, Digest>} */
 const digests = new Map()
-/** @type {Buffer | null} */
-let buffer = null
+/** One is read into while the other is hashed. @type {readonly [Buffer, Buffer] | null} */
+let buffers = null
+const readInto = promisify(readNow)
 
 /**
  * @param {Order} order
@@ -44,19 +46,20 @@ async function carryOut(order) {
 }
 
 /**
- * Nothing but digests waits for this thread, so it may block.
- *
  * @param {Digest} digest
  * @param {{ fd: number, bytes: number }} order
  */
-function read(digest, { fd, bytes }) {
-  buffer ??= Buffer.allocUnsafeSlow(READ_BYTES)
+async function read(digest, { fd, bytes }) {
+  buffers ??= [Buffer.allocUnsafeSlow(READ_BYTES), Buffer.allocUnsafeSlow(READ_BYTES)]
+  let [buffer, other] = buffers
   let total = 0
-  while (total < bytes) {
-    const count = readSync(fd, buffer, 0, Math.min(READ_BYTES, bytes - total), null)
-    if (count === 0) break
-    digest.update(buffer.subarray(0, count))
-    total += count
+  let { bytesRead } = await readInto(fd, buffer, 0, Math.min(READ_BYTES, bytes), null)
+  while (bytesRead > 0) {
+    total += bytesRead
+    const next = readInto(fd, other, 0, Math.min(READ_BYTES, bytes - total), null)
+    digest.update(buffer.subarray(0, bytesRead))
+    ;[buffer, other] = [other, buffer]
+    bytesRead = (await next).bytesRead
   }
   return total
 }

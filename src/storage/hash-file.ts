@@ -27,7 +27,7 @@ export async function hashFile(
 }
 
 async function hashInTurns({ fd, absolute }: Opened, signal?: AbortSignal) {
-  const digest = await digestInThread({ kind: 'sha256' })
+  const digest = digestInThread({ kind: 'sha256' })
   let sizeBytes = 0
   try {
     for (let count = TURN_BYTES; count === TURN_BYTES; sizeBytes += count) {

@@ -1,9 +1,10 @@
-import { Agent as HttpAgent } from 'node:http'
-import { Agent as HttpsAgent } from 'node:https'
+import type { Agent as HttpAgent } from 'node:http'
+import type { Agent as HttpsAgent } from 'node:https'
 import { ListObjectsV2Command, type ListObjectsV2CommandOutput, S3Client } from '@aws-sdk/client-s3'
 import { NodeHttpHandler } from '@smithy/node-http-handler'
 import type { BucketConfig } from '../config.ts'
 import { AppError, type ErrorCode } from '../errors.ts'
+import { http, https } from '../node-http.ts'
 import { CONNECT_TIMEOUT_MS, IDLE_MS, type Peer } from './http-connection.ts'
 import { openPool, type Pool } from './http-pool.ts'
 import { type Asked, cancelled, judge, notS3, subject } from './s3-errors.ts'
@@ -50,7 +51,7 @@ const MAX_KEY_BYTES = 1024
 export function openLink(config: BucketConfig, options: S3Options): Link {
   const { maxSockets = 64 } = options
   const agentOptions = { keepAlive: true, maxSockets, timeout: IDLE_MS }
-  const agents = [new HttpAgent(agentOptions), new HttpsAgent(agentOptions)] as const
+  const agents = [new http.Agent(agentOptions), new https.Agent(agentOptions)] as const
   const { host, pathname } = new URL(config.endpoint)
   const peer = peerOf(config.endpoint)
   return {

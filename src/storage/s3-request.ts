@@ -1,6 +1,6 @@
-import { request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
-import { request as httpsRequest } from 'node:https'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { S3ServiceException } from '@aws-sdk/client-s3'
+import { http, https } from '../node-http.ts'
 import { CONNECT_TIMEOUT_MS } from './http-connection.ts'
 import type { Link } from './s3-link.ts'
 import { SIGV4, signatureOf, uriEncoded } from './sigv4.ts'
@@ -56,7 +56,7 @@ function answerTo(link: Link, question: Question, signal: AbortSignal): Promise<
   const { target, headers } = signed(link, question)
   const { protocol, hostname, port } = link.peer
   const isSecure = protocol === 'https:'
-  const request = (isSecure ? httpsRequest : httpRequest)({
+  const request = (isSecure ? https : http).request({
     agent: link.agents[isSecure ? 1 : 0],
     hostname,
     port,

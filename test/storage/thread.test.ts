@@ -31,7 +31,7 @@ test('a thread that ends tells all who wait, and is started anew', async () => {
 
 test('what the system says of a failure in a thread is told', async (t) => {
   const folder = await open(await withFolder(t))
-  const digest = await digestInThread({ kind: 'sha256' })
+  const digest = digestInThread({ kind: 'sha256' })
   try {
     await assert.rejects(digest.read(folder.fd, 9), { code: 'EISDIR' })
   } finally {
