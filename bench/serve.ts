@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type BenchFiles, makeArchive } from './serve/archive.ts'
+import { segmentsDropped } from './serve/kernel-memory.ts'
 import { type Counted, load, type Order, probeHealth, readSlowly } from './serve/load.ts'
 import { quantile } from './serve/quantile.ts'
 import {
@@ -188,12 +189,13 @@ async function runOnce(
   if (chosen.beside !== undefined) await settle(server)
   const stopProbe = chosen.probed && server.hasHealth ? probeHealth(port) : async () => Number.NaN
   const order = orderFor(seconds)
-  const before = server.usage()
+  const [before, droppedBefore] = [server.usage(), segmentsDropped()]
   const counted = await load(order)
-  const after = server.usage()
+  const [after, dropped] = [server.usage(), segmentsDropped() - droppedBefore]
   const healthP99Ms = await stopProbe()
   stopSlow()
   if (counted.failed > 0) console.error(`${server.name}: ${counted.failed} answers failed`)
+  if (dropped > 0) console.error(`${server.name}: the kernel dropped ${dropped} segments`)
   return {
     ...counted,
     cpuSeconds: after.cpuSeconds - before.cpuSeconds,
