@@ -99,16 +99,6 @@ describe('the launcher', () => {
     })
   })
 
-  test('lets a server give back the memory of visitors who stood still', async () => {
-    await withCheckout(async ({ root, launcher }) => {
-      await ownNode(root)
-      const thresholdOf = async (command: string) =>
-        JSON.parse((await run(launcher, { args: [command] })).stdout).env.MALLOC_MMAP_THRESHOLD_
-      assert.equal(await thresholdOf('start'), '66560')
-      assert.equal(await thresholdOf('sync'), undefined)
-    })
-  })
-
   test('runs through symbolic links, relative and absolute, one behind the other', async () => {
     await withCheckout(async ({ base, root, launcher }) => {
       await ownNode(root)

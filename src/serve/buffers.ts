@@ -10,9 +10,6 @@ const partOfStrangers = 1 / 4
 /** Kept for the next download even beyond the budget: to make and to collect each chunk anew took most of the processor. */
 const alwaysSpare = 4 * 1024 * KIB
 
-/** By so much each is larger than those that sockets are read into: bin/strongroom has the larger ones given back at once. */
-const apart = KIB
-
 const tidyMs = 5_000
 const worthCollecting = 16 * 1024 * KIB
 
@@ -114,7 +111,7 @@ export function createBuffers(budgetBytes: number): Buffers {
       if (known !== null) return known
       // Those of other sizes make room.
       if (spareBytes > roomForSpare()) dropSpare()
-      return Buffer.allocUnsafeSlow(size + apart).subarray(0, size)
+      return newPages(size)
     },
     give(buffer) {
       inUse -= buffer.length
@@ -135,6 +132,14 @@ export function createBuffers(budgetBytes: number): Buffers {
     mayReadAhead: (isKnown) => buffers.moving <= readingAhead && room(isKnown) > 0,
   }
   return buffers
+}
+
+/**
+ * Memory in pages of its own, which is what Node takes for a buffer that could be resized. Other buffers come from malloc, which
+ * puts them among what lives longer and then keeps their room: after each crowd that stood still 15 MiB more (bench/stalled.ts).
+ */
+function newPages(bytes: number): Buffer {
+  return Buffer.from(new ArrayBuffer(bytes, { maxByteLength: bytes }))
 }
 
 function powerBelow(bytes: number): number {

@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
+import { execFile } from 'node:child_process'
 import { test } from 'node:test'
-import { createBuffers } from '../../src/serve/buffers.ts'
+import { promisify } from 'node:util'
+import { createBuffers, smallestChunk } from '../../src/serve/buffers.ts'
 
+const run = promisify(execFile)
 const KIB = 1024
 const MIB = 1024 * KIB
 
@@ -75,4 +78,33 @@ test('strangers hold large buffers up to a quarter of the budget, and leave the 
   assert.equal(buffers.mayReadAhead(false), false)
   assert.equal(buffers.fairBytes(true), MIB)
   assert.equal(buffers.mayReadAhead(true), true)
+})
+
+test('what visitors held goes back to the system, whatever was made meanwhile lives on', async () => {
+  const held = 300
+  const wanted = 0.8 * held * smallestChunk
+  const program = `
+    import { createBuffers } from ${JSON.stringify(new URL('../../src/serve/buffers.ts', import.meta.url).href)}
+    const buffers = createBuffers(1)
+    const living = []
+    const hold = () => Array.from({ length: ${held} }, () => {
+      const buffer = buffers.take(1).fill(1)
+      living.push(Buffer.allocUnsafeSlow(4096).fill(1))
+      return buffer
+    })
+    let visitors = hold()
+    const most = process.memoryUsage.rss()
+    for (const buffer of visitors) buffers.forget(buffer)
+    visitors = null
+    let freed = 0
+    // What is collected is given back by another thread.
+    for (let turn = 0; turn < 100 && freed < ${wanted}; turn++) {
+      gc()
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      freed = most - process.memoryUsage.rss()
+    }
+    console.log(freed, living.length)`
+  const args = ['--expose-gc', '--input-type=module', '-e', program]
+  const [freedBytes] = (await run(process.execPath, args)).stdout.split(' ').map(Number)
+  assert.ok((freedBytes ?? 0) >= wanted, `only ${freedBytes} came back`)
 })
