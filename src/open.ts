@@ -184,10 +184,7 @@ export function openProbe(
   if (path === null) return full
   const small = (decodesNothing: boolean) =>
     createProbe({ ...common, path, setting: 'FFPROBE_SMALL_PATH', decodesNothing })
-  return createTieredProbe({
-    small: small(true),
-    full: createTieredProbe({ small: small(false), full }),
-  })
+  return createTieredProbe({ quick: small(true), small: small(false), full })
 }
 
 export function policyOf(config: Config, version: string): Policy {

@@ -22,7 +22,7 @@ export function digestInThread(kind: DigestKind): ThreadedDigest {
   const { ask } = thread
   lastId += 1
   const id = lastId
-  // Nobody waits until the thread runs: what it is asked for next fails as this does.
+  // Nobody waits until the thread runs: where this fails, all that it is asked for of this digest fails, too.
   void ask({ do: 'begin', id, kind }).catch(() => {})
   return {
     update: async (chunk) => void (await ask({ do: 'update', id, chunk })),

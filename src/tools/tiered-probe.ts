@@ -4,20 +4,28 @@ import type { Probe, RawProbe, RawStream } from './ffprobe.ts'
 /** Demuxers whose files only the full one can judge. JPEG XL: only Debian's has the decoder that measures it and misses its end. */
 const FULL_FOR: ReadonlySet<string> = new Set(['jpegxl_pipe'])
 
+export interface Tiers {
+  /** The small ffprobe, which starts in a tenth of the time and knows the accepted formats only, told to decode nothing. */
+  quick: Probe
+  /** The same one, which decodes what it must to measure a file. */
+  small: Probe
+  full: Probe
+}
+
 /**
- * The small ffprobe, which starts in a tenth of the time and knows the accepted formats only, is asked first; the full one
- * where the small one gives no verdict, or knows the file and cannot measure it. What the small one refuses stays refused:
- * both have the same demuxers for the accepted formats, and the full one may choose among no others.
+ * Each is asked where the one before gives no verdict, or knows the file and cannot measure it. What the small one refuses
+ * stays refused: both have the same demuxers for the accepted formats, and the full one may choose among no others.
  */
-export function createTieredProbe({ small, full }: { small: Probe; full: Probe }): Probe {
+export function createTieredProbe({ quick, small, full }: Tiers): Probe {
   return {
     async probe(absolutePath, signal) {
-      try {
-        const found = await small.probe(absolutePath, signal)
-        if ('refused' in found || isMeasured(found)) return found
-      } catch (error) {
-        if (!isAppError(error, 'PROBE_FAILED')) throw error
-      }
+      for (const { probe } of [quick, small])
+        try {
+          const found = await probe(absolutePath, signal)
+          if ('refused' in found || isMeasured(found)) return found
+        } catch (error) {
+          if (!isAppError(error, 'PROBE_FAILED')) throw error
+        }
       return full.probe(absolutePath, signal)
     },
     async version(signal) {

@@ -16,7 +16,4 @@ const quickProbe = small(true)
 export const probe: Probe =
   smallProbe === null || quickProbe === null
     ? fullProbe
-    : createTieredProbe({
-        small: quickProbe,
-        full: createTieredProbe({ small: smallProbe, full: fullProbe }),
-      })
+    : createTieredProbe({ quick: quickProbe, small: smallProbe, full: fullProbe })

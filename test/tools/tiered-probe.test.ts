@@ -40,6 +40,7 @@ function answering(answer: Answer): Probe {
 const fullSays = { refused: 'by the full one' }
 const ask = (small: Answer) =>
   createTieredProbe({
+    quick: answering(small),
     small: answering(small),
     full: answering(fullSays),
   }).probe('/a')
@@ -55,6 +56,15 @@ describe('of two ffprobes the full one is asked', () => {
   ]
   for (const [why, answer] of unmeasured)
     test(why, async () => assert.deepEqual(await ask(answer), fullSays))
+})
+
+test('what is not measured without decoding is asked of the small one with it, before the full one', async () => {
+  const tiers = {
+    quick: answering({ ...found, streams: [{ ...stream, width: 0 }] }),
+    small: answering(found),
+    full: answering(fullSays),
+  }
+  assert.deepEqual(await createTieredProbe(tiers).probe('/a'), found)
 })
 
 describe('of two ffprobes the small one is believed', () => {
