@@ -9,7 +9,7 @@ import {
 } from './db/archived.ts'
 import { toAppError } from './errors.ts'
 import { openLeased, type Program, type SyncService } from './open.ts'
-import { openSecondSource } from './open-second.ts'
+import { secondSourceOf } from './open-second.ts'
 import type { HealFoundParts } from './sync/heal-found.ts'
 import type { LastingScrubParts } from './sync/scrub.ts'
 import { planScrub, slowScrubText } from './sync/scrub-plan.ts'
@@ -27,7 +27,7 @@ export function openHealing(
   return {
     ...service,
     ...openLeased(config, program, on),
-    second: openSecondSource(config, { program, database: service.database }),
+    second: secondSourceOf(service),
     damagedLately: () => damagedLately(service.database),
   }
 }

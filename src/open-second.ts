@@ -11,13 +11,12 @@ import {
   secondCopyOf,
   takeSecondDue,
 } from './db/second-files.ts'
-import { AppError, type ErrorCode } from './errors.ts'
+import { AppError } from './errors.ts'
 import { LEASE_MS, openLeased, type Program, type SyncService } from './open.ts'
 import type { MovingParts, MovingPlanParts } from './space/moving.ts'
 import type { UploadBucket } from './storage/bucket.ts'
 import { seeFile } from './storage/removal.ts'
 import { idOf } from './storage/s3.ts'
-import { openS3ForUploads } from './storage/s3-upload.ts'
 import type { SecondSource } from './sync/heal.ts'
 import { finishMove, moveFile } from './sync/move.ts'
 import type { Lasting } from './sync/scrub.ts'
@@ -31,26 +30,18 @@ const SCRUB_BATCH = 20
 /** How often it is asked whether a moved file is still there. It costs two requests, and no traffic to speak of. */
 const LOOK_MS = 7 * 24 * 3_600_000
 
-/** Opening it sends nothing yet. @throws CONFIG_INVALID */
-export function openSecondBucket(
-  config: Config,
-  { stops, failed }: Pick<Program, 'stops' | 'failed'>,
-): UploadBucket {
-  const { second } = config
-  if (second === null)
-    throw new AppError('CONFIG_INVALID', 'no second bucket is configured', {
-      hint: 'set SECOND_ENDPOINT, SECOND_BUCKET, SECOND_ACCESS_KEY and SECOND_SECRET_KEY',
-    })
-  const onError = (code: ErrorCode) => failed?.('bucket', code)
-  const bucket = openS3ForUploads(second, { settings: 'SECOND', onError })
-  stops.push('second bucket', async () => bucket.close(), 1_000)
-  return bucket
+/** @throws CONFIG_INVALID where none is configured */
+export function requireSecond(bucket: UploadBucket | null): UploadBucket {
+  if (bucket !== null) return bucket
+  throw new AppError('CONFIG_INVALID', 'no second bucket is configured', {
+    hint: 'set SECOND_ENDPOINT, SECOND_BUCKET, SECOND_ACCESS_KEY and SECOND_SECRET_KEY',
+  })
 }
 
 /** What moves archived files to the second bucket, and brings them back, in a live service. */
 export function openSecond(config: Config, program: Program, service: SyncService): SecondParts {
-  const { database, volume } = service
-  const bucket = openSecondBucket(config, program)
+  const { database, volume, secondBucket } = service
+  const bucket = requireSecond(secondBucket)
   const { leases } = openLeased(config, program, { ...service, archiveId: volume.id })
   const owner = `${hostname()}/${crypto.randomUUID()}`
   return {
@@ -66,23 +57,22 @@ export function openSecond(config: Config, program: Program, service: SyncServic
 }
 
 /** Where files may be fetched from that were moved once; null without a second bucket. */
-export function openSecondSource(
-  config: Config,
-  { program, database }: { program: Program; database: Database },
-): SecondSource | null {
-  if (config.second === null) return null
-  const bucket = openSecondBucket(config, program)
+export function secondSourceOf({
+  database,
+  secondBucket: bucket,
+}: Pick<SyncService, 'database' | 'secondBucket'>): SecondSource | null {
+  if (bucket === null) return null
   return { bucket, copyOf: (item) => secondCopyOf(database, item, bucket.id) }
 }
 
 /** What looks at moved files in the second bucket again; which, and how fast, is the caller's to say. */
-export function openSecondLooks(
-  config: Config,
-  { program, database }: { program: Program; database: Database },
+export function secondLooks(
+  bucket: UploadBucket,
+  { database, log }: Pick<SyncService, 'database' | 'log'>,
 ): Omit<VerifySecondParts, 'next' | 'pace'> {
   return {
-    bucket: openSecondBucket(config, program),
-    log: program.log,
+    bucket,
+    log,
     again: async (item) => (await movedItems(database, [item]))[0] ?? null,
     note: (item, look) => noteSecondLook(database, item, look),
   }
@@ -90,18 +80,16 @@ export function openSecondLooks(
 
 /** What looks at them in the background of a live sync; null without a second bucket. */
 export function openSecondScrub(
-  config: Config,
-  { database }: Pick<SyncService, 'database'>,
-  run: { program: Program; signal: AbortSignal; isBusy: () => boolean },
+  { second, scrub }: Config,
+  service: Pick<SyncService, 'database' | 'secondBucket' | 'log'>,
+  { signal, isBusy }: { signal: AbortSignal; isBusy: () => boolean },
 ): (VerifySecondParts & Lasting) | null {
-  const { second, scrub } = config
-  if (second === null) return null
-  const { program, signal, isBusy } = run
-  const looks = openSecondLooks(config, { program, database })
+  const { database, secondBucket: bucket } = service
+  if (second === null || bucket === null) return null
   const due = { limit: SCRUB_BATCH, lookMs: LOOK_MS, readMs: second.scrubPeriodMs }
   return {
-    ...looks,
-    next: () => takeSecondDue(database, { ...due, bucketId: looks.bucket.id }),
+    ...secondLooks(bucket, service),
+    next: () => takeSecondDue(database, { ...due, bucketId: bucket.id }),
     pace: createPace(scrub.bytesPerSecond, signal, isBusy),
     now: () => performance.now(),
     // A person asks with "strongroom verify --second".

@@ -12,8 +12,9 @@ import type { Log } from './log.ts'
 import type { LogTail } from './log-tail.ts'
 import { openArchiveFolder, openErrorFolder, openFolderAlone } from './open-folders.ts'
 import { openSpaces } from './open-space.ts'
-import type { Bucket } from './storage/bucket.ts'
+import type { Bucket, UploadBucket } from './storage/bucket.ts'
 import { openS3 } from './storage/s3.ts'
+import { openS3ForUploads } from './storage/s3-upload.ts'
 import type { AdoptParts } from './sync/adopt-sidecar.ts'
 import { createLeases } from './sync/leases.ts'
 import type { Parts, Policy, Reached } from './sync/parts.ts'
@@ -46,6 +47,8 @@ export type SyncService = Parts & {
   backend: Backend
   space: Space
   errorSpace: Space
+  /** Null where none is configured. */
+  secondBucket: UploadBucket | null
   /** Removes what may go where there is too little room; never throws. */
   makeRoom?: () => Promise<void>
 }
@@ -69,6 +72,18 @@ export function openBucketOnly(config: Config, { stops, failed }: LinkUser): Buc
   const onError = (code: ErrorCode) => failed?.('bucket', code)
   const bucket = openS3(required<BucketConfig>(config.bucket), { onError })
   stops.push('bucket', async () => bucket.close(), 1_000)
+  return bucket
+}
+
+/** @returns null where none is configured */
+export function openSecondBucket(
+  { second }: Config,
+  { stops, failed }: LinkUser,
+): UploadBucket | null {
+  if (second === null) return null
+  const onError = (code: ErrorCode) => failed?.('bucket', code)
+  const bucket = openS3ForUploads(second, { settings: 'SECOND', onError })
+  stops.push('second bucket', async () => bucket.close(), 1_000)
   return bucket
 }
 
@@ -113,6 +128,7 @@ export async function openSync(
     validate: (file) => validate({ ...file, probe }),
     policy: policyOf(config, version),
     ...(await openSpaces(config, { disk: volumeParts.disk, errorDisk })),
+    secondBucket: openSecondBucket(config, program),
     reached,
     log,
   }

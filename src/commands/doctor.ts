@@ -3,8 +3,7 @@ import { openArchives } from '../db/archives.ts'
 import type { Database } from '../db/connect.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
-import { openLinks, openProbe, type Program } from '../open.ts'
-import { openSecondBucket } from '../open-second.ts'
+import { openLinks, openProbe, openSecondBucket, type Program } from '../open.ts'
 import { createHttpServer } from '../serve/listen.ts'
 import { checkBucketRules } from './bucket-rules.ts'
 import { bucketClock, databaseClock, judgeClocks } from './clock.ts'
@@ -42,9 +41,9 @@ export async function doctor(
     })
     report.ok(`bucket ${bucket.name} answers`)
   })
-  if (config.second !== null)
+  const second = openSecondBucket(config, program)
+  if (second !== null)
     await report.section('second bucket', async () => {
-      const second = openSecondBucket(config, program)
       await second.check()
       report.ok(`the second bucket ${second.name} answers`)
     })

@@ -104,7 +104,7 @@ export async function start(host: Host, config: Config, asked: Service): Promise
   const { program, drain: signal } = run
   const isBusy = () => traffic.underWay > 0
   const scrub = openScrub(opened, config, { program, signal, isBusy })
-  const second = openSecondScrub(config, opened, { program, signal, isBusy })
+  const second = openSecondScrub(config, opened, { signal, isBusy })
   const scrubbing = Promise.all([
     config.scrub.periodMs > 0 &&
       scrubForever(scrub, signal, (parts) => scrubAsRun(parts, runs, signal)),

@@ -3,8 +3,8 @@ import { assertMigrated } from '../db/migrate.ts'
 import { movedAfter } from '../db/second-files.ts'
 import type { Host, Session } from '../host.ts'
 import type { JobKind } from '../jobs/runs.ts'
-import { openDatabaseOnly } from '../open.ts'
-import { openSecondLooks } from '../open-second.ts'
+import { openDatabaseOnly, openSecondBucket } from '../open.ts'
+import { requireSecond, secondLooks } from '../open-second.ts'
 import {
   type SecondTrouble,
   type SecondVerified,
@@ -44,10 +44,11 @@ export async function verifySecondCommand(
   run: Pick<Session, 'program' | 'drain'> & { mediaId: number | null; json: boolean },
 ): Promise<number> {
   const { program, json, drain } = run
+  const bucket = requireSecond(openSecondBucket(config, program))
   const database = openDatabaseOnly(config, program)
   await assertMigrated(database)
   const parts: VerifySecondParts = {
-    ...openSecondLooks(config, { program, database }),
+    ...secondLooks(bucket, { database, log: program.log }),
     async next(after) {
       const files = await movedAfter(database, { after, limit: PAGE, mediaId: run.mediaId })
       return files.map((file) => ({ ...file, read: true }))

@@ -12,7 +12,8 @@ test('a run that breaks off after it began is in the history once, as failed and
   const { parts, database, sql, lines } = await withWorker(t)
   const config = parse()
   const { log } = parts
-  const service = { ...parts, database, backend: await openBackend(database, config.backend) }
+  const backend = await openBackend(database, config.backend)
+  const service = { ...parts, database, backend, secondBucket: null }
   const runs = openRuns(config, { log, logTail: createLogTail() }, { database, listeners: [] })
   const progress = createProgress({ screen: null, log })
   const hooks = {

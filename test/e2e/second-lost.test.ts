@@ -57,13 +57,13 @@ describe('what lies in the second bucket', { concurrency: 2 }, () => {
     assert.equal(cleaned.code, 75, story(cleaned))
     await admin.delete(`copies/${paths.get(2)}`)
     await service.sql`update strongroom.second_copies set verified_at = now() - interval '8 days'`
-    const env = { ...service.env, ...moving, FREE_SPACE_MIN: '0', FREE_SPACE_CLEAN: '' }
+    const env = { ...service.env, ...moving, FREE_SPACE_MIN: '0' }
     const program = startTalking(t, ['start'], {
       ...env,
       SERVER_PORT: '0',
       ADMIN_PORT: '0',
       UNRAID_TUNNEL_SECRET: 'a-secret-of-at-least-32-bytes-1234',
-      LOG_LEVEL: 'info',
+      LOG_LEVEL: 'debug',
       LOG_FORMAT: 'json',
     })
     await program.said(/"damage":"missing: there is no such object"/)
@@ -80,6 +80,7 @@ describe('what lies in the second bucket', { concurrency: 2 }, () => {
     assert.equal(health.status, 503)
     const ended = await program.stop()
     assert.equal(ended.code, 0, story(ended))
+    assert.equal(ended.stdout.match(/"name":"second bucket".*"stopped"/g)?.length, 1, 'one client')
     const runs = await service.sql`
       select status, items from strongroom.runs where job = 'verify'`
     assert.deepEqual([...runs], [{ status: 'partial', items: { seen: 2, read: 0, damaged: 1 } }])

@@ -99,7 +99,7 @@ async function withSetAside(t: TestContext): Promise<Scene> {
     healed,
     async disk(areas, state = {}) {
       const config = parse({ FREE_SPACE_CLEAN: areas, FREE_SPACE_CLEAN_AGE: '24h' })
-      const service = { ...worker.parts, database, backend }
+      const service = { ...worker.parts, database, backend, secondBucket: null }
       const [disk] = openCleaning(config, program, service)
       assert.ok(disk)
       return { ...disk, state: async () => ({ ...low, ...state }) }
