@@ -1,5 +1,6 @@
 import type { MediaColumn } from '../config.ts'
 import { type Job, jobs } from '../runs.ts'
+import { isFiled } from './archived.ts'
 import type { Backend } from './backend.ts'
 import { isSameVersion, mediaColumn, notDeleted } from './backend-sql.ts'
 import type { Database, Fragment, Sql } from './connect.ts'
@@ -63,7 +64,7 @@ export async function readGauges(database: Database, backend: Backend): Promise<
         select least(count(*), ${MOST}) as count from (${damaged(sql, MOST)}) d),
       reading as (
         select coalesce(verified_at, archived_at, created_at) as read_at from strongroom.items
-        where state in ('archived', 'releasing', 'released', 'source_differs', 'lost', 'kept')
+        where ${isFiled(sql)}
         order by coalesce(verified_at, archived_at, created_at) limit 1),
       paused as (select release_paused_at, heal_paused_at from strongroom.archives)
       select extract(epoch from clock_timestamp() - least(
