@@ -103,7 +103,8 @@ function addOverview(app: Hono<ConsoleEnv>, parts: AdminParts): void {
   app.get('/events', async (c) => {
     if (parts.closing.aborted) throw new AppError('CANCELLED', 'this process is stopping')
     const { outgoing, moved } = c.env
-    await streams.open({ outgoing, moved, over: c.get('session').over }, safeHeaders)
+    const { isOver } = c.get('session')
+    await streams.open({ outgoing, moved, isOver }, safeHeaders)
     return RESPONSE_ALREADY_SENT
   })
 }

@@ -14,8 +14,8 @@ export interface Viewer {
   outgoing: ServerResponse
   /** To be called when the viewer took something. */
   moved(): void
-  /** Fires when nothing more may be told. */
-  over: AbortSignal
+  /** Nothing more may be told. */
+  isOver(): boolean
 }
 
 export interface EventStreams {
@@ -46,11 +46,13 @@ export function createEventStreams(
   }
   const hear = async (now: Awaited<ReturnType<PulseSource['now']>>) => {
     const shown = await show(now)
-    for (const name of partNames) {
-      const text = String(await parts[name](shown))
-      if (sent.get(name) === text) continue
-      sent.set(name, text)
-      for (const viewer of viewers) send(viewer, eventOf(name, text))
+    const made = partNames.map(async (name) => [name, String(await parts[name](shown))] as const)
+    const changed = (await Promise.all(made)).filter(([name, text]) => sent.get(name) !== text)
+    for (const [name, text] of changed) sent.set(name, text)
+    const news = changed.map(([name, text]) => eventOf(name, text)).join('')
+    for (const viewer of viewers) {
+      if (viewer.isOver()) end(viewer)
+      else if (news !== '') send(viewer, news)
     }
   }
   const leave = (viewer: Viewer) => {
@@ -74,10 +76,7 @@ export function createEventStreams(
     async open(viewer, headers) {
       if (viewers.size >= MOST_VIEWERS)
         throw new AppError('TOO_MANY_STREAMS', 'too many pages are being looked at')
-      const { outgoing, over } = viewer
-      const forbid = () => end(viewer)
-      over.addEventListener('abort', forbid, { once: true })
-      outgoing.once('close', () => over.removeEventListener('abort', forbid))
+      const { outgoing } = viewer
       outgoing.writeHead(200, { ...headers, 'Content-Type': 'text/event-stream' })
       viewers.add(viewer)
       outgoing.once('close', () => leave(viewer))

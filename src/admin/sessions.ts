@@ -6,8 +6,8 @@ export interface Session {
   csrf: string
   /** What the next page says first, once. */
   notice: Notice | null
-  /** Fires when it ends, for what was begun in it and goes on. */
-  over: AbortSignal
+  /** For what was begun in it and goes on. To ask is no use of it. */
+  isOver(): boolean
 }
 
 export interface Notice {
@@ -32,24 +32,23 @@ const MOST = 100
 /** Sessions live in the memory of this process: a restart ends them all. @param nowMs a clock that only goes forward */
 export function createSessions(nowMs = () => performance.now()): Sessions {
   // In the order of their last use.
-  const sessions = new Map<string, { session: Session; end: AbortController; usedAt: number }>()
-  const end = (key: string) => {
-    sessions.get(key)?.end.abort()
-    sessions.delete(key)
-  }
+  const sessions = new Map<string, { session: Session; usedAt: number }>()
   const forgetIdle = () => {
     for (const [key, { usedAt }] of sessions) {
       if (nowMs() - usedAt < IDLE_MS && sessions.size <= MOST) return
-      end(key)
+      sessions.delete(key)
     }
   }
   return {
     open() {
       const cookie = randomBytes(32).toString('base64url')
-      const end = new AbortController()
+      const key = keyOf(cookie)
       const csrf = randomBytes(32).toString('base64url')
-      const session = { csrf, notice: null, over: end.signal }
-      sessions.set(keyOf(cookie), { session, end, usedAt: nowMs() })
+      const isOver = () => {
+        forgetIdle()
+        return !sessions.has(key)
+      }
+      sessions.set(key, { session: { csrf, notice: null, isOver }, usedAt: nowMs() })
       forgetIdle()
       return cookie
     },
@@ -63,7 +62,7 @@ export function createSessions(nowMs = () => performance.now()): Sessions {
       return known.session
     },
     close(cookie) {
-      end(keyOf(cookie))
+      sessions.delete(keyOf(cookie))
     },
   }
 }
