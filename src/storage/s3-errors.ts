@@ -1,4 +1,3 @@
-import { S3ServiceException } from '@aws-sdk/client-s3'
 import { AppError, ERRORS, type ErrorCode, systemCode, toAppError } from '../errors.ts'
 
 /** What was asked, for the sentence of an error. */
@@ -103,7 +102,7 @@ export function judge(error: unknown, asked: Asked): Verdict {
   if (error instanceof AppError) return { error, unsure: false }
   const status = statusOf(error)
   if (status === null) return { error: networkError(error, asked), unsure: false }
-  const word = error instanceof S3ServiceException ? error.name : ''
+  const word = isRefusal(error) ? error.name : ''
   // A HEAD has no word for it, and the SDK corrects its clock at once: asked again, the bucket finds nothing wrong.
   const skewed = status === 403 && (word === 'RequestTimeTooSkewed' || clockDiffers(error))
   const meaning = skewed ? UNAVAILABLE : meaningOf(word, status, messageOf(error))
@@ -152,7 +151,7 @@ export function isRefusedFeature(error: unknown): boolean {
 export function isRefusedRequest(error: unknown): boolean {
   const status = statusOf(error)
   if (status === null) return false
-  const word = error instanceof S3ServiceException ? error.name : ''
+  const word = isRefusal(error) ? error.name : ''
   return status === 501 || meaningOf(word, status, messageOf(error)) === REFUSED
 }
 
@@ -177,6 +176,18 @@ export function subject({ endpoint, bucket, key }: Asked): string {
   if (key === null) return where
   const shown = key.length > 200 ? `${key.slice(0, 200)}…` : key
   return `${where}, object ${JSON.stringify(shown)},`
+}
+
+/** What a store said instead of doing as it was asked, as the SDK throws it. */
+export interface Refusal extends Error {
+  /** The store's word for it. */
+  name: string
+  $fault: 'client' | 'server'
+  $metadata: { httpStatusCode?: number }
+}
+
+export function isRefusal(error: unknown): error is Refusal {
+  return error instanceof Error && '$fault' in error
 }
 
 /** The HTTP status behind an error of the SDK; null when no answer came. */

@@ -1,8 +1,9 @@
 import { AppError } from '../errors.ts'
 import type { Download } from './bucket.ts'
+import { ask } from './s3-ask.ts'
 import { isRefusedFeature, notS3, subject } from './s3-errors.ts'
 import { type GetAnswer, sendGet } from './s3-kept.ts'
-import { ask, askedFor, type Link, quoted, unquoted } from './s3-link.ts'
+import { askedFor, type Link, quoted, unquoted } from './s3-link.ts'
 
 interface Wanted {
   key: string

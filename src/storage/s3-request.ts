@@ -1,18 +1,24 @@
+import { createHash } from 'node:crypto'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
-import { S3ServiceException } from '@aws-sdk/client-s3'
 import { http, https } from '../node-http.ts'
 import { CONNECT_TIMEOUT_MS } from './http-connection.ts'
+import type { Refusal } from './s3-errors.ts'
 import type { Link } from './s3-link.ts'
 import { SIGV4, signatureOf, uriEncoded } from './sigv4.ts'
 
-/** A question about one object, without a body. */
+/** A question about one object, or about the bucket itself. */
 export interface Question {
-  method: 'GET' | 'HEAD' | 'DELETE'
-  key: string
+  method: 'GET' | 'HEAD' | 'DELETE' | 'PUT'
+  /** Null for the bucket. */
+  key: string | null
+  /** As it is signed: encoded, in the order of the names. */
+  query?: string
   /** In lower case; all are signed. */
   headers: Readonly<Record<string, string>>
+  body?: Uint8Array
 }
 
+/** SHA-256 of nothing. */
 const NO_BODY = 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
 export const REFUSAL_MAX_BYTES = 64 << 10
 /** Stores refuse what is signed 15 minutes beside their time. */
@@ -22,7 +28,7 @@ const SKEW_MS = 5 * 60_000
  * Sends one question with a Signature Version 4, at a sixth of the processor time that the SDK takes for it.
  *
  * @returns the 2xx answer; whoever asked with GET reads or destroys it
- * @throws as the SDK does: an S3ServiceException with the store's word for a refusal, else what the socket failed with
+ * @throws as the SDK does: a Refusal with the store's word, else what the socket failed with
  */
 export async function send(
   link: Link,
@@ -75,25 +81,28 @@ function answerTo(link: Link, question: Question, signal: AbortSignal): Promise<
   return new Promise((resolve, reject) => {
     request.once('response', resolve)
     request.on('error', reject)
-    request.end()
+    request.end(question.body)
   })
 }
 
 /** What the first line asks for, and all headers that go with it. */
-export function signed(link: Link, { method, key, headers }: Question) {
+export function signed(link: Link, { method, key, query = '', headers, body }: Question) {
   const { bucket, region, accessKey, secretKey } = link.config
-  const target = [link.basePath, ...[bucket, ...key.split('/')].map(uriEncoded)].join('/')
+  const segments = key === null ? [bucket] : [bucket, ...key.split('/')]
+  const path = [link.basePath, ...segments.map(uriEncoded)].join('/')
+  const target = query === '' ? path : `${path}?${query}`
   const now = new Date(Date.now() + link.clockOffsetMs)
+  const bodyHash = body === undefined ? NO_BODY : createHash('sha256').update(body).digest('hex')
   const time = now.toISOString().replace(/[-:]|\.\d+/g, '')
   const all: Record<string, string> = {
     ...headers,
     host: link.host,
-    'x-amz-content-sha256': NO_BODY,
+    'x-amz-content-sha256': bodyHash,
     'x-amz-date': time,
   }
   const names = Object.keys(all).sort()
   const lines = names.map((name) => `${name}:${all[name]?.trim().replace(/\s+/g, ' ')}`)
-  const canonical = [method, target, '', ...lines, '', names.join(';'), NO_BODY].join('\n')
+  const canonical = [method, path, query, ...lines, '', names.join(';'), bodyHash].join('\n')
   const scope = `${time.slice(0, 8)}/${region}/s3/aws4_request`
   const signature = signatureOf(secretKey, { canonical, time, scope })
   const credential = `Credential=${accessKey}/${scope}`
@@ -102,7 +111,7 @@ export function signed(link: Link, { method, key, headers }: Question) {
 }
 
 /** As far as anybody reads it. */
-async function textOf(answer: IncomingMessage): Promise<string> {
+export async function textOf(answer: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let length = 0
   try {
@@ -119,21 +128,20 @@ async function textOf(answer: IncomingMessage): Promise<string> {
 }
 
 /** What the SDK would throw for it; takes over the store's clock where the two differ. */
-export function refusalOf(link: Link, { statusCode, headers, text }: Refusal): S3ServiceException {
+export function refusalOf(link: Link, { statusCode, headers, text }: Refused): Refusal {
   const offset = Date.parse(headers.date ?? '') - Date.now()
   if (Math.abs(offset - link.clockOffsetMs) > SKEW_MS) link.clockOffsetMs = offset
   const word = /<Code>\s*(\w{1,100})\s*<\/Code>/.exec(text)?.[1]
   const message = /<Message>([^<]{1,1000})<\/Message>/.exec(text)?.[1]
-  const refusal = new S3ServiceException({
+  return Object.assign(new Error(message ?? `status ${statusCode}`), {
     name: word ?? 'Unknown',
-    $fault: statusCode >= 500 ? 'server' : 'client',
-    message: message ?? `status ${statusCode}`,
+    $fault: statusCode >= 500 ? ('server' as const) : ('client' as const),
     $metadata: { httpStatusCode: statusCode },
+    $response: { statusCode, headers },
   })
-  return Object.assign(refusal, { $response: { statusCode, headers } })
 }
 
-interface Refusal {
+interface Refused {
   statusCode: number
   headers: { readonly date?: string | undefined }
   /** What the answer says besides; may be empty. */

@@ -1,12 +1,9 @@
-import {
-  GetBucketLifecycleConfigurationCommand,
-  GetBucketVersioningCommand,
-  GetObjectLockConfigurationCommand,
-  type LifecycleRule,
-  S3ServiceException,
-} from '@aws-sdk/client-s3'
+import type { LifecycleRule } from '@aws-sdk/client-s3'
 import type { BucketConfig } from '../config.ts'
-import { ask, askedFor, closeLink, type Link, openLink } from './s3-link.ts'
+import { type Abort, askSdk } from './s3-ask.ts'
+import { isRefusal } from './s3-errors.ts'
+import { askedFor, closeLink, type Link, openLink } from './s3-link.ts'
+import type { Sdk } from './s3-sdk.ts'
 
 /** What a store tells, or why it does not: the key has no right to ask, or the store does not know the question. */
 export type Told<T> = { told: T } | { untold: 'denied' | 'unknown' }
@@ -49,9 +46,9 @@ export async function readBucketRules(config: BucketConfig): Promise<BucketRules
 }
 
 async function lifecycleOf(link: Link): Promise<BucketRules['lifecycle']> {
-  const command = new GetBucketLifecycleConfigurationCommand({ Bucket: link.bucket })
-  const answer = await tell(link, 'NoSuchLifecycleConfiguration', (abort) =>
-    link.client.send(command, abort),
+  const of = { Bucket: link.bucket }
+  const answer = await tell(link, 'NoSuchLifecycleConfiguration', ({ client, commands }, abort) =>
+    client.send(new commands.GetBucketLifecycleConfigurationCommand(of), abort),
   )
   if ('untold' in answer) return answer
   const rules = (answer.told?.Rules ?? []).filter(({ Status }) => Status === 'Enabled')
@@ -74,9 +71,10 @@ function expiryOf({ ID, Prefix, Filter, Expiration }: LifecycleRule): Expiry[] {
 }
 
 function lockOf(link: Link): Promise<BucketRules['lock']> {
-  const command = new GetObjectLockConfigurationCommand({ Bucket: link.bucket })
-  return tell(link, 'ObjectLockConfigurationNotFoundError', async (abort) => {
-    const { ObjectLockConfiguration: lock } = await link.client.send(command, abort)
+  const none = 'ObjectLockConfigurationNotFoundError'
+  return tell(link, none, async ({ client, commands }, abort) => {
+    const command = new commands.GetObjectLockConfigurationCommand({ Bucket: link.bucket })
+    const { ObjectLockConfiguration: lock } = await client.send(command, abort)
     const kept = lock?.Rule?.DefaultRetention
     const days = (kept?.Days ?? 0) + 365 * (kept?.Years ?? 0)
     return days === 0 ? null : { days }
@@ -84,9 +82,9 @@ function lockOf(link: Link): Promise<BucketRules['lock']> {
 }
 
 async function versioningOf(link: Link): Promise<BucketRules['versioning']> {
-  const command = new GetBucketVersioningCommand({ Bucket: link.bucket })
-  const told = await tell(link, null, async (abort) => {
-    const { Status } = await link.client.send(command, abort)
+  const told = await tell(link, null, async ({ client, commands }, abort) => {
+    const command = new commands.GetBucketVersioningCommand({ Bucket: link.bucket })
+    const { Status } = await client.send(command, abort)
     return Status === 'Enabled'
   })
   return 'told' in told ? { told: told.told === true } : told
@@ -96,13 +94,13 @@ async function versioningOf(link: Link): Promise<BucketRules['versioning']> {
 function tell<T>(
   link: Link,
   none: string | null,
-  send: (abort: { abortSignal: AbortSignal }) => Promise<T>,
+  send: (sdk: Sdk, abort: Abort) => Promise<T>,
 ): Promise<Told<T | null>> {
-  return ask(link, askedFor(link), async (abort) => {
+  return askSdk(link, askedFor(link), async (sdk, abort) => {
     try {
-      return { told: await send(abort) }
+      return { told: await send(sdk, abort) }
     } catch (error) {
-      if (!(error instanceof S3ServiceException)) throw error
+      if (!isRefusal(error)) throw error
       if (error.name === none) return { told: null }
       const status = error.$metadata.httpStatusCode ?? 0
       if (status === 401 || status === 403) return { untold: 'denied' }

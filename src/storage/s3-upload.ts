@@ -1,18 +1,12 @@
-import {
-  AbortMultipartUploadCommand,
-  CompleteMultipartUploadCommand,
-  CreateMultipartUploadCommand,
-  ListMultipartUploadsCommand,
-  PutObjectCommand,
-  UploadPartCommand,
-} from '@aws-sdk/client-s3'
 import type { BucketConfig } from '../config.ts'
 import { isAppError } from '../errors.ts'
 import { pause } from '../waiting.ts'
 import type { NewObject, UploadBucket } from './bucket.ts'
 import { bucketOn } from './s3.ts'
+import { type Abort, askSdk } from './s3-ask.ts'
 import { isRefusedFeature, notS3 } from './s3-errors.ts'
-import { ask, askedFor, type Link, openLink, type S3Options, unquoted } from './s3-link.ts'
+import { askedFor, type Link, openLink, type S3Options, unquoted } from './s3-link.ts'
+import type { Sdk } from './s3-sdk.ts'
 
 /** Held in memory one at a time; no store takes parts of less than 5 MiB. */
 const PART_BYTES = 16 * 2 ** 20
@@ -51,9 +45,9 @@ async function upload(target: Target, object: NewObject): Promise<{ etag: string
 async function putWhole(target: Target, object: NewObject): Promise<{ etag: string } | 'taken'> {
   const { link, key } = target
   const Body = await onlyPart(partsOf(object, object.sizeBytes))
-  const put = whereNothingIs((condition, abort) => {
-    const command = new PutObjectCommand({ Bucket: link.bucket, Key: key, Body, ...condition })
-    return link.client.send(command, abort)
+  const put = whereNothingIs((condition, { client, commands }, abort) => {
+    const object = { Bucket: link.bucket, Key: key, Body, ...condition }
+    return client.send(new commands.PutObjectCommand(object), abort)
   })
   return etagOf(target, send(target, Body.byteLength, put))
 }
@@ -62,22 +56,23 @@ async function putInParts(target: Target, object: NewObject): Promise<{ etag: st
   const { link, key, partBytes } = target
   const place = { Bucket: link.bucket, Key: key }
   await abortAbandoned(target)
-  const { UploadId } = await send(target, 0, (abort) =>
-    link.client.send(new CreateMultipartUploadCommand(place), abort),
+  const { UploadId } = await send(target, 0, ({ client, commands }, abort) =>
+    client.send(new commands.CreateMultipartUploadCommand(place), abort),
   )
   if (UploadId === undefined) throw notS3(askedFor(link, key), 'without an upload id')
   try {
     const Parts: { PartNumber: number; ETag: string | undefined }[] = []
     for await (const Body of partsOf(object, partBytes)) {
       const PartNumber = Parts.length + 1
-      const { ETag } = await send(target, Body.byteLength, (abort) =>
-        link.client.send(new UploadPartCommand({ ...place, UploadId, PartNumber, Body }), abort),
-      )
+      const { ETag } = await send(target, Body.byteLength, ({ client, commands }, abort) => {
+        const part = { ...place, UploadId, PartNumber, Body }
+        return client.send(new commands.UploadPartCommand(part), abort)
+      })
       Parts.push({ PartNumber, ETag })
     }
-    const complete = whereNothingIs((condition, abort) => {
+    const complete = whereNothingIs((condition, { client, commands }, abort) => {
       const command = { ...place, UploadId, MultipartUpload: { Parts }, ...condition }
-      return link.client.send(new CompleteMultipartUploadCommand(command), abort)
+      return client.send(new commands.CompleteMultipartUploadCommand(command), abort)
     })
     // Not sent twice: a lost answer may have been a yes, and whoever asks again finds the object.
     const done = await etagOf(target, once(target, object.sizeBytes, complete))
@@ -89,18 +84,18 @@ async function putInParts(target: Target, object: NewObject): Promise<{ etag: st
   }
 }
 
-type Abort = { abortSignal: AbortSignal }
+type Request<T> = (sdk: Sdk, abort: Abort) => Promise<T>
 
 /**
  * Has the store refuse to replace an object (If-None-Match: *, as S3 and R2 document it for PutObject). Stores that do not
  * know the condition are asked without: the caller looked before.
  */
 function whereNothingIs<T>(
-  write: (condition: { IfNoneMatch?: string }, abort: Abort) => Promise<T>,
-): (abort: Abort) => Promise<T> {
-  return (abort) =>
-    write({ IfNoneMatch: '*' }, abort).catch((error: unknown) => {
-      if (isRefusedFeature(error)) return write({}, abort)
+  write: (condition: { IfNoneMatch?: string }, ...how: Parameters<Request<T>>) => Promise<T>,
+): Request<T> {
+  return (...how) =>
+    write({ IfNoneMatch: '*' }, ...how).catch((error: unknown) => {
+      if (isRefusedFeature(error)) return write({}, ...how)
       throw error
     })
 }
@@ -122,10 +117,10 @@ async function etagOf(
 /** What an upload left that died on the way costs money for ever; nobody else writes under this key. */
 async function abortAbandoned(target: Target): Promise<void> {
   const { link, key } = target
-  const listed = await send(target, 0, async (abort) => {
+  const listed = await send(target, 0, async ({ client, commands }, abort) => {
     try {
-      const command = new ListMultipartUploadsCommand({ Bucket: link.bucket, Prefix: key })
-      return await link.client.send(command, abort)
+      const uploads = { Bucket: link.bucket, Prefix: key }
+      return await client.send(new commands.ListMultipartUploadsCommand(uploads), abort)
     } catch (error) {
       if (isRefusedFeature(error)) return { Uploads: [] }
       throw error
@@ -137,16 +132,14 @@ async function abortAbandoned(target: Target): Promise<void> {
 
 /** Never throws: the next upload under this key tries again. */
 async function abortUpload({ link, key }: Target, UploadId: string): Promise<void> {
-  const command = new AbortMultipartUploadCommand({ Bucket: link.bucket, Key: key, UploadId })
-  await ask(link, askedFor(link, key), (abort) => link.client.send(command, abort)).catch(() => {})
+  const upload = { Bucket: link.bucket, Key: key, UploadId }
+  await askSdk(link, askedFor(link, key), ({ client, commands }, abort) =>
+    client.send(new commands.AbortMultipartUploadCommand(upload), abort),
+  ).catch(() => {})
 }
 
 /** The same request again after a fault that may pass; writing the same bytes twice is writing them once. */
-async function send<T>(
-  target: Target,
-  bytes: number,
-  request: (abort: Abort) => Promise<T>,
-): Promise<T> {
+async function send<T>(target: Target, bytes: number, request: Request<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await once(target, bytes, request)
@@ -158,13 +151,9 @@ async function send<T>(
   }
 }
 
-function once<T>(
-  { link, key, signal }: Target,
-  bytes: number,
-  request: (abort: Abort) => Promise<T>,
-): Promise<T> {
+function once<T>({ link, key, signal }: Target, bytes: number, request: Request<T>): Promise<T> {
   const withinMs = link.requestTimeoutMs + (bytes / LEAST_BYTES_PER_SECOND) * 1_000
-  return ask(link, { ...askedFor(link, key), signal, withinMs }, request)
+  return askSdk(link, { ...askedFor(link, key), signal, withinMs }, request)
 }
 
 /** All of one size but the last; each is valid until the next one is asked for. */

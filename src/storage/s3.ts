@@ -1,23 +1,15 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import {
-  HeadObjectCommand,
-  type HeadObjectCommandOutput,
-  ListObjectsV2Command,
-  PutObjectCommand,
-} from '@aws-sdk/client-s3'
 import type { BucketConfig } from '../config.ts'
 import { isAppError } from '../errors.ts'
 import type { Bucket, ListedObject, ObjectFacts } from './bucket.ts'
+import { ask, askSdk, check, NO_LISTING } from './s3-ask.ts'
 import { type Asked, isRefusedFeature, isRefusedRequest, notS3 } from './s3-errors.ts'
 import { get, getPart } from './s3-get.ts'
-import { sendHead } from './s3-kept.ts'
+import { type Headed, sendHead } from './s3-kept.ts'
 import {
-  ask,
   askedFor,
-  check,
   closeLink,
   type Link,
-  mustBeListing,
   openLink,
   quoted,
   type S3Options,
@@ -70,8 +62,6 @@ async function head(link: Link, key: string, signal?: AbortSignal): Promise<Obje
     throw error
   }
 }
-
-type Headed = { headers: IncomingHttpHeaders }
 
 /** Asks for checksums; a store that refuses the question is asked without, now and from then on. */
 async function headObject(link: Link, key: string, signal?: AbortSignal): Promise<Headed> {
@@ -128,36 +118,33 @@ async function partBytes(
 ): Promise<number | null> {
   const parts = Number(/-(\d{1,5})$/.exec(etag)?.[1] ?? 0)
   if (parts === 0) return null
-  const asked = askedFor(link, key)
-  const command = new HeadObjectCommand({
-    Bucket: link.bucket,
-    Key: key,
-    PartNumber: 1,
-    IfMatch: quoted(etag),
-  })
-  const output = await ask(link, { ...asked, signal }, async (abort) => {
+  const headers = { 'if-match': quoted(etag) }
+  const question = { method: 'HEAD', key, query: 'partNumber=1', headers } as const
+  const asked = { ...askedFor(link, key), signal }
+  const answer = await ask(link, asked, async ({ abortSignal }) => {
     try {
-      return await link.client.send(command, abort)
+      return await sendHead(link, question, abortSignal)
     } catch (error) {
       if (isRefusedFeature(error)) return null
       throw error
     }
   })
-  return output === null ? null : plausiblePart(output, { parts, etag })
+  return answer === null ? null : plausiblePart(answer, { parts, etag })
 }
 
 /** Some stores ignore `partNumber` or count differently: what does not add up is not believed. */
 function plausiblePart(
-  output: HeadObjectCommandOutput,
+  { status, headers }: Headed,
   { parts, etag }: { parts: number; etag: string },
 ): number | null {
-  const size = output.ContentLength
-  if (size === undefined || size === 0 || unquoted(output.ETag) !== etag) return null
-  if (output.PartsCount !== undefined && output.PartsCount !== parts) return null
+  const size = lengthOf(headers)
+  if (size === null || size === 0 || unquoted(headers.etag) !== etag) return null
+  const told = single(headers['x-amz-mp-parts-count'])
+  if (told !== undefined && told !== String(parts)) return null
   if (parts === 1) return size
-  if (output.$metadata.httpStatusCode !== 206) return null
-  const total = Number(/\/(\d+)$/.exec(output.ContentRange ?? '')?.[1] ?? 0)
-  if (total === 0) return output.PartsCount === parts ? size : null
+  if (status !== 206) return null
+  const total = Number(/\/(\d+)$/.exec(headers['content-range'] ?? '')?.[1] ?? 0)
+  if (total === 0) return told === undefined ? null : size
   return size * (parts - 1) < total && total <= size * parts ? size : null
 }
 
@@ -195,9 +182,11 @@ async function put(
   signal?: AbortSignal,
 ): Promise<{ etag: string }> {
   const asked = askedFor(link, key)
-  const command = new PutObjectCommand({ Bucket: link.bucket, Key: key, Body: bytes })
-  const output = await ask(link, { ...asked, signal }, (abort) => link.client.send(command, abort))
-  const etag = unquoted(output.ETag)
+  const question = { method: 'PUT', key, headers: {}, body: bytes } as const
+  const { headers } = await ask(link, { ...asked, signal }, ({ abortSignal }) =>
+    send(link, question, abortSignal),
+  )
+  const etag = unquoted(headers.etag)
   if (etag === null) throw notS3(asked, 'without an ETag')
   return { etag }
 }
@@ -207,15 +196,18 @@ async function list(
   { prefix, after }: { prefix?: string; after?: string },
 ): Promise<ListedObject[]> {
   const asked = askedFor(link)
-  const command = new ListObjectsV2Command({
+  const page = {
     Bucket: link.bucket,
     // XML cannot hold every character that a key may have.
     EncodingType: 'url',
     ...(prefix !== undefined && { Prefix: prefix }),
     ...(after !== undefined && { StartAfter: after }),
-  })
-  const output = await ask(link, asked, (abort) => link.client.send(command, abort))
-  mustBeListing(output, asked)
+  } as const
+  const output = await askSdk(link, asked, ({ client, commands }, abort) =>
+    client.send(new commands.ListObjectsV2Command(page), abort),
+  )
+  // A portal's page parses as a listing of nothing.
+  if (output.Name === undefined && output.KeyCount === undefined) throw notS3(asked, NO_LISTING)
   const encoded = output.EncodingType === 'url'
   return (output.Contents ?? []).map(({ Key = '', ETag, Size }) => ({
     key: encoded ? decodeURIComponent(Key.replaceAll('+', ' ')) : Key,
