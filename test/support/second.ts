@@ -13,12 +13,14 @@ import {
 import type { Fault, SeenRequest } from '../../src/demo/bucket.ts'
 import { systemCode } from '../../src/errors.ts'
 import { openS3ForUploads } from '../../src/storage/s3-upload.ts'
+import { moveFile } from '../../src/sync/move.ts'
+import type { Reached } from '../../src/sync/parts.ts'
 import type { SecondParts } from '../../src/sync/second-copy.ts'
 import { afterwards } from './afterwards.ts'
 import { closed, type DemoBucket, withDemoBucket } from './demo-bucket.ts'
-import { type Medium, sha256Of, sourceOf } from './media-rows.ts'
+import { approveMedium, type Medium, sha256Of, sourceOf } from './media-rows.ts'
 import type { Scope } from './scopes.ts'
-import { LEASE_MS, type Site, type Worker } from './worker.ts'
+import { LEASE_MS, never, openWorker, type Site, type Worker, withSite } from './worker.ts'
 
 export const PREFIX = 'archive/'
 
@@ -95,6 +97,38 @@ export async function withSecond(
     },
   }
   return second
+}
+
+export interface Released {
+  site: Site
+  worker: Worker
+  second: Second
+  media: [Medium, ...Medium[]]
+}
+
+/** So many media that are archived, their sources gone, and a second bucket that has none of them yet. */
+export async function withReleased(
+  t: Scope,
+  { count = 1, reached = () => {} }: { count?: number; reached?: Reached } = {},
+): Promise<Released> {
+  const site = await withSite(t)
+  const worker = await openWorker(t, site, { reached })
+  const media: Released['media'] = [await approveMedium(site)]
+  for (let n = 1; n < count; n++) media.push(await approveMedium(site))
+  await worker.sync()
+  await worker.release()
+  return { site, worker, media, second: await withSecond(t, site, worker) }
+}
+
+/** Moves the only one of them. @returns where it lay in the archive, and where it lies in the second bucket */
+export async function moveOnly({ site, second }: Released) {
+  const [movable] = await second.movable()
+  assert.ok(movable)
+  assert.ok('bytes' in (await moveFile(second.parts, movable, never)))
+  const file = await movedFile(site, movable.item)
+  assert.ok(file)
+  const { archivePath } = file
+  return { file, path: join(site.archiveDir, archivePath), key: `${PREFIX}${archivePath}` }
 }
 
 export async function movedFile(site: Site, item: number) {

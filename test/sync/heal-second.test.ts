@@ -1,20 +1,11 @@
 import assert from 'node:assert/strict'
 import { readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { secondCopyOf } from '../../src/db/second-files.ts'
-import { moveFile } from '../../src/sync/move.ts'
 import { recallFile } from '../../src/sync/recall.ts'
-import { approveMedium, assertArchived, itemOf, type Medium } from '../support/media-rows.ts'
-import { movedFile, PREFIX, type Second, withSecond } from '../support/second.ts'
-import {
-  letReadingsAge,
-  never,
-  openWorker,
-  type Site,
-  type Worker,
-  withSite,
-} from '../support/worker.ts'
+import { assertArchived, itemOf, type Medium } from '../support/media-rows.ts'
+import { moveOnly, type Second, withReleased } from '../support/second.ts'
+import { letReadingsAge, never, type Site, type Worker } from '../support/worker.ts'
 
 interface Scene {
   site: Site
@@ -28,19 +19,11 @@ interface Scene {
 
 /** One medium whose source is gone, moved to the second bucket and brought back. */
 async function withRecalled(t: TestContext): Promise<Scene> {
-  const site = await withSite(t)
-  const worker = await openWorker(t, site)
-  const medium = await approveMedium(site)
-  await worker.sync()
-  await worker.release()
-  const second = await withSecond(t, site, worker)
-  const [movable] = await second.movable()
-  assert.ok(movable)
-  assert.ok('bytes' in (await moveFile(second.parts, movable, never)))
-  const moved = await movedFile(site, movable.item)
-  assert.ok(moved)
+  const released = await withReleased(t)
+  const { site, worker, second, media } = released
+  const { file, ...places } = await moveOnly(released)
   const parts = { ...second.parts, space: worker.parts.space }
-  assert.ok('bytes' in (await recallFile(parts, moved, never)))
+  assert.ok('bytes' in (await recallFile(parts, file, never)))
   const { bucket } = second.parts
   const copyOf = (item: number) => secondCopyOf(site.database, item, bucket.id)
   await letReadingsAge(site)
@@ -48,9 +31,8 @@ async function withRecalled(t: TestContext): Promise<Scene> {
     site,
     worker,
     second,
-    medium,
-    path: join(site.archiveDir, moved.archivePath),
-    key: `${PREFIX}${moved.archivePath}`,
+    medium: media[0],
+    ...places,
     scrub: () => worker.scrub({ second: { bucket, copyOf } }),
   }
 }

@@ -8,9 +8,9 @@ import { finishMove, moveFile } from '../../src/sync/move.ts'
 import { type Point, secondPoints } from '../../src/sync/parts.ts'
 import { tree } from '../support/checker.ts'
 import { coded } from '../support/demo-bucket.ts'
-import { approveMedium, type Medium, sourceOf } from '../support/media-rows.ts'
-import { inBoth, PREFIX, type Second, withSecond } from '../support/second.ts'
-import { expireLeases, never, openWorker, type Site, withSite } from '../support/worker.ts'
+import { type Medium, sourceOf } from '../support/media-rows.ts'
+import { inBoth, PREFIX, type Second, withReleased } from '../support/second.ts'
+import { expireLeases, never, type Site } from '../support/worker.ts'
 
 interface Scene {
   site: Site
@@ -24,24 +24,19 @@ interface Scene {
 }
 
 /** One medium, archived, and its source released. */
-async function withReleased(t: TestContext): Promise<Scene> {
-  const site = await withSite(t)
+async function withMovable(t: TestContext): Promise<Scene> {
   let deadly: Point | null = null
-  const worker = await openWorker(t, site, {
+  const { site, second, media } = await withReleased(t, {
     reached: (point) => {
       if (point === deadly) throw new AppError('DB_UNAVAILABLE', `dead at ${point}`)
     },
   })
-  const medium = await approveMedium(site)
-  await worker.sync()
-  await worker.release()
-  const second = await withSecond(t, site, worker)
   const [file] = await second.movable()
   assert.ok(file)
   return {
     site,
     second,
-    medium,
+    medium: media[0],
     file,
     path: join(site.archiveDir, file.archivePath),
     dieAt(point) {
@@ -61,7 +56,7 @@ const commit = moving.indexOf('moved')
 
 describe('moving an archived file to the second bucket', { concurrency: 2 }, () => {
   test('leaves its sidecar, puts file and sidecar there, and enters what was removed', async (t) => {
-    const { site, second, medium, file, path } = await withReleased(t)
+    const { site, second, medium, file, path } = await withMovable(t)
     const before = await tree(site.archiveDir)
     const sidecar = await readFile(`${path}.json`)
     const outcome = await moveFile(second.parts, file, never)
@@ -99,7 +94,7 @@ describe('moving an archived file to the second bucket', { concurrency: 2 }, () 
 
   for (const [index, point] of moving.entries()) {
     test(`that ends at "${point}" has its bytes in a verified place, and is ended by the next`, async (t) => {
-      const { site, second, medium, file, dieAt } = await withReleased(t)
+      const { site, second, medium, file, dieAt } = await withMovable(t)
       const { parts } = second
       const alive = parts.second
       dieAt(point)
@@ -121,7 +116,7 @@ describe('moving an archived file to the second bucket', { concurrency: 2 }, () 
   }
 
   test('keeps the file wherever the bucket goes down, and moves it once it is up', async (t) => {
-    const { second, medium, file } = await withReleased(t)
+    const { second, medium, file } = await withMovable(t)
     const operations = ['HeadObject', 'PutObject', 'GetObject'] as const
     for (const [nth, operation] of operations.flatMap((one) => [
       [1, one] as const,
@@ -147,7 +142,7 @@ describe('moving an archived file to the second bucket', { concurrency: 2 }, () 
   })
 
   test('keeps a file that is not what was archived, and notes it', async (t) => {
-    const { second, medium, file, path } = await withReleased(t)
+    const { second, medium, file, path } = await withMovable(t)
     await appendFile(path, 'rot')
     const outcome = await moveFile(second.parts, file, never)
     assert.match('kept' in outcome ? outcome.kept : '', /no longer has the bytes/)
@@ -157,7 +152,7 @@ describe('moving an archived file to the second bucket', { concurrency: 2 }, () 
   })
 
   test('keeps a file without its sidecar, and one that has another name', async (t) => {
-    const { site, second, medium, file, path } = await withReleased(t)
+    const { site, second, medium, file, path } = await withMovable(t)
     await link(path, join(site.archiveDir, 'other name'))
     const named = await moveFile(second.parts, file, never)
     assert.match('kept' in named ? named.kept : '', /another name elsewhere/)
@@ -170,7 +165,7 @@ describe('moving an archived file to the second bucket', { concurrency: 2 }, () 
   })
 
   test('keeps the file where something else lies under its key, or that of its sidecar, and leaves that', async (t) => {
-    const { site, second, medium, file } = await withReleased(t)
+    const { site, second, medium, file } = await withMovable(t)
     const { admin, server } = second.demo
     const place = { sql: site.sql, admin }
     for (const ending of ['', '.json']) {
@@ -194,7 +189,7 @@ describe('moving an archived file to the second bucket', { concurrency: 2 }, () 
   })
 
   test('uses the same bytes that lie there already, and uploads them no second time', async (t) => {
-    const { second, medium, file } = await withReleased(t)
+    const { second, medium, file } = await withMovable(t)
     const key = `${PREFIX}${file.archivePath}`
     await second.demo.admin.put(key, medium.bytes)
     assert.ok('bytes' in (await moveFile(second.parts, file, never)))
@@ -205,7 +200,7 @@ describe('moving an archived file to the second bucket', { concurrency: 2 }, () 
   })
 
   test('keeps the file where one bit comes back wrong', async (t) => {
-    const { second, medium, file } = await withReleased(t)
+    const { second, medium, file } = await withMovable(t)
     second.fault = ({ operation, key }) =>
       operation === 'GetObject' && key?.endsWith('.json') === false
         ? { kind: 'flip', atByte: 40 }
@@ -218,7 +213,7 @@ describe('moving an archived file to the second bucket', { concurrency: 2 }, () 
   })
 
   test('goes on where the answer to an upload was lost', async (t) => {
-    const { second, medium, file } = await withReleased(t)
+    const { second, medium, file } = await withMovable(t)
     let lost = 0
     second.fault = ({ operation }) => {
       if (operation !== 'PutObject' || lost === 2) return undefined
@@ -230,7 +225,7 @@ describe('moving an archived file to the second bucket', { concurrency: 2 }, () 
   })
 
   test('leaves a file that was written to after it was read', async (t) => {
-    const { site, second, medium, file, path } = await withReleased(t)
+    const { site, second, medium, file, path } = await withMovable(t)
     const { parts } = second
     const reached = async (point: Point) => {
       if (point === 'removal-begun') await writeFile(path, 'somebody wrote this')
@@ -251,7 +246,7 @@ describe('moving an archived file to the second bucket', { concurrency: 2 }, () 
     ['another object', (second: Second, key: string) => second.demo.admin.put(key, 'other')],
   ] as const) {
     test(`is undone where the copy is ${what} before the file was removed`, async (t) => {
-      const { site, second, medium, file, dieAt } = await withReleased(t)
+      const { site, second, medium, file, dieAt } = await withMovable(t)
       const { parts } = second
       const alive = parts.second
       dieAt('moved')
@@ -269,7 +264,7 @@ describe('moving an archived file to the second bucket', { concurrency: 2 }, () 
   }
 
   test('is refused while another version of the medium is under way, or a worker has it', async (t) => {
-    const { site, second, medium, file } = await withReleased(t)
+    const { site, second, medium, file } = await withMovable(t)
     await site.sql`update strongroom.items set lease_owner = 'x', lease_until = now() + interval '1 hour'`
     assert.ok('kept' in (await moveFile(second.parts, file, never)))
     await site.sql`update strongroom.items set lease_owner = null, lease_until = null`

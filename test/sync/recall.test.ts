@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
 import { readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { type MovedFile, movableFiles } from '../../src/db/second-files.ts'
 import { AppError } from '../../src/errors.ts'
@@ -10,10 +9,10 @@ import { type Point, secondPoints } from '../../src/sync/parts.ts'
 import { type RecallParts, recallFile } from '../../src/sync/recall.ts'
 import { tree } from '../support/checker.ts'
 import { coded } from '../support/demo-bucket.ts'
-import { approveMedium, type Medium } from '../support/media-rows.ts'
-import { inBoth, movedFile, PREFIX, type Second, withSecond } from '../support/second.ts'
+import type { Medium } from '../support/media-rows.ts'
+import { inBoth, moveOnly, type Second, withReleased } from '../support/second.ts'
 import { contentsOf } from '../support/second-service.ts'
-import { expireLeases, never, openWorker, type Site, withSite } from '../support/worker.ts'
+import { expireLeases, never, type Site } from '../support/worker.ts'
 
 interface Scene {
   site: Site
@@ -29,27 +28,16 @@ interface Scene {
 
 /** One medium, moved to the second bucket. */
 async function withMoved(t: TestContext): Promise<Scene> {
-  const site = await withSite(t)
-  const worker = await openWorker(t, site)
-  const medium = await approveMedium(site)
-  await worker.sync()
-  await worker.release()
+  const released = await withReleased(t)
+  const { site, worker, second, media } = released
   const before = await tree(site.archiveDir)
-  const second = await withSecond(t, site, worker)
-  const [movable] = await second.movable()
-  assert.ok(movable)
-  assert.ok('bytes' in (await moveFile(second.parts, movable, never)))
-  const file = await movedFile(site, movable.item)
-  assert.ok(file)
   return {
     site,
     second,
     parts: { ...second.parts, space: worker.parts.space },
-    medium,
-    file,
-    path: join(site.archiveDir, file.archivePath),
-    key: `${PREFIX}${file.archivePath}`,
+    medium: media[0],
     before,
+    ...(await moveOnly(released)),
   }
 }
 

@@ -4,9 +4,9 @@ import { damagedFiles } from '../../src/db/damaged.ts'
 import { movedItems, noteSecondLook, takeSecondDue } from '../../src/db/second-files.ts'
 import { moveFile } from '../../src/sync/move.ts'
 import { type VerifySecondParts, verifySecond } from '../../src/sync/verify-second.ts'
-import { approveMedium, type Medium } from '../support/media-rows.ts'
-import { PREFIX, type Second, withSecond } from '../support/second.ts'
-import { never, openWorker, type Site, withSite } from '../support/worker.ts'
+import type { Medium } from '../support/media-rows.ts'
+import { PREFIX, type Second, withReleased } from '../support/second.ts'
+import { never, type Site } from '../support/worker.ts'
 
 const DAY_MS = 86_400_000
 const WEEK_MS = 7 * DAY_MS
@@ -26,13 +26,7 @@ interface Scene {
 
 /** So many media, moved to the second bucket. */
 async function withMoved(t: TestContext, count: number): Promise<Scene> {
-  const site = await withSite(t)
-  const worker = await openWorker(t, site)
-  const media: Medium[] = []
-  for (let n = 0; n < count; n++) media.push(await approveMedium(site))
-  await worker.sync()
-  await worker.release()
-  const second = await withSecond(t, site, worker)
+  const { site, second, media } = await withReleased(t, { count })
   const keys: string[] = []
   for (const movable of await second.movable()) {
     assert.ok('bytes' in (await moveFile(second.parts, movable, never)))
