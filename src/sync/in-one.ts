@@ -15,8 +15,26 @@ export interface Wanted {
   stillWanted?: () => Promise<void>
 }
 
+/** A sink that knows how much of the version it has. */
+export interface CountedSink extends Sink {
+  received(): number
+}
+
+/** @param from what the sink has already */
+export function countTaken(sink: Sink, from: number): CountedSink {
+  let received = from
+  return {
+    ...sink,
+    take(chunk) {
+      received += chunk.byteLength
+      return sink.take(chunk)
+    },
+    received: () => received,
+  }
+}
+
 /**
- * Brings one object version from byte `from` to its end over one connection. A transfer that breaks off goes on where it ended, by Range and
+ * Brings the rest of one object version over one connection. A transfer that breaks off goes on where it ended, by Range and
  * with If-Match, until three tries in a row have brought next to nothing.
  *
  * @param sink what its `take` throws ends the transfer
@@ -25,22 +43,18 @@ export interface Wanted {
  */
 export async function receiveInOne(
   parts: Pick<Parts, 'bucket' | 'log'>,
-  wanted: Wanted,
-  sink: Sink,
+  wanted: Omit<Wanted, 'from'>,
+  sink: CountedSink,
 ): Promise<number> {
-  const { facts, from, stillWanted } = wanted
-  let received = from
+  const { facts, stillWanted } = wanted
   let pieces = 0
-  const take: Take = (chunk) => {
-    received += chunk.byteLength
-    return sink.take(chunk)
-  }
-  await persistently(parts, { ...wanted, progress: () => received }, async () => {
-    if (received === facts.sizeBytes) return
+  await persistently(parts, { ...wanted, progress: sink.received }, async () => {
+    const from = sink.received()
+    if (from === facts.sizeBytes) return
     if (pieces > 0) await stillWanted?.()
     pieces += 1
-    await receivePiece(parts, { ...wanted, from: received }, { ...sink, take })
-    assertLength(received, facts)
+    await receivePiece(parts, { ...wanted, from }, sink)
+    assertLength(sink.received(), facts)
   })
   return pieces
 }

@@ -1,5 +1,5 @@
 import type { Sink, Take } from '../storage/bucket.ts'
-import { receiveInOne, type Wanted } from './in-one.ts'
+import { countTaken, receiveInOne, type Wanted } from './in-one.ts'
 import { receiveInParts } from './in-parts.ts'
 import { createPace, type Pace } from './pace.ts'
 import type { Parts } from './parts.ts'
@@ -24,34 +24,34 @@ export async function receive(
   { inOne = false, pace = createPace() }: { inOne?: boolean; pace?: Pace } = {},
 ): Promise<number> {
   const { item, facts } = wanted
-  if (inOne || facts.sizeBytes - wanted.from <= WORTH_BYTES)
-    return receiveInOne(parts, wanted, sink)
+  const counted = countTaken(sink, wanted.from)
+  const isWorthMore = () => facts.sizeBytes - counted.received() > WORTH_BYTES
+  if (inOne || !isWorthMore()) return receiveInOne(parts, wanted, counted)
   const { log } = parts
   const tooSlow = new Error('one connection brings too little')
-  let received = wanted.from
   const take: Take = (chunk) => {
-    received += chunk.byteLength
-    return sink.take(chunk)
-  }
-  const takePaced: Take = (chunk) => {
     pace.arrived(chunk.byteLength)
-    if (facts.sizeBytes - received > WORTH_BYTES && pace.isSlow()) throw tooSlow
-    const taken = take(chunk)
+    if (isWorthMore() && pace.isSlow()) throw tooSlow
+    const taken = counted.take(chunk)
     if (taken !== undefined) return taken.then(pace.ready)
     pace.ready()
     return undefined
   }
   try {
-    return await receiveInOne(parts, wanted, { ...sink, take: takePaced })
+    return await receiveInOne(parts, wanted, { ...counted, take })
   } catch (error) {
     if (error !== tooSlow) throw error
   }
-  log.debug({ item, received, of: facts.sizeBytes }, 'goes on over several connections')
+  const from = counted.received()
+  log.debug({ item, received: from, of: facts.sizeBytes }, 'goes on over several connections')
   try {
-    await receiveInParts(parts, { ...wanted, from: received }, { take })
+    await receiveInParts(parts, { ...wanted, from }, counted)
   } catch (error) {
     if (!mayPass(error)) throw error
-    log.warn({ item, received, error }, 'what several connections cannot bring, one may')
+    log.warn(
+      { item, received: counted.received(), error },
+      'what several connections cannot bring, one may',
+    )
   }
-  return 2 + (await receiveInOne(parts, { ...wanted, from: received }, { ...sink, take }))
+  return 2 + (await receiveInOne(parts, wanted, counted))
 }
