@@ -1,10 +1,10 @@
-import { mkdir } from 'node:fs/promises'
 import type { Config } from './config.ts'
 import type { Archives } from './db/archives.ts'
-import { AppError, isAppError } from './errors.ts'
+import { AppError, isAppError, toAppError } from './errors.ts'
 import { type Disk, fileSystemKind, openDisk } from './storage/disk.ts'
 import { isOnRoot, whyNotWritable } from './storage/folder-check.ts'
 import { createDurableFolders } from './storage/folders.ts'
+import { makeFolders } from './storage/make-folders.ts'
 import { guardSyncs } from './sync/guard.ts'
 import type { VolumeParts } from './sync/volume.ts'
 
@@ -39,14 +39,20 @@ export async function openFolderAlone({
   return { disk, folders: createDurableFolders(disk) }
 }
 
-/** Both folders for a command that only reads them, and may have no right to more; ERROR_DIR need not be there. */
-export async function openFoldersToRead({
-  archive,
-}: Config): Promise<{ disk: Disk; errorDisk: Disk | null }> {
+/** The archive's folder for a command that only reads it, and may have no right to more. */
+export async function openArchiveToRead({ archive }: Config): Promise<Disk> {
   await refuseUnmounted('ARCHIVE_DIR', archive)
+  return openFolderAsIs('ARCHIVE_DIR', archive.dir)
+}
+
+/** The same with ERROR_DIR, which need not be there. */
+export async function openFoldersToRead(
+  config: Config,
+): Promise<{ disk: Disk; errorDisk: Disk | null }> {
+  const { errorDir } = config.archive
   return {
-    disk: await openFolderAsIs('ARCHIVE_DIR', archive.dir),
-    errorDisk: await openDisk(archive.errorDir).catch((error: unknown) => {
+    disk: await openArchiveToRead(config),
+    errorDisk: await openDisk(errorDir).catch((error: unknown) => {
       if (isAppError(error, 'FILE_MISSING')) return null
       throw error
     }),
@@ -57,15 +63,20 @@ export async function openFoldersToRead({
 export async function openErrorFolder(archive: Config['archive']): Promise<Disk> {
   const { errorDir: dir } = archive
   await refuseUnmounted('ERROR_DIR', archive)
+  await makeFolder('ERROR_DIR', dir)
+  return openFolder('ERROR_DIR', archive)
+}
+
+/** @throws DISK_DENIED */
+export async function makeFolder(setting: 'ERROR_DIR' | 'SHADOW_DIR', dir: string): Promise<void> {
   try {
-    await mkdir(dir, { recursive: true })
+    await makeFolders(dir)
   } catch (cause) {
-    throw new AppError('DISK_DENIED', `ERROR_DIR ${dir} cannot be made`, {
+    throw new AppError('DISK_DENIED', `${setting}: ${toAppError(cause).message}`, {
       cause,
-      hint: 'create it and give it to the user that Strongroom runs as',
+      hint: 'create it and give it to the user that Strongroom runs as, or choose another folder',
     })
   }
-  return openFolder('ERROR_DIR', archive)
 }
 
 type FolderSetting = 'ARCHIVE_DIR' | 'ERROR_DIR'

@@ -1,4 +1,4 @@
-import { mkdir, realpath } from 'node:fs/promises'
+import { realpath } from 'node:fs/promises'
 import { overlap, type ShadowConfig } from './config/shadow.ts'
 import { bytesOf } from './config/sizes.ts'
 import type { Config } from './config.ts'
@@ -8,6 +8,7 @@ import { planApproved } from './db/plan.ts'
 import { archivedSince, databaseTime, rowsNow } from './db/shadow.ts'
 import { AppError } from './errors.ts'
 import { type Links, openProbe, type Program, policyOf } from './open.ts'
+import { makeFolder } from './open-folders.ts'
 import { type Beside, openShadow, type Shadow } from './shadow/folder.ts'
 import { openRecords, type Records } from './shadow/records.ts'
 import type { ShadowParts, ShadowSteps } from './shadow/run.ts'
@@ -86,9 +87,7 @@ async function openShadowFolder({ archive }: Config, dir: string): Promise<Disk>
     throw new AppError('VOLUME_MISSING', `SHADOW_DIR ${dir} is on no mounted volume`, {
       hint: 'mount one, or choose a folder on a mounted one',
     })
-  await mkdir(dir, { recursive: true }).catch((cause: unknown) => {
-    throw new AppError('DISK_DENIED', `SHADOW_DIR ${dir} cannot be made`, { cause })
-  })
+  await makeFolder('SHADOW_DIR', dir)
   const denied = await whyNotWritable(dir)
   if (denied !== null)
     throw new AppError('DISK_DENIED', `SHADOW_DIR ${dir} ${denied.wrong}`, { hint: denied.remedy })

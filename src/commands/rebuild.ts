@@ -12,7 +12,7 @@ import {
 import { AppError } from '../errors.ts'
 import type { Host, Session } from '../host.ts'
 import { openBucketOnly, openDatabaseOnly, prepareSchema } from '../open.ts'
-import { openFoldersToRead } from '../open-folders.ts'
+import { openArchiveToRead } from '../open-folders.ts'
 import {
   type RebuildOutcome,
   type RebuildParts,
@@ -80,7 +80,7 @@ async function openRebuild(
 ): Promise<Omit<RebuildParts, 'settled'>> {
   await prepareSchema(config, database, program.log)
   const backend = await openBackend(database, config.backend)
-  const { disk } = await openFoldersToRead(config)
+  const disk = await openArchiveToRead(config)
   const volume = await openVolumeToRead({ disk, archives: openArchives(database) })
   const { releaseGraceMs } = config
   return {

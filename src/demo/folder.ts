@@ -1,8 +1,9 @@
-import { access, constants, mkdir, readdir, stat } from 'node:fs/promises'
+import { access, constants, readdir, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { AppError, systemCode } from '../errors.ts'
 import { diskError } from '../storage/disk-errors.ts'
+import { makeFolders } from '../storage/make-folders.ts'
 
 /** The folder of a demo, held by this process alone. */
 export interface DemoFolder {
@@ -15,8 +16,7 @@ export interface DemoFolder {
  * @throws DISK_* when this user cannot work there, CONFIG_INVALID when another demo does
  */
 export async function openDemoFolder(dir: string): Promise<DemoFolder> {
-  for (const folder of ['archive', 'errors'])
-    await tried(dir, () => mkdir(join(dir, folder), { recursive: true }))
+  for (const folder of ['archive', 'errors']) await tried(dir, () => makeFolders(join(dir, folder)))
   const held = await hold(dir)
   // A demo that another user ran left parts that this one could not even read.
   for (const name of ['.', ...(await readdir(dir))])

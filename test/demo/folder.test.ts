@@ -27,5 +27,6 @@ describe("a demo's folder", () => {
     const outer = await withFolder(t)
     await writeFile(join(outer, 'file'), '')
     await assert.rejects(openDemoFolder(join(outer, 'file')), hasCode('PATH_UNSAFE'))
+    await assert.rejects(openDemoFolder('/proc/demo'), hasCode('DISK_DENIED', /no folder can/))
   })
 })

@@ -148,7 +148,7 @@ describe('a folder that is not what it must be ends the run with 74', { concurre
     const medium = await approveMedium(service)
     const ended = await service.run(once)
     assert.equal(ended.code, 74, story(ended))
-    assert.match(ended.stderr, /ERROR_DIR .*\/file\/errors cannot be made/)
+    assert.match(ended.stderr, /ERROR_DIR: cannot create .*\/file\/errors: .*\(ENOTDIR\)/)
     await assertKept(service, medium)
   })
 

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { chmod, mkdir, readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -7,10 +6,10 @@ import postgres from 'postgres'
 import { startBucket } from '../../src/demo/bucket.ts'
 import { startDatabase } from '../../src/demo/database.ts'
 import { sha256Of } from '../support/media-rows.ts'
-import { startTalking } from '../support/program.ts'
+import { nobodyRefused, runAsNobody, startTalking } from '../support/program.ts'
 import { adminOf, openAdmin } from '../support/s3.ts'
 import { withFolder } from '../support/scopes.ts'
-import { type Ended, story } from '../support/service.ts'
+import { story } from '../support/service.ts'
 
 const valid = ['harbour at dawn.mp4', 'interview.webm', 'Übung 1.mp3', 'poster.jpg', 'logo.png']
 const corrupt = 'broken upload.mp4'
@@ -134,7 +133,7 @@ test('the demo shows what it says, a second one changes nothing, and its links o
 })
 
 test('a demo in a folder of another user is one clear error', {
-  skip: process.getuid?.() === 0 ? false : 'NOT ROOT: run as root to test this',
+  skip: nobodyRefused(),
 }, async (t) => {
   const outer = await withFolder(t)
   await chmod(outer, 0o755)
@@ -142,27 +141,16 @@ test('a demo in a folder of another user is one clear error', {
   for (const folder of ['archive', 'errors']) await mkdir(join(outer, 'left', folder))
   await chmod(join(outer, 'left'), 0o777)
   for (const [dir, said] of [
-    [outer, /^strongroom: cannot write \S+: permission is denied \(EACCES\)\n {2}choose a folder/],
-    [join(outer, 'new'), /^strongroom: cannot write \S+new: permission is denied/],
+    [outer, /^strongroom: cannot create \S+: permission is denied \(EACCES\)\n {2}choose a folder/],
+    [join(outer, 'new'), /^strongroom: cannot create \S+new: permission is denied/],
     [join(outer, 'left'), /^strongroom: cannot write \S+left\/\w+: permission is denied/],
   ] as const) {
-    const { code, stdout, stderr } = await asNobody(['demo', '--dir', dir])
+    const { code, stdout, stderr } = await runAsNobody(['demo', '--dir', dir], env)
     assert.deepEqual([code, stdout], [74, ''], stderr)
     assert.match(stderr, said)
     assert.doesNotMatch(stderr, /internal error|^\s+at /m)
   }
 })
-
-/** Runs the program as nobody:users, who owns nothing here. */
-function asNobody(args: readonly string[]): Promise<Ended> {
-  const program = join(import.meta.dirname, '../../bin/strongroom')
-  const ids = ['--reuid', '99', '--regid', '100', '--clear-groups', '--', program, ...args]
-  return new Promise((resolve) => {
-    const child = execFile('setpriv', ids, { env }, (_error, stdout, stderr) =>
-      resolve({ code: child.exitCode, signal: child.signalCode, stdout, stderr }),
-    )
-  })
-}
 
 async function assertLinksOpen(dir: string, printed: string): Promise<void> {
   const links = printed.trim().split(/\s+/)

@@ -4,21 +4,19 @@
  * them; what a run says is in bad-settings, bad-disk, volume and folders, unless it is below.
  */
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { chmod } from 'node:fs/promises'
 import { type AddressInfo, createServer } from 'node:net'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { openDatabase } from '../../src/db/connect.ts'
 import { withDemoBucket } from '../support/demo-bucket.ts'
 import { approveMedium, assertKept, statesOf } from '../support/media-rows.ts'
-import { startTalking } from '../support/program.ts'
+import { nobodyRefused, runAsNobody, startTalking } from '../support/program.ts'
 import { mountsRefused, withVolume } from '../support/scopes.ts'
 import { type Ended, type Env, type Service, story, withService } from '../support/service.ts'
 
-const PROGRAM = join(import.meta.dirname, '../../bin/strongroom')
 const secret = 'a-secret-of-at-least-32-bytes-1234'
 
 interface Expected {
@@ -67,18 +65,6 @@ async function takenPort(t: TestContext): Promise<string> {
   t.after(() => void other.close())
   await once(other, 'listening')
   return String((other.address() as AddressInfo).port)
-}
-
-/** Runs the program as nobody:users, who owns nothing here. */
-function asNobody(service: Service, args: readonly string[]): Promise<Ended> {
-  const ids = ['--reuid', '99', '--regid', '100', '--clear-groups', '--']
-  // Nobody may write where the coverage of this run is collected, and Node would complain of that.
-  const command = [...ids, 'env', '-u', 'NODE_V8_COVERAGE', PROGRAM, ...args]
-  return new Promise((resolve) => {
-    const child = execFile('setpriv', command, { env: service.env }, (_error, stdout, stderr) =>
-      resolve({ code: child.exitCode, signal: child.signalCode, stdout, stderr }),
-    )
-  })
 }
 
 const ofSettings: (Expected & { name: string; env: Env })[] = [
@@ -171,18 +157,18 @@ describe('in the first ten minutes doctor names the cause, once, with what to do
   })
 
   test('an archive of another owner is named with the chown that helps', {
-    skip: process.getuid?.() === 0 ? false : 'NOT ROOT: run as root to test this',
+    skip: nobodyRefused(),
   }, async (t) => {
     const service = await withService(t)
     const medium = await approveMedium(service)
     await chmod(dirname(service.archiveDir), 0o755)
     const remedy = `as root run: chown 99:100 ${service.archiveDir}`
-    assertTold(await asNobody(service, ['doctor']), {
+    assertTold(await runAsNobody(['doctor'], service.env), {
       code: 74,
       fails: /archive: ARCHIVE_DIR .* belongs to 0:0, and 99:100 may not write there/,
       next: new RegExp(`^${remedy}$`),
     })
-    const ended = await asNobody(service, ['sync', '--once'])
+    const ended = await runAsNobody(['sync', '--once'], service.env)
     assert.equal(ended.code, 74, story(ended))
     assert.match(ended.stderr, /^strongroom: ARCHIVE_DIR .* belongs to 0:0, and 99:100 may not/m)
     assert.ok(ended.stderr.endsWith(`  ${remedy}\n`), story(ended))

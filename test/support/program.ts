@@ -1,5 +1,5 @@
 /** The program as a process that talks while it runs: its ports, its links, its log on standard output. */
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { createHmac } from 'node:crypto'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
@@ -67,6 +67,23 @@ export function startTalking(t: Scope, args: readonly string[], env: Env): Talki
       return ended
     },
   }
+}
+
+/** Runs the program as nobody:users, who owns nothing here; only root can. */
+export function runAsNobody(args: readonly string[], env: Env): Promise<Ended> {
+  const ids = ['--reuid', '99', '--regid', '100', '--clear-groups', '--']
+  // Nobody may write where the coverage of this run is collected, and Node would complain of that.
+  const command = [...ids, 'env', '-u', 'NODE_V8_COVERAGE', PROGRAM, ...args]
+  return new Promise((resolve) => {
+    const child = execFile('setpriv', command, { env }, (_error, stdout, stderr) =>
+      resolve({ code: child.exitCode, signal: child.signalCode, stdout, stderr }),
+    )
+  })
+}
+
+/** Why {@link runAsNobody} cannot be used here; false where it can. */
+export function nobodyRefused(): string | false {
+  return process.getuid?.() === 0 ? false : 'NOT ROOT: run as root to test this'
 }
 
 /** Resolves when a process that was told to stop itself has done so; its last words come a moment before. */
