@@ -13,7 +13,7 @@ import { AppError, isAppError } from '../errors.ts'
 import type { Host, Session } from '../host.ts'
 import type { JobKind } from '../jobs/runs.ts'
 import { type Links, openDatabaseOnly, openLinks, openSync } from '../open.ts'
-import { checkFolders, openArchiveFolder } from '../open-folders.ts'
+import { checkFolders, openArchiveToRead } from '../open-folders.ts'
 import { openHealing } from '../open-healing.ts'
 import type { Disk } from '../storage/disk.ts'
 import { type HealedFound, healFound } from '../sync/heal-found.ts'
@@ -62,17 +62,17 @@ const kind: JobKind = { job: 'verify', mode: 'live', alone: false }
  */
 export async function verifyCommand(host: Host, config: Config, run: Order): Promise<number> {
   const { selection, json, repair } = run
-  await checkFolders(config, repair === null ? 'reading' : 'writing')
+  if (repair !== null) await checkFolders(config, 'writing')
   const links = repair === null ? null : openLinks(config, run.program)
   const database = links?.database ?? openDatabaseOnly(config, run.program)
-  const parts = await openArchiveFolder(config, openArchives(database))
-  const volume = await openVolumeToRead(parts)
+  const disk = await openArchiveToRead(config)
+  const volume = await openVolumeToRead({ disk, archives: openArchives(database) })
   const total = await totalOf(database, selection)
   if (selection.mediaId !== null && total?.files === 0)
     throw new AppError('NOT_FOUND', `nothing of media ${selection.mediaId} is in the archive`, {
       hint: `"strongroom why ${selection.mediaId}" says what became of it`,
     })
-  const work = () => readFiles(host, config, { ...run, links, database, parts, volume, total })
+  const work = () => readFiles(host, config, { ...run, links, database, disk, volume, total })
   const asked = { ...run, database, kind }
   const done = await asRun(config, asked, work, ({ tally, bytes, healed }) => ({
     items: { ...tally, ...healed },
@@ -104,12 +104,12 @@ async function readFiles(
   run: Order & {
     links: Links | null
     database: Database
-    parts: { disk: Disk }
+    disk: Disk
     volume: VerifyParts['volume']
     total: { files: number; bytes: number } | null
   },
 ): Promise<Done> {
-  const { selection, json, repair, links, database, parts, volume, total } = run
+  const { selection, json, repair, links, database, disk, volume, total } = run
   const progress = createProgress({ ...run, log: run.program.log })
   if (total !== null) progress.expectReading(total.bytes * selection.share)
   const tally: Tally = { whole: 0, busy: 0, missing: 0, damaged: 0, unreadable: 0, sidecar: 0 }
@@ -119,7 +119,7 @@ async function readFiles(
     const found = verify(
       {
         volume,
-        disk: progress.reading(parts.disk),
+        disk: progress.reading(disk),
         next: createPages(database, selection),
         again: (item) => archivedFile(database, item),
         pace: createPace(run.rate, run.drain),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import {
+  chmod,
   copyFile,
   mkdir,
   readdir,
@@ -11,9 +12,10 @@ import {
   truncate,
   writeFile,
 } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { toldBy, withArchived } from '../support/archived.ts'
+import { nobodyRefused, runAsNobody } from '../support/program.ts'
 import { type Service, story, withService } from '../support/service.ts'
 
 interface Found {
@@ -124,6 +126,24 @@ describe('verify', { concurrency: 2 }, () => {
       (await service.run(['verify'])).stdout,
       /^40 files checked .*, all as they were archived$/m,
     )
+  })
+
+  test('needs no right to write into the archive, nor that there is ERROR_DIR', {
+    skip: nobodyRefused(),
+  }, async (t) => {
+    const { service, paths, at } = await withArchived(t, 2)
+    await chmod(dirname(service.archiveDir), 0o755)
+    await rename(service.errorDir, `${service.errorDir}.away`)
+    const whole = await runAsNobody(['verify'], service.env)
+    assert.equal(whole.code, 0, story(whole))
+    assert.match(whole.stdout, /^2 files checked .*, all as they were archived$/m)
+    await flipBit(at(paths[0] ?? ''), 77)
+    const found = await runAsNobody(['verify'], service.env)
+    assert.equal(found.code, 74, story(found))
+    assert.match(found.stdout, /^damaged: media 1, /m)
+    const repaired = await runAsNobody(['verify', '--repair'], service.env)
+    assert.equal(repaired.code, 74, story(repaired))
+    assert.match(repaired.stderr, /ARCHIVE_DIR .* belongs to 0:0, and 99:100 may not write there/)
   })
 
   test('an archive that is not mounted is no archive of missing files', async (t) => {
