@@ -1,5 +1,6 @@
 /** What the API takes and gives; the OpenAPI document is made of these very schemas. */
 import { z } from '@hono/zod-openapi'
+import { MOST_SHOWN } from '../db/item-list.ts'
 import { ERRORS, type ErrorCode } from '../errors.ts'
 import { itemStates } from '../item-states.ts'
 import { mediaKinds, proofKinds } from '../media.ts'
@@ -127,12 +128,17 @@ const mediaRow = z
   .nullable()
   .openapi({ description: 'What the backend says of it; null when it has no such row.' })
 
+const beginning = z
+  .string()
+  .nullable()
+  .openapi({ description: `Its first ${MOST_SHOWN} characters.` })
+
 export const item = version
   .extend({
     item: id,
     media_id: id,
-    title: z.string().nullable(),
-    filename: z.string().nullable(),
+    title: beginning,
+    filename: beginning,
     content_type: z.enum(mediaKinds).nullable(),
     declared_bytes: z.int().nullable(),
     probe: probe.nullable(),

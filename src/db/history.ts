@@ -27,6 +27,7 @@ export interface ItemHistory {
   /** Who works on it now. */
   leaseOwner: string | null
   bucket: string | null
+  /** No bucket has a longer one than is told here: what a media row says may be of any length. */
   objectKey: string
   etag: string | null
   archivePath: string | null
@@ -94,7 +95,7 @@ export type HistoryRow = Omit<ItemHistory, 'sizeBytes'> & { sizeBytes: string | 
 export function historyColumns(sql: Sql, backend: Backend): Fragment {
   const { mediaTable, mediaColumns } = backend.mapping
   return sql`i.generation, i.state, i.error_code as "errorCode", i.error_message as "errorMessage", i.attempts,
-    i.next_attempt_at as "nextAttemptAt", i.bucket, i.object_key as "objectKey", i.etag,
+    i.next_attempt_at as "nextAttemptAt", i.bucket, left(i.object_key, 1024) as "objectKey", i.etag,
     case when i.lease_until > clock_timestamp() then i.lease_owner end as "leaseOwner",
     i.archive_path as "archivePath", i.size_bytes as "sizeBytes", i.sha256, i.proof, i.filed_at as "filedAt",
     i.archived_at as "archivedAt", i.release_due as "releaseDue", i.released_at as "releasedAt",

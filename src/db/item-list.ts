@@ -17,6 +17,7 @@ import {
 export interface ListedItem extends ItemHistory {
   item: number
   mediaId: number
+  /** Of title and file name the first {@link MOST_SHOWN} characters: users of the backend wrote them. */
   title: string | null
   filename: string | null
   contentType: MediaKind | null
@@ -29,6 +30,8 @@ export interface ListedItem extends ItemHistory {
   /** Null when the backend has no such row any more. */
   row: MediaStatus | null
 }
+
+export const MOST_SHOWN = 1_000
 
 export interface ItemPage {
   /** Only these; null for all. */
@@ -204,7 +207,8 @@ async function readItems(
   const rows = await database.run(
     (sql) => sql<Row[]>`
       with page as materialized (${ids(sql)})
-      select i.id, i.media_id as "mediaId", ${historyColumns(sql, backend)}, i.title, i.filename,
+      select i.id, i.media_id as "mediaId", ${historyColumns(sql, backend)},
+        left(i.title, ${MOST_SHOWN}) as title, left(i.filename, ${MOST_SHOWN}) as filename,
         i.content_type as "contentType", i.declared_bytes as "declaredBytes", i.probe, i.updated_at as "updatedAt",
         (select at from strongroom.acknowledgements a where a.item_id = i.id and a.state = i.state) as "acknowledgedAt",
         m.${sql(mediaColumns.id)} is not null as there, ${statusColumns(sql, backend)}

@@ -276,6 +276,20 @@ test('items come in pages, by state, by words, by id and by path', async (t) => 
   assert.deepEqual((await found('state=rejected')).ids, [])
 })
 
+test('a page of items has no more than the beginning of what somebody wrote at any length', async (t) => {
+  const { ask, store } = await withAdmin(t)
+  const long = 'ü'.repeat(100_000)
+  await store.addMedia(1, { filename: long, objectKey: `uploads/${long}` })
+  await store.sql`update media set title = ${long}`
+  await store.worker('a').claim(1, [])
+  const { body } = await ask('GET', '/api/v1/items')
+  const [item] = schema.itemPage.parse(body).items
+  assert.deepEqual([item?.title, item?.filename], [long.slice(0, 1_000), long.slice(0, 1_000)])
+  assert.equal(item?.object_key, `uploads/${long}`.slice(0, 1_024), 'no key of a bucket is longer')
+  const one = await ask('GET', '/api/v1/items/1')
+  assert.equal(schema.medium.parse(one.body).versions[0]?.object_key, item?.object_key)
+})
+
 test('a link that was minted opens its file, and none once it is revoked', async (t) => {
   const { ask, store } = await filled(await withAdmin(t))
   const { body } = await ask('POST', '/api/v1/tokens', { body: { media_id: 1, ttl_seconds: 60 } })
