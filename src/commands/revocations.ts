@@ -108,6 +108,11 @@ function tokenIn(named: string): string | null {
   const token = isLink ? (URL.parse(named)?.searchParams.get('token') ?? '') : named
   if (/^eyJ[\w-]*\.[\w-]+\.[\w-]+$/.test(token)) return token
   if (isLink) throw new AppError('USAGE', 'there is no token in that link')
+  // For a jti it would be kept and shown as it is, and the link that was meant would stay open.
+  if (/(?<![\w-])eyJ[\w-]{5}/.test(named))
+    throw new AppError('USAGE', 'that is a part of a token, or has more to it', {
+      hint: 'give the whole link as it was printed, or the whole token; nothing was revoked',
+    })
   if (/^\P{Cc}{1,1024}$/u.test(named)) return null
   throw new AppError('USAGE', 'a link, a token or a jti is needed')
 }

@@ -74,8 +74,20 @@ test('what is no token of ours is not revoked, and a bare jti is, for ever or fo
   const expired = await run(tokenFor(secret, { media_id: 1, exp: 1_000_000_000 }))
   assert.equal(expired.code, 0, story(expired))
   assert.match(expired.stdout, /^nothing to revoke: the token has expired/)
-  for (const wrong of ['https://media.example.org/f.mp4', 'http://x/?token=x', 'a\nb'])
-    assert.equal((await run(wrong)).code, 64)
+  const good = tokenFor(secret, { media_id: 1, jti: 'good' })
+  const mangled = [
+    `${good}.`,
+    good.slice(0, 50),
+    good.slice(0, -50),
+    good.slice(7),
+    `?token=${good}`,
+  ]
+  const links = ['https://media.example.org/f.mp4', 'http://x/?token=x', `media/?token=${good}`]
+  for (const wrong of ['a\nb', ...links, ...mangled]) {
+    const refused = await run(wrong)
+    assert.equal(refused.code, 64, `${wrong}: ${story(refused)}`)
+    assert.doesNotMatch(refused.stdout + refused.stderr, /eyJ/, 'what opens a file is not repeated')
+  }
   assert.deepEqual(Array.from(await service.sql`select from strongroom.revocations`), [])
   for (const args of [['a jti'], ['another', '--keep', '1h']])
     assert.equal((await run(...args)).code, 0)
