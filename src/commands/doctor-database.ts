@@ -11,7 +11,7 @@ import {
   rehearseRecord,
 } from '../db/checks.ts'
 import type { Database } from '../db/connect.ts'
-import { pendingMigrations } from '../db/migrate.ts'
+import { schemaGap } from '../db/migrate.ts'
 import { checkSchemaRights, checkTableRights } from '../db/rights.ts'
 import type { AppError } from '../errors.ts'
 import type { Examined, Report } from './doctor-report.ts'
@@ -58,12 +58,12 @@ async function checkSchema(
     tell(report, forMode(config, use))
     return false
   }
-  const pending = await pendingMigrations(database)
-  if (pending.length === 0) {
+  const gap = await schemaGap(database)
+  if (gap === null) {
     report.ok('schema strongroom is up to date')
     return true
   }
-  report.advise(`schema strongroom lacks ${pending.join(', ')}`, ['run "strongroom migrate"'])
+  report.advise(gap.message, [gap.hint])
   if (!migrate.ok) tell(report, forMode(config, migrate))
   return false
 }

@@ -1,4 +1,4 @@
-import { isAbsolute, relative } from 'node:path'
+import { relative, resolve } from 'node:path'
 import type { Config } from '../config.ts'
 import type { Database } from '../db/connect.ts'
 import { findArchived } from '../db/lookup.ts'
@@ -93,7 +93,11 @@ async function findMedia(database: Database, mediaId: number): Promise<Found> {
 async function findFile({ archive }: Config, path: string): Promise<Found> {
   await requireArchive(archive.dir)
   const disk = await openDisk(archive.dir)
-  const inside = isAbsolute(path) ? relative(disk.root, path) : path
+  const inside = relative(disk.root, resolve(disk.root, path))
+  if (inside === '' || inside.split('/').includes('..'))
+    throw new AppError('USAGE', `${path} is no file's path in ARCHIVE_DIR (${disk.root})`, {
+      hint: 'give the path as "strongroom show ID" has it, for example 2026/11/42/holiday.mp4',
+    })
   const bytes = await disk.read(sidecarPathOf(inside), SIDECAR_MAX_BYTES)
   if (bytes === null)
     throw new AppError('NOT_FOUND', `${inside} has no sidecar in the archive`, {

@@ -97,10 +97,11 @@ function line({ file, verdict, reason }: SecondVerified): string {
 function summary(done: Done): string {
   const { tally, bytes, stopped } = done
   const bad = Object.entries(words).filter(([trouble]) => tally[trouble as SecondTrouble] > 0)
+  const sum = tally.whole + badOf(done)
   return [
-    `${things(tally.whole + badOf(done), 'moved file')} checked (${bytesText(bytes)})`,
+    `${things(sum, 'moved file')} checked (${bytesText(bytes)})`,
     ...bad.map(([trouble, says]) => `${tally[trouble as SecondTrouble]} ${says}`),
-    ...(bad.length === 0 ? ['all as they were archived'] : []),
+    ...(sum > 0 && sum === tally.whole ? ['all as they were archived'] : []),
     ...(stopped ? ['stopped before the end'] : []),
   ].join(', ')
 }

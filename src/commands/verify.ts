@@ -219,7 +219,7 @@ function summary(
   const parts = [
     `${things(sum, 'file')} checked (${bytesText(bytes)})`,
     ...bad.map(([trouble, count]) => `${count} ${words[trouble as Trouble]}`),
-    ...(bad.length === 0 ? ['all as they were archived'] : []),
+    ...(sum > 0 && sum === whole ? ['all as they were archived'] : []),
     ...(healed === null || bad.length === 0
       ? []
       : [`${healed.healed} healed, ${healed.lost} lost`]),

@@ -43,10 +43,16 @@ export async function pendingMigrations(database: Database): Promise<string[]> {
 
 /** @throws DB_SCHEMA when the schema is not exactly this version's */
 export async function assertMigrated(database: Database): Promise<void> {
+  const gap = await schemaGap(database)
+  if (gap !== null) throw gap
+}
+
+/** @returns what is missing of the schema, and what makes it; null when nothing is. @throws DB_SCHEMA as above */
+export async function schemaGap(database: Database): Promise<AppError | null> {
   const missing = await pendingMigrations(database)
-  if (missing.length === 0) return
-  if (missing.length === (await migrationNames()).length) throw noSchemaYet()
-  throw new AppError('DB_SCHEMA', `the schema strongroom lacks ${missing.join(', ')}`, {
+  if (missing.length === 0) return null
+  if (missing.length === (await migrationNames()).length) return noSchemaYet()
+  return new AppError('DB_SCHEMA', `the schema strongroom lacks ${missing.join(', ')}`, {
     hint: 'run "strongroom migrate"; the next sync or start does it too, unless MIGRATE_ON_START=false',
   })
 }

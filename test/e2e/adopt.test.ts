@@ -69,6 +69,8 @@ test('files made by hand are served once they are adopted, without a database or
   link.port = String(port)
   assert.equal((await fetch(link)).status, 200, 'and a link needs no database either')
   ended(await run('token', '--file', 'films/none.mp4'), 1, /has no sidecar in the archive/)
+  for (const path of ['../x/films/mine.mp4', '/etc/hostname', '..', archiveDir])
+    ended(await run('token', '--file', path), 64, /is no file's path in ARCHIVE_DIR/)
   ended(await run('token'), 64, /one of the options '--media <id>' and '--file <path>' is needed/)
   const crossed = await fetch(fileUrl(port, 'films/mine.mp4', tokenFor(secret, { media_id: 6 })))
   assert.equal(crossed.status, 403, 'the sidecar binds the path to its media id')

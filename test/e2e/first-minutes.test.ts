@@ -270,6 +270,13 @@ describe('a role that was only just made', { concurrency: 2 }, () => {
   })
 })
 
+test('doctor says before the first sync that there is no schema yet, and what makes it', async (t) => {
+  const ended = await (await withService(t)).run(['doctor'])
+  assert.equal(ended.code, 0, story(ended))
+  assert.match(ended.stdout, /^note this database has no schema strongroom yet\n.* the first sync/m)
+  assert.doesNotMatch(ended.stdout, /\.sql/)
+})
+
 test('what is asked for before the first sync is answered with the command that comes first', async (t) => {
   const service = await withService(t)
   for (const args of [

@@ -178,6 +178,8 @@ describe('verify', { concurrency: 2 }, () => {
       '--json',
     ])
     assert.equal(foundBy(all).summary.whole, 2, story(all))
+    const none = await service.run(['verify', '--sample', '0.000001%'])
+    assert.equal(none.stdout, '0 files checked (0 B)\n', 'of what nobody looked at nothing is said')
     for (const { args, says } of [
       { args: ['--sample', '0'], says: /a percentage above 0 and up to 100 is needed/ },
       {
