@@ -9,6 +9,15 @@ import { jobs, runStatuses, runTriggers } from '../runs.ts'
 const codes = Object.keys(ERRORS) as [ErrorCode, ...ErrorCode[]]
 const time = z.iso.datetime().openapi({ example: '2026-03-05T04:30:00.000Z' })
 const id = z.int().positive()
+/** In addresses all is text: one number has one spelling. */
+function numberIn<Schema extends z.ZodType<number, number>>(of: Schema) {
+  const what = 'must be a whole number'
+  return z
+    .string(what)
+    .regex(/^(?:0|[1-9]\d{0,18})$/, what)
+    .transform(Number)
+    .pipe(of)
+}
 /** What PostgreSQL can keep: it has neither NUL nor half a surrogate pair. */
 const text = z
   .string()
@@ -26,28 +35,31 @@ export const problem = z
 const itemState = z.enum(itemStates as [(typeof itemStates)[0], ...typeof itemStates])
 
 export const mediaIdParam = z.object({
-  media_id: z.coerce
-    .number()
-    .pipe(id)
-    .openapi({ param: { name: 'media_id', in: 'path' }, type: 'integer', example: 42 }),
+  media_id: numberIn(id).openapi({
+    param: { name: 'media_id', in: 'path' },
+    type: 'integer',
+    example: 42,
+  }),
 })
 
 /** Of every list: newest first, then those before the last one's id. */
 export const pageQuery = z.object({
-  before: z.coerce
-    .number()
-    .pipe(id)
+  before: numberIn(id)
     .optional()
     .openapi({
       param: { name: 'before', in: 'query' },
       type: 'integer',
       description: 'Only what is older: `next` of the page before.',
     }),
-  limit: z.coerce
-    .number()
-    .pipe(z.int().min(1).max(200))
+  limit: numberIn(z.int().min(1).max(200))
     .default(50)
-    .openapi({ param: { name: 'limit', in: 'query' }, type: 'integer', default: 50 }),
+    .openapi({
+      param: { name: 'limit', in: 'query' },
+      type: 'integer',
+      minimum: 1,
+      maximum: 200,
+      default: 50,
+    }),
 })
 
 export const itemQuery = pageQuery.extend({
@@ -161,28 +173,37 @@ export const medium = z
   .openapi('Medium')
 
 export const acknowledgement = z
-  .object({ note: text.max(1000).nullable().default(null) })
+  .strictObject({ note: text.max(1000).nullable().default(null) })
   .openapi('Acknowledgement')
 
 export const mintOrder = z
-  .object({
+  .strictObject({
     media_id: id,
     user_id: id.nullable().default(null).openapi({ description: 'By default the media row’s.' }),
-    ttl_seconds: z.int().positive().default(3_600),
+    ttl_seconds: z
+      .int()
+      .positive()
+      .default(3_600)
+      .openapi({ description: 'At most TOKEN_MAX_TTL.' }),
     ip: z
       .string()
       .max(64)
       .nullable()
       .default(null)
       .openapi({ description: 'The only address, or range of them, that it works from.' }),
-    max_downloads: z.int().positive().nullable().default(null),
+    max_downloads: z
+      .int()
+      .positive()
+      .nullable()
+      .default(null)
+      .openapi({ description: 'At most 1,000; null sets no limit.' }),
   })
   .openapi('MintOrder')
 
 export const link = z.object({ url: z.string(), expires_at: time }).openapi('Link')
 
 export const revocation = z
-  .object({
+  .strictObject({
     token: text
       .min(1)
       .max(8192)
@@ -237,10 +258,7 @@ export const runQuery = pageQuery.extend({
 })
 
 export const runParam = z.object({
-  id: z.coerce
-    .number()
-    .pipe(id)
-    .openapi({ param: { name: 'id', in: 'path' }, type: 'integer', example: 7 }),
+  id: numberIn(id).openapi({ param: { name: 'id', in: 'path' }, type: 'integer', example: 7 }),
 })
 
 export const run = z
@@ -266,4 +284,4 @@ export const runPage = z.object({ runs: z.array(run), next }).openapi('RunPage')
 
 export const loggedRun = run.extend({ log: z.string().nullable() }).openapi('LoggedRun')
 
-export const runOrder = z.object({ job: z.literal('sync') }).openapi('RunOrder')
+export const runOrder = z.strictObject({ job: z.literal('sync') }).openapi('RunOrder')

@@ -22,10 +22,8 @@ export function createApi(parts: AdminParts, doorkeeper: Doorkeeper): Api {
     defaultHook: (result) => {
       if (result.success) return
       const [first] = result.error.issues
-      const at = first?.path.join('.') ?? ''
-      throw new AppError('REQUEST_INVALID', `${at}: ${first?.message ?? 'invalid'}`, {
-        hint: 'see /api/v1/openapi.json for what is expected',
-      })
+      const at = first?.path.join('.') || 'the body'
+      throw new AppError('REQUEST_INVALID', `${at}: ${first?.message ?? 'invalid'}`)
     },
   })
   api.use(bearerOnly(doorkeeper))

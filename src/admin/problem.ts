@@ -11,6 +11,12 @@ export const safeHeaders = {
   'Cross-Origin-Opener-Policy': 'same-origin',
 } as const
 
+/** What is to be done next by who has neither a command line nor a link before him. */
+const nextHere: Partial<Record<ErrorCode, string>> = {
+  USAGE: 'see /api/v1/openapi.json for what is expected',
+  REQUEST_INVALID: 'see /api/v1/openapi.json for what is expected',
+}
+
 /** Who may use the API learns what is wrong and what to do; what is a bug of ours is in the log alone. */
 export function problemOf(error: Pick<AppError, 'code' | 'message' | 'hint'>): {
   error: ErrorCode
@@ -18,10 +24,12 @@ export function problemOf(error: Pick<AppError, 'code' | 'message' | 'hint'>): {
   hint: string
 } {
   const isOurs = error.code === 'INTERNAL'
+  const usual = ERRORS[error.code].next
+  const hint = error.hint === usual ? (nextHere[error.code] ?? usual) : error.hint
   return {
     error: error.code,
     message: isOurs ? 'internal error' : error.message,
-    hint: isOurs ? ERRORS.INTERNAL.next : error.hint,
+    hint: isOurs ? usual : hint,
   }
 }
 

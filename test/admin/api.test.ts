@@ -355,7 +355,23 @@ test('what is malformed is refused before anything is done', async (t) => {
     ['GET', '/items?limit=0'],
     ['GET', '/items?limit=1000'],
     ['GET', '/items?state=nonsense'],
+    ['GET', '/items?limit='],
+    ['GET', '/items?limit=1e1'],
+    ['GET', '/items?limit=%201'],
+    ['GET', '/items?limit=1&limit=2'],
+    ['GET', '/items?before=0x10'],
+    ['GET', '/items?before=+7'],
+    ['GET', '/items?unseen=TRUE'],
+    ['GET', `/items?q=${'a'.repeat(201)}`],
     ['GET', '/items/zero'],
+    ['GET', '/items/1e0'],
+    ['GET', '/items/0x1'],
+    ['GET', '/items/%201'],
+    ['GET', '/items/-1'],
+    ['GET', '/items/1.0'],
+    ['GET', '/runs/1e0'],
+    ['GET', '/runs?job=nonsense'],
+    ['GET', '/actions?before=none'],
     ['GET', '/items/99999999999999999999'],
     ['POST', '/items/2/acknowledge', { note: 7 }],
     ['POST', '/items/2/acknowledge', { note: 'a\0b' }],
@@ -363,13 +379,40 @@ test('what is malformed is refused before anything is done', async (t) => {
     ['POST', '/items/2/acknowledge', Buffer.from('{"note":')],
     ['POST', '/items/2/acknowledge', Buffer.from('note=x'), { 'Content-Type': 'text/plain' }],
     ['POST', '/runs', Buffer.from('')],
+    ['POST', '/runs', { job: 'scrub' }],
+    ['POST', '/runs', { job: 'sync', mode: 'dry-run' }],
+    ['POST', '/tokens', []],
     ['POST', '/tokens', { media_id: '1; drop table media' }],
+    // Whoever misspells what is to hold a link back must not get one that nothing does.
+    ['POST', '/tokens', { media_id: 1, maxDownloads: 1 }],
+    ['POST', '/tokens', { media_id: 1, ttl: 60 }],
+    ['POST', '/tokens', { media_id: 1, address: '192.0.2.1' }],
+    ['POST', '/tokens', { media_id: 1, ttl_seconds: 0 }],
+    ['POST', '/tokens', { media_id: 1, ttl_seconds: 1.5 }],
+    ['POST', '/tokens', { media_id: 1, max_downloads: 0 }],
+    ['POST', '/tokens/revoke', { token: '' }],
+    ['POST', '/tokens/revoke', { token: 'a', keep: 60 }],
+    ['POST', '/items/3/acknowledge', { comment: 'seen' }],
     ['POST', '/tokens/revoke', { token: 'x'.repeat(70_000) }],
   ] as const) {
     const sent = body === undefined ? {} : { body, ...(headers && { headers }) }
     const answer = await ask(method, `/api/v1${path}`, sent)
     assert.equal(answer.status, 400, `${path}: ${JSON.stringify(answer.body)}`)
-    assert.equal(schema.problem.parse(answer.body).error, 'REQUEST_INVALID')
+    const { error, message, hint } = schema.problem.parse(answer.body)
+    assert.equal(error, 'REQUEST_INVALID')
+    assert.doesNotMatch(message, /^:|NaN/)
+    assert.match(hint, /openapi\.json/)
+  }
+  for (const [path, body] of [
+    ['/tokens', { media_id: 1, ttl_seconds: 10 ** 9 }],
+    ['/tokens', { media_id: 1, ip: 'here' }],
+    ['/tokens', { media_id: 1, max_downloads: 1_001 }],
+    ['/tokens/revoke', { token: 'https://media.example.org/f.mp4' }],
+    ['/tokens/revoke', { token: 'eyJhbGciOiJIUzI1NiJ9.eyJtZWRp' }],
+  ] as const) {
+    const { status, body: said } = await ask('POST', `/api/v1${path}`, { body })
+    assert.equal(status, 400, JSON.stringify(said))
+    assert.doesNotMatch(schema.problem.parse(said).hint, /--help/, 'there is no command line here')
   }
   const other = await ask('DELETE', '/api/v1/items/1')
   assert.equal(other.status, 404)
