@@ -59,14 +59,14 @@ const FORMATS = [
 ].map((format) => new RegExp(`^${format}$`))
 
 /** Reads the three formats that RFC 9110 5.6.7 obliges every recipient to know. @returns null for any other text */
-export function parseHttpDate(text: string | undefined, now = new Date()): Date | null {
+export function parseHttpDate(text: string | undefined, now?: Date): Date | null {
   if (text === undefined) return null
   const trimmed = text.trim()
   const found = FORMATS.map((format) => format.exec(trimmed)?.groups).find((groups) => groups)
   if (!found) return null
   const { year = '', month = '', day = '', hour = '', minute = '', second = '' } = found
   const fields = [
-    fullYear(year, now),
+    fullYear(year, now ?? new Date()),
     MONTHS.indexOf(month),
     Number(day),
     Number(hour),
