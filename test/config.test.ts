@@ -246,6 +246,7 @@ describe('warnings', () => {
     [{ UNRAID_TUNNEL_SECRET: 'short', ALLOW_SHORT_SECRET: 'true' }, /SECRET is short: .* opens/],
     [{ DB_PASS: 'another' }, /^DB_PASSWORD is used; DB_PASS has another value/],
     [{ DB_NAME: '"app"' }, /^DB_NAME begins and ends with quotes/],
+    [{ RELEASE_GRACE: '24' }, /^RELEASE_GRACE=24 is in seconds; hours are 24h$/],
     [{ DB_PASSWORD: 'secret ' }, /^DB_PASSWORD begins or ends with white space/],
     [{ BATCH_SIZ: '10' }, /^BATCH_SIZ is no setting and is ignored; was BATCH_SIZE meant\?/],
     [{ LOGLEVEL: 'debug' }, /was LOG_LEVEL meant/],

@@ -1,6 +1,6 @@
 import { distinctNames } from './backend.ts'
 import { notifyFaults } from './notify.ts'
-import { secondFault } from './second.ts'
+import { secondFaults } from './second.ts'
 import { type SettingName, type SettingValues, settings } from './settings.ts'
 import { shadowProblem } from './shadow.ts'
 import { isLess } from './sizes.ts'
@@ -46,8 +46,8 @@ export function checkTogether(
   const { FREE_SPACE_MIN: least, FREE_SPACE_TARGET: target } = values
   if (target !== null && isLess(target, least))
     complain('FREE_SPACE_TARGET', `must not be less than ${name('FREE_SPACE_MIN')}`)
-  const secondProblem = secondFault(values, (setting) => found.has(setting))
-  if (secondProblem !== null) complain(secondProblem.setting, secondProblem.wrong)
+  for (const { setting, wrong } of secondFaults(values, (one) => found.has(one)))
+    complain(setting, wrong)
   const shadowFault = shadowProblem(values)
   if (shadowFault !== null) complain('SHADOW_DIR', shadowFault)
   if (isShortSecret(values.ADMIN_TOKEN))

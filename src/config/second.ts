@@ -29,29 +29,49 @@ const all = [
   'SECOND_SECRET_KEY',
 ] as const satisfies readonly SettingName[]
 
-/** @returns the first thing that is wrong with the second bucket, to be read after the setting's name; null for nothing */
-export function secondFault(
+interface Fault {
+  setting: SettingName
+  /** To be read after its name. */
+  wrong: string
+}
+
+/** What is wrong with the second bucket. */
+export function secondFaults(
   values: SettingValues,
   isGiven: (name: SettingName) => boolean,
-): { setting: SettingName; wrong: string } | null {
+): Fault[] {
   // One that is set and wrong is told of already, and reads as not set.
-  const missing = all.find((name) => values[name] === null && !isGiven(name))
-  const present = all.find(isGiven)
-  if (missing !== undefined) {
-    if (values.FREE_SPACE_CLEAN?.includes('archived'))
-      return { setting: missing, wrong: 'is required by FREE_SPACE_CLEAN=archived' }
-    if (values.SECOND_LINKS !== null)
-      return { setting: missing, wrong: 'is required by SECOND_LINKS=redirect' }
-    return present === undefined ? null : { setting: missing, wrong: `is required by ${present}` }
-  }
+  const missing = all.filter((name) => values[name] === null && !isGiven(name))
+  if (missing.length === 0) return placeFaults(values)
+  const by = demandOf(values, isGiven)
+  return by === undefined
+    ? []
+    : missing.map((setting) => ({ setting, wrong: `is required by ${by}` }))
+}
+
+/** What asks for a second bucket. */
+function demandOf(
+  values: SettingValues,
+  isGiven: (name: SettingName) => boolean,
+): string | undefined {
+  if (values.FREE_SPACE_CLEAN?.includes('archived')) return 'FREE_SPACE_CLEAN=archived'
+  if (values.SECOND_LINKS !== null) return 'SECOND_LINKS=redirect'
+  return all.find(isGiven)
+}
+
+function placeFaults(values: SettingValues): Fault[] {
   const { SECOND_ENDPOINT: endpoint, SECOND_BUCKET: bucket, R2_ENDPOINT, R2_BUCKET } = values
-  if (endpoint === null || bucket === null) return null
+  if (endpoint === null || bucket === null) return []
   if (endpoint.pathname.replace(/\/+$/, '') !== '')
-    return {
-      setting: 'SECOND_ENDPOINT',
-      wrong: 'must not have a path; SECOND_BUCKET names the bucket',
-    }
+    return [
+      {
+        setting: 'SECOND_ENDPOINT',
+        wrong: 'must not have a path; SECOND_BUCKET names the bucket',
+      },
+    ]
   if (endpoint.origin === R2_ENDPOINT?.origin && bucket === R2_BUCKET)
-    return { setting: 'SECOND_BUCKET', wrong: 'must differ from R2_BUCKET, where the sources are' }
-  return null
+    return [
+      { setting: 'SECOND_BUCKET', wrong: 'must differ from R2_BUCKET, where the sources are' },
+    ]
+  return []
 }

@@ -138,6 +138,10 @@ function oddities(name: SettingName, { text, variable }: Found): string[] {
   if (isSecret(name) && text !== text.trim()) {
     return [`${variable} begins or ends with white space, which is taken as part of the value`]
   }
+  // A source that went too early is gone.
+  if (name === 'RELEASE_GRACE' && /^[1-9]\d{0,2}$/.test(text)) {
+    return [`${variable}=${text} is in seconds; hours are ${text}h`]
+  }
   return []
 }
 

@@ -219,7 +219,10 @@ describe('wrong values', () => {
     ],
     [{ SECOND_LINKS: 'redirect' }, /^ {2}SECOND_ENDPOINT is required by SECOND_LINKS=redirect/m],
     [{ ...second, SECOND_LINKS: 'proxy' }, /SECOND_LINKS must be redirect/],
-    [{ SECOND_BUCKET: 'b' }, /^ {2}SECOND_ENDPOINT is required by SECOND_BUCKET/m],
+    [
+      { SECOND_BUCKET: 'b' },
+      /^ {2}SECOND_ENDPOINT is required by SECOND_BUCKET.*\n {2}SECOND_ACCESS_KEY is .*\n {2}SECOND_SECRET_KEY is /m,
+    ],
     [
       { ...second, SECOND_ENDPOINT: 'https://second.example.org/b' },
       /SECOND_ENDPOINT must not have a path/,
