@@ -5,7 +5,7 @@ import { acknowledgeItem, tryAgain, type Wanted, wantReading } from '../db/wishe
 import { AppError, toAppError } from '../errors.ts'
 import { ITEM_STATES } from '../item-states.ts'
 import type { Run, RunMode } from '../runs.ts'
-import type { AdminParts } from './parts.ts'
+import type { AdminParts, Revoked } from './parts.ts'
 
 /** Who asks for something. */
 export type Actor = Pick<AdminAction, 'actor' | 'client'>
@@ -72,6 +72,17 @@ function refusalOf({ state, leased }: Wanted, mediaId: number): AppError {
     `media ${mediaId} is ${state}: a retry would change nothing`,
     ITEM_STATES[state].sentence,
   )
+}
+
+/** Takes a link back. What was given may be the token itself, which is entered nowhere. */
+export function takeBack(
+  database: Database,
+  actor: Actor,
+  { keepMs, revoke }: { keepMs: number | null; revoke: () => Promise<Revoked> },
+): Promise<Revoked> {
+  const details = { keepSeconds: keepMs === null ? null : keepMs / 1_000 }
+  const action = { ...actor, action: 'revoke', mediaId: null, details }
+  return audited(database, { ...action, learnedOf: (done) => ({ ...done }) }, revoke)
 }
 
 /** A wish that nobody would come to is not taken. */

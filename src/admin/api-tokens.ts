@@ -1,9 +1,9 @@
 import { createRoute } from '@hono/zod-openapi'
-import { audited } from './actions.ts'
+import { audited, takeBack } from './actions.ts'
 import { type Api, answers, body, json, notFound } from './api-answers.ts'
 import * as schema from './api-schemas.ts'
 import { toJson } from './json.ts'
-import type { AdminParts, Revoked } from './parts.ts'
+import type { AdminParts } from './parts.ts'
 
 /** Links, made and taken back. */
 export function addTokens(api: Api, parts: AdminParts): void {
@@ -41,15 +41,9 @@ export function addTokens(api: Api, parts: AdminParts): void {
   })
   api.openapi(revokeRoute, async (c) => {
     const { token: named, keep_seconds: keep } = c.req.valid('json')
-    const action = {
-      ...{ actor: 'api', client: c.env.client, mediaId: null },
-      ...{ action: 'revoke', details: { keepSeconds: keep } },
-      // What was given may be the token itself, which is entered nowhere.
-      learnedOf: (done: Revoked) => ({ ...done }),
-    }
-    const made = await audited(database, action, () =>
-      parts.revoke({ named, keepMs: keep === null ? null : keep * 1_000 }),
-    )
-    return c.json(made, 200)
+    const keepMs = keep === null ? null : keep * 1_000
+    const revoke = () => parts.revoke({ named, keepMs })
+    const by = { actor: 'api', client: c.env.client }
+    return c.json(await takeBack(database, by, { keepMs, revoke }), 200)
   })
 }

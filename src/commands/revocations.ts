@@ -1,6 +1,7 @@
+import { takeBack } from '../admin/actions.ts'
 import type { Config } from '../config.ts'
 import type { Database } from '../db/connect.ts'
-import { readRevocations, revoke } from '../db/revocations.ts'
+import * as db from '../db/revocations.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
@@ -26,7 +27,7 @@ export async function watchRevocations(
   const stop = new AbortController()
   const read = async (stamp: string | null) => {
     try {
-      return await readRevocations(database, stamp)
+      return await db.readRevocations(database, stamp)
     } catch (error) {
       if (stop.signal.aborted) return null
       throw error
@@ -45,7 +46,9 @@ export async function revokeCommand(
   { program, named, keepMs }: { program: Program; named: string; keepMs: number | null },
 ): Promise<void> {
   const database = openDatabaseOnly(config, program)
-  const { revoked, subject } = await revokeNamed(config, database, { named, keepMs })
+  const by = { actor: 'command', client: null }
+  const revoke = () => revokeNamed(config, database, { named, keepMs })
+  const { revoked, subject } = await takeBack(database, by, { keepMs, revoke })
   if (!revoked) {
     host.out('nothing to revoke: the token has expired\n')
     return
@@ -70,7 +73,7 @@ export async function revokeNamed(
 ): Promise<{ revoked: boolean; subject: string }> {
   const { subject, expiresAt } = revocationOf(config, { named, keepMs, now: new Date() })
   if (expiresAt !== null && expiresAt < new Date()) return { revoked: false, subject }
-  await revoke(database, { subject, expiresAt })
+  await db.revoke(database, { subject, expiresAt })
   return { revoked: true, subject }
 }
 

@@ -91,6 +91,18 @@ test('what is no token of ours is not revoked, and a bare jti is, for ever or fo
   assert.deepEqual(Array.from(await service.sql`select from strongroom.revocations`), [])
   for (const args of [['a jti'], ['another', '--keep', '1h']])
     assert.equal((await run(...args)).code, 0)
+  const entered = await service.sql`
+    select actor, details->>'subject' as subject, details->>'keepSeconds' as keep
+    from strongroom.admin_actions where action = 'revoke' and details->>'revoked' = 'true' order by id`
+  assert.deepEqual(
+    [...entered],
+    [
+      { actor: 'command', subject: 'jti:a jti', keep: null },
+      { actor: 'command', subject: 'jti:another', keep: '3600' },
+    ],
+  )
+  const told = JSON.stringify(await service.sql`select * from strongroom.admin_actions`)
+  assert.doesNotMatch(told, /eyJ/, 'what opens a file is entered nowhere')
   const rows = await service.sql`
     select subject, extract(epoch from expires_at - now())::float8 as rest from strongroom.revocations order by id`
   assert.deepEqual(

@@ -12,7 +12,7 @@ export function actionsPage(
     place: '/actions',
     body: html`
 <h1>What people did</h1>
-<p class="hint">Each change that was asked for here, by the API or the command line; entered before it was done.</p>
+<p class="hint">Each change that was asked for here, by the API, or by the commands retry, acknowledge and token revoke; entered before it was done.</p>
 ${actions.length === 0 ? empty('Nothing yet.') : html`<ul class="items">${actions.map(actionRow)}</ul>`}
 ${next === null ? '' : html`<p class="pager"><a rel="next" href="/actions?before=${next}">Older</a></p>`}`,
   })
