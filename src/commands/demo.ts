@@ -117,16 +117,17 @@ async function show(
   host.out(`\n${renderTable(rows)}\n\n${summaryText(summary)}\n`)
   const asPlanted = rows.every((row) => row.asPlanted)
   if (!asPlanted) host.err('a verdict is not the planted one\n')
+  const whereText = `All data are in ${run.dir}: remove that folder to be rid of them.`
   if (run.serve && !run.drain.aborted) {
     const listening: Service['listening'] = async (ports) => {
       await printLinks(host, links.database, { config, port: ports.get('serve') ?? 0 })
       host.out(
         `\nConsole: http://127.0.0.1:${ports.get('admin')}/ – its token is ${config.admin.token}\n` +
-          '\nServing until Ctrl-C. "make demo-clean" removes the data.\n',
+          `\nServing until Ctrl-C. ${whereText}\n`,
       )
     }
     await start(host, config, { ...run, roles: new Set(roles), listening })
-  } else host.out(`The data are in ${run.dir}; "make demo-clean" removes them.\n`)
+  } else host.out(`${whereText}\n`)
   return asPlanted ? 0 : 1
 }
 
