@@ -17,6 +17,7 @@ import { type NginxBucket, startBucket } from './sync/bucket.ts'
 import type { Contestant, Place } from './sync/contestants.ts'
 import * as contestants from './sync/contestants.ts'
 import { type Corpus, makeImages, makeLarge, makeVideos } from './sync/corpus.ts'
+import { emptyFiles, spreadFolders } from './sync/fresh-inodes.ts'
 import { type Measured, measure } from './sync/measure.ts'
 import { startWire } from './sync/start-wire.ts'
 import { warmMemory } from './sync/warm-memory.ts'
@@ -104,6 +105,7 @@ const { values } = parseArgs({
 
 async function main(): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'strongroom-bench-'))
+  spreadFolders(folder)
   const steps: (() => unknown)[] = [() => rm(folder, { recursive: true, force: true })]
   try {
     const postgres = await startPostgres()
@@ -184,13 +186,13 @@ async function runOnce(
       objects.map(({ key, sizeBytes }) => ({ key, type, mimeType, sizeBytes })),
     )
     await bucket.fill(objects)
-    const archiveDir = join(on.folder, 'archive')
+    const ownFolder = await mkdtemp(join(on.folder, 'run-'))
+    steps.unshift(() => emptyFiles(ownFolder))
+    const archiveDir = join(ownFolder, 'archive')
     await mkdir(archiveDir)
-    steps.unshift(() => rm(archiveDir, { recursive: true, force: true }))
-    steps.unshift(() => rm(join(on.folder, 'errors'), { recursive: true, force: true }))
     const place: Place = {
       archiveDir,
-      errorDir: join(on.folder, 'errors'),
+      errorDir: join(ownFolder, 'errors'),
       endpoint: `http://127.0.0.1:${port}`,
       bucket: bucket.name,
       database: database.config,
