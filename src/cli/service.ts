@@ -33,6 +33,8 @@ export function addService(host: Host, command: AddCommand, done: (code: number)
       await session(host, { needs: ['database', 'bucket'], shadow: true }, async (run) => {
         const json = options.json === true
         const dry = options.dryRun === true || run.config.mode === 'dry-run'
+        const { startDiskThread } = await import('../storage/disk-calls.ts')
+        startDiskThread()
         const { syncDryRun, syncOnce } = await import('../commands/sync.ts')
         const asked = { ...run, json }
         if (dry) {

@@ -9,6 +9,11 @@ import { openThread } from './thread.ts'
  */
 const thread = openThread<Order>(new URL('./disk-thread.js', import.meta.url))
 
+/** Before anything is asked of it: it takes 50 ms to come up, beside whatever else a command begins with. */
+export function startDiskThread(): void {
+  thread.start()
+}
+
 /** Has the thread do it. @throws AppErrors as {@link diskError} makes them */
 export async function call<Name extends keyof DiskCalls>(
   name: Name,

@@ -14,6 +14,8 @@ export type Answer = { order: number; done: unknown } | { order: number; failed:
 
 /** A program that runs beside everything else, in this process. */
 export interface Thread<Order extends object> {
+  /** Starts it although nothing is asked of it yet. */
+  start(): void
   /** @throws an Error that has what {@link Failure} has, and whatever else the program says of its failure */
   ask(order: Order): Promise<unknown>
 }
@@ -27,8 +29,8 @@ export async function endThreads(): Promise<void> {
 }
 
 /**
- * It is started at the first order, and ends with the process, which it does not keep alive while nobody waits for it. One that
- * ended before is started anew. What is asked for in one turn of the event loop is one message: to send one, and to wake
+ * It is started at the first order, or before, and ends with the process, which it does not keep alive while nobody waits for
+ * it. One that ended before is started anew. What is asked for in one turn of the event loop is one message: to send one, and to wake
  * the other side, takes longer than most of what is asked for.
  *
  * @param program in JavaScript, because stripping types takes 20 MiB
@@ -78,6 +80,11 @@ export function openThread<Order extends object>(program: URL): Thread<Order> {
     return started
   }
   return {
+    start() {
+      if (worker !== null) return
+      worker = start()
+      worker.unref()
+    },
     ask(order) {
       worker ??= start()
       last += 1

@@ -29,6 +29,18 @@ test('a thread that ends tells all who wait, and is started anew', async () => {
   assert.equal(await thread.ask({ say: 'a word' }), 'a word')
 })
 
+test('a thread that was started before it is asked is the one that answers', async () => {
+  const tellsItsId = `
+    import { parentPort, threadId } from 'node:worker_threads'
+    parentPort.on('message', ([{ order }]) => parentPort.postMessage([{ order, done: threadId }]))`
+  const url = new URL(`data:text/javascript,${encodeURIComponent(tellsItsId)}`)
+  const [early, late] = [openThread(url), openThread(url)]
+  early.start()
+  // Threads are numbered in the order in which they are started.
+  const second = Number(await late.ask({}))
+  assert.ok(Number(await early.ask({})) < second)
+})
+
 test('what the system says of a failure in a thread is told', async (t) => {
   const folder = await open(await withFolder(t))
   const digest = digestInThread({ kind: 'sha256' })
@@ -44,7 +56,8 @@ test('a thread keeps a process alive while somebody waits for it, and no longer'
   const asking = `
     import { openThread } from '${new URL('../../src/storage/thread.ts', import.meta.url)}'
     const thread = openThread(new URL(${JSON.stringify(echo.href)}))
-    console.log(await thread.ask({ say: 'first' }), await thread.ask({ say: 'second' }))`
+    console.log(await thread.ask({ say: 'first' }), await thread.ask({ say: 'second' }))
+    openThread(new URL(${JSON.stringify(echo.href)})).start()`
   const run = promisify(execFile)(process.execPath, ['--input-type=module', '-e', asking], {
     timeout: 60_000,
   })
