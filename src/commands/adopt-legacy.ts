@@ -30,7 +30,8 @@ export async function adoptFromDatabase(
   config: Config,
   run: Pick<Session, 'program' | 'drain'> & { dryRun: boolean; json: boolean },
 ): Promise<number> {
-  const { program, drain, dryRun } = run
+  const { program, drain } = run
+  const dryRun = run.dryRun || config.mode === 'dry-run'
   const database = openDatabaseOnly(config, program)
   const parts = await openLegacy(config, { program, database, dryRun })
   const tally: Record<LegacyOutcome, number> = {

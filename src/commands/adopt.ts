@@ -11,6 +11,7 @@ import { type PinnedFile, pinFile } from '../storage/pinned-file.ts'
 import { type Adopted, adoptCopy, adoptInPlace } from '../sync/adopt.ts'
 import { sweepAdoptions } from '../sync/adopt-sidecar.ts'
 import { bytesText } from '../units.ts'
+import { requireLive } from './require-live.ts'
 
 export interface AdoptWish {
   files: readonly string[]
@@ -57,6 +58,7 @@ export async function adoptCommand(
   config: Config,
   run: Pick<Session, 'program' | 'drain'> & AdoptWish,
 ): Promise<void> {
+  requireLive(config, 'adopting writes a sidecar')
   const pinned = await pinNamed(run.files)
   try {
     await requireArchive(config.archive.dir)

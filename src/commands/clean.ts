@@ -2,7 +2,6 @@ import type { Config } from '../config.ts'
 import { openArchives } from '../db/archives.ts'
 import { openBackend } from '../db/backend.ts'
 import { assertMigrated } from '../db/migrate.ts'
-import { AppError } from '../errors.ts'
 import type { Host, Session } from '../host.ts'
 import type { JobKind } from '../jobs/runs.ts'
 import { openDatabaseOnly, openLinks, openSync } from '../open.ts'
@@ -20,6 +19,7 @@ import {
 import { openVolumeToRead } from '../sync/volume.ts'
 import { bytesText } from '../units.ts'
 import { asRun } from './as-run.ts'
+import { requireLive } from './require-live.ts'
 import { EXIT_UNFINISHED } from './sync.ts'
 
 const kind: JobKind = { job: 'clean', mode: 'live', alone: false }
@@ -54,8 +54,7 @@ async function planOnly(host: Host, config: Config, run: Run): Promise<number> {
 }
 
 async function cleanNow(host: Host, config: Config, run: Run): Promise<number> {
-  if (config.mode !== 'live')
-    throw new AppError('MODE_UNSUPPORTED', 'MODE is not live, and cleaning removes files')
+  requireLive(config, 'cleaning removes files')
   const { program, json, drain } = run
   const service = await openSync(config, program, openLinks(config, program))
   const { database } = service

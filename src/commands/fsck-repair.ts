@@ -1,11 +1,11 @@
 import type { Config } from '../config.ts'
 import { archivedFile } from '../db/archived.ts'
 import type { Database } from '../db/connect.ts'
-import { AppError } from '../errors.ts'
 import { openLinks, openSync, type Program } from '../open.ts'
 import { openHealing } from '../open-healing.ts'
 import { reconcile } from '../sync/reconcile.ts'
 import { createTriage, type Repaired, type RepairParts, repair } from '../sync/repair.ts'
+import { requireLive } from './require-live.ts'
 
 /** What `fsck` repairs with. */
 export interface Repairer {
@@ -25,8 +25,7 @@ export async function openRepair(
   program: Program,
   drain: AbortSignal,
 ): Promise<Repairer> {
-  if (config.mode !== 'live')
-    throw new AppError('MODE_UNSUPPORTED', 'MODE is not live, and a repair writes')
+  requireLive(config, 'a repair writes')
   const service = await openSync(config, program, openLinks(config, program))
   const { database, archives, errorDisk, disk } = service
   await reconcile(service, drain)

@@ -9,7 +9,6 @@ import {
   type RebuiltItem,
   releasedVersions,
 } from '../db/rebuild.ts'
-import { AppError } from '../errors.ts'
 import type { Host, Session } from '../host.ts'
 import { openBucketOnly, openDatabaseOnly, prepareSchema } from '../open.ts'
 import { openArchiveToRead } from '../open-folders.ts'
@@ -21,6 +20,7 @@ import {
   rebuildOutcomes,
 } from '../sync/rebuild.ts'
 import { openVolumeToRead } from '../sync/volume.ts'
+import { requireLive } from './require-live.ts'
 import { EXIT_UNFINISHED } from './sync.ts'
 import { createTicker } from './ticker.ts'
 import { EXIT_STOPPED } from './verify.ts'
@@ -46,8 +46,7 @@ export async function rebuildCommand(
   run: Pick<Session, 'program' | 'screen' | 'drain'> & { json: boolean; confirmed: boolean },
 ): Promise<number> {
   const { program, drain, json } = run
-  if (config.mode !== 'live')
-    throw new AppError('MODE_UNSUPPORTED', 'MODE is not live, and this writes items')
+  requireLive(config, 'this writes items')
   const database = openDatabaseOnly(config, program)
   const ticker = createTicker({ ...run, log: program.log, what: 'sidecars' })
   const tally = Object.fromEntries([...rebuildOutcomes, 'marked'].map((key) => [key, 0])) as Tally

@@ -8,6 +8,7 @@ import { openSecond } from '../open-second.ts'
 import { recallFile } from '../sync/recall.ts'
 import { bytesText, things } from '../units.ts'
 import { asRun } from './as-run.ts'
+import { requireLive } from './require-live.ts'
 import { EXIT_UNFINISHED } from './sync.ts'
 
 const kind: JobKind = { job: 'recall', mode: 'live', alone: false }
@@ -30,8 +31,7 @@ export async function recallCommand(
   config: Config,
   run: Pick<Session, 'program' | 'drain'> & { wanted: Wanted; json: boolean },
 ): Promise<number> {
-  if (config.mode !== 'live')
-    throw new AppError('MODE_UNSUPPORTED', 'MODE is not live, and recalling writes files')
+  requireLive(config, 'recalling writes files')
   const { program, wanted, json, drain } = run
   const service = await openSync(config, program, openLinks(config, program))
   const { database, space } = service

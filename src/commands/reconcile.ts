@@ -5,6 +5,7 @@ import { openLinks, openSync } from '../open.ts'
 import { reconcile } from '../sync/reconcile.ts'
 import { asRun } from './as-run.ts'
 import { createProgress } from './progress.ts'
+import { requireLive } from './require-live.ts'
 import { recoveryText } from './summary.ts'
 
 const kind: JobKind = { job: 'reconcile', mode: 'live', alone: false }
@@ -15,6 +16,7 @@ export async function reconcileCommand(
   config: Config,
   run: Pick<Session, 'program' | 'screen' | 'drain'> & { json: boolean },
 ): Promise<void> {
+  requireLive(config, 'recovery writes')
   const service = await openSync(config, run.program, openLinks(config, run.program))
   const progress = createProgress({ ...run, log: run.program.log })
   const disk = progress.reading(service.disk)

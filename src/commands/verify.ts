@@ -29,6 +29,7 @@ import { openVolumeToRead } from '../sync/volume.ts'
 import { bytesText, things } from '../units.ts'
 import { asRun } from './as-run.ts'
 import { createProgress } from './progress.ts'
+import { requireLive } from './require-live.ts'
 import { EXIT_UNFINISHED } from './sync.ts'
 
 type Tally = Record<Verified['verdict'], number>
@@ -62,7 +63,10 @@ const kind: JobKind = { job: 'verify', mode: 'live', alone: false }
  */
 export async function verifyCommand(host: Host, config: Config, run: Order): Promise<number> {
   const { selection, json, repair } = run
-  if (repair !== null) await checkFolders(config, 'writing')
+  if (repair !== null) {
+    requireLive(config, 'a repair writes')
+    await checkFolders(config, 'writing')
+  }
   const links = repair === null ? null : openLinks(config, run.program)
   const database = links?.database ?? openDatabaseOnly(config, run.program)
   const disk = await openArchiveToRead(config)

@@ -24,7 +24,10 @@ async function isMade(path: string): Promise<boolean> {
     return true
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return false
-    if (systemCode(error) === 'EEXIST' && (await stat(path)).isDirectory()) return true
-    throw diskError(error, 'create', path)
+    if (systemCode(error) !== 'EEXIST') throw diskError(error, 'create', path)
+    // A link that leads nowhere is there, too.
+    const there = await stat(path).catch(() => null)
+    if (there?.isDirectory() === true) return true
+    throw new AppError('NAME_TAKEN', `cannot create ${path}: what is there is no folder`)
   }
 }

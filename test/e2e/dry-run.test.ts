@@ -140,6 +140,37 @@ describe('a dry run writes nothing anywhere', { concurrency: 2 }, () => {
     assert.deepEqual([items.archived, items.held], [1, 1], story(ended))
   })
 
+  test('what would write is refused in MODE=dry-run', async (t) => {
+    const service = await withService(t)
+    const [medium] = await service.approve(2)
+    const synced = await service.run(['sync', '--once'])
+    assert.equal(synced.code, 0, story(synced))
+    const [row] = await service.sql<{ path: string }[]>`
+      select archive_path as path from strongroom.items where media_id = ${medium?.mediaId ?? 0}`
+    const file = join(service.archiveDir, row?.path ?? '')
+    await rm(file)
+    await rm(`${file}.json`)
+    await service.sql`update media set status = 'approved' where id = 2`
+    const before = { ...(await photograph(service)), dump: await dump(service.database) }
+    for (const args of [
+      ['reconcile'],
+      ['verify', '--repair'],
+      ['fsck', '--repair'],
+      ['fsck', '--relocate'],
+      ['fsck', '--from-sidecars'],
+      ['clean'],
+      ['recall', '1'],
+      ['adopt', '/etc/hostname', '--media-id', '9', '--user-id', '1', '--into', 'here'],
+    ]) {
+      const ended = await service.run(args, { MODE: 'dry-run' })
+      assert.equal(ended.code, 78, `${args}: ${story(ended)}`)
+      assert.match(ended.stderr, /MODE is dry-run, not live, and .*\n {2}set MODE=live/)
+    }
+    const adopted = await service.run(['adopt', '--from-database'], { MODE: 'dry-run' })
+    assert.match(adopted.stdout, /nothing was written/, story(adopted))
+    assert.deepEqual({ ...(await photograph(service)), dump: await dump(service.database) }, before)
+  })
+
   test('it ends with a warning for each thing that would stop a real run', async (t) => {
     const service = await withService(t)
     await service.approve(2, (n) => (n === 1 ? 'no object' : undefined))

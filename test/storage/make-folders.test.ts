@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { stat, writeFile } from 'node:fs/promises'
+import { stat, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { makeFolders } from '../../src/storage/make-folders.ts'
@@ -24,7 +24,10 @@ describe('makeFolders', () => {
   test('is refused where a file is in the way', async (t) => {
     const file = join(await withFolder(t), 'file')
     await writeFile(file, '')
-    await assert.rejects(makeFolders(file), hasCode('NAME_TAKEN'))
+    const link = join(await withFolder(t), 'link')
+    await symlink('nowhere', link)
+    await assert.rejects(makeFolders(link), hasCode('NAME_TAKEN', /no folder$/))
+    await assert.rejects(makeFolders(file), hasCode('NAME_TAKEN', /no folder$/))
     await assert.rejects(makeFolders(join(file, 'below')), hasCode('PATH_UNSAFE'))
   })
 
