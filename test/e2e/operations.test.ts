@@ -116,3 +116,11 @@ test('every command block of the page is carried out', () => {
   assert.equal(blocks.size, fences)
   assert.deepEqual([...carriedOut].toSorted(), [...blocks.keys()].toSorted())
 })
+
+test('a command of the pages whose variable is not set does nothing, in any shell', async () => {
+  const pages = [page, await readFile(join(ROOT, 'docs/cut-over.md'), 'utf8')]
+  for (const text of pages) {
+    assert.match(text, /\$\{ARCHIVE_DIR:\?\}/)
+    assert.doesNotMatch(text, /\$\{?(?:ARCHIVE_DIR|BACKUP|DATABASE_URL)\b(?!:\?)/)
+  }
+})
