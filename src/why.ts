@@ -73,11 +73,13 @@ function reasonOf(item: ItemHistory): string[] {
 }
 
 function timesOf(item: ItemHistory): string[] {
-  const { state, attempts, leaseOwner, nextAttemptAt, releaseDue } = item
+  const { state, attempts, leaseOwner, nextAttemptAt, releaseDue, damage } = item
   const tried = attempts === 0 ? '' : `, after ${things(attempts, 'attempt')}`
   if (leaseOwner !== null) return [`${leaseOwner} works on it now.`]
   if (state === 'waiting' || state === 'missing')
     return [`Next try ${nextAttemptAt.toISOString()}${tried}.`]
+  if (state === 'archived' && damage !== null)
+    return ['The source stays until the file was read again and is whole.']
   if (state === 'archived' && releaseDue !== null)
     return [`The source may go from ${releaseDue.toISOString()} on.`]
   return []

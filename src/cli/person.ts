@@ -4,7 +4,7 @@ import { type AddCommand, session } from './session.ts'
 
 /** What a person does about a medium; the console and the API do the same. */
 export function addPerson(host: Host, command: AddCommand): void {
-  command('retry', 'have tried again with the next run what only waits for its time')
+  command('retry', 'try again with the next run what only waits for its time')
     .argument('<media id>', 'as the media table has it', positiveInteger)
     .action(async (mediaId: number) => {
       const { retryCommand } = await import('../commands/person.ts')
