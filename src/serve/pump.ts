@@ -4,6 +4,7 @@ import type { Buffers } from './buffers.ts'
 import { createLane } from './lane.ts'
 import type { Body } from './multipart.ts'
 import type { OpenFile } from './open-files.ts'
+import type { Turns } from './turns.ts'
 
 export interface Delivery {
   file: OpenFile
@@ -23,13 +24,19 @@ interface Chunk {
   bytes: Buffer
 }
 
+/** What all downloads share: the memory, and the turns of those who read. */
+export interface Shared {
+  buffers: Buffers
+  reads: Turns
+}
+
 /**
  * Sends a body chunk by chunk, reading one ahead of the socket while few downloads move. One promise for all of it: some for
  * each chunk cost as much as the work between them.
  */
-export function pump(delivery: Delivery, hooks: Hooks, buffers: Buffers): Promise<boolean> {
+export function pump(delivery: Delivery, hooks: Hooks, shared: Shared): Promise<boolean> {
   return new Promise((resolve, reject) => {
-    createPump(delivery, { ...hooks, resolve, reject }, buffers)()
+    createPump(delivery, { ...hooks, resolve, reject }, shared)()
   })
 }
 
@@ -37,14 +44,14 @@ export function pump(delivery: Delivery, hooks: Hooks, buffers: Buffers): Promis
 function createPump(
   { file, body, response }: Delivery,
   hooks: Hooks & { resolve: (complete: boolean) => void; reject: (reason: unknown) => void },
-  buffers: Buffers,
+  { buffers, reads }: Shared,
 ): () => void {
   const lane = createLane(buffers, body.length, () => response.socket?.bytesWritten ?? 0)
   const readInto = createBodyReader(file, body)
   /** Of the body, not read yet. */
   let left = body.length
   let sent = 0
-  let reading: Buffer | null = null
+  let reading: 'no' | 'waiting' | 'under way' = 'no'
   let ready: Chunk | null = null
   let writing: Chunk | null = null
   let failure: { reason: unknown } | null = null
@@ -58,21 +65,34 @@ function createPump(
     if (ready !== null) buffers.give(ready.buffer)
     // The system may still be reading it.
     if (writing !== null) buffers.forget(writing.buffer)
-    if (reading === null) say()
+    if (reading !== 'under way') say()
   }
   const cut = () => end(() => hooks.resolve(false))
   const fail = (reason: unknown) => end(() => hooks.reject(reason))
 
   const step = (): void => {
     if (writing === null && ready !== null) write(ready)
-    if (say !== null || reading !== null || ready !== null || left === 0) return
-    if (writing === null || (failure === null && lane.mayReadAhead())) read()
+    if (say !== null || reading !== 'no' || ready !== null || left === 0) return
+    if (writing !== null && (failure !== null || !lane.mayReadAhead())) return
+    reading = 'waiting'
+    reads.wait(read)
   }
   const read = (): void => {
+    try {
+      if (say === null) readChunk()
+      else reads.done()
+    } catch (error) {
+      reading = 'no'
+      reads.done()
+      fail(error)
+    }
+  }
+  const readChunk = (): void => {
     const buffer = lane.take(left)
-    reading = buffer
+    reading = 'under way'
     readInto(buffer.subarray(0, Math.min(left, buffer.length)), (error, bytes) => {
-      reading = null
+      reading = 'no'
+      reads.done()
       if (say !== null || error !== null) buffers.give(buffer)
       if (say !== null) say()
       else if (error !== null) failLater(error)

@@ -5,6 +5,7 @@ import { createBundle } from './bundle.ts'
 import type { Body } from './multipart.ts'
 import type { OpenFile } from './open-files.ts'
 import { type Delivery, type Hooks, pump } from './pump.ts'
+import { createTurns } from './turns.ts'
 
 export type { Hooks } from './pump.ts'
 
@@ -13,6 +14,12 @@ export const smallBytes = 64 * 1024
 
 /** Of 64 visitors who ask at once: a tenth more answers than one by one; in larger rows a proxy in front of us waits for them. */
 const bundledAnswers = 8
+
+/**
+ * As many as libuv's pool has threads. More would wait there, each with memory that is no longer in the processor's cache when it
+ * is filled: 64 visitors cost an eighth more, and what else needs a thread came after them all.
+ */
+const readsAtOneTime = 4
 
 export type Sender = (delivery: Delivery, hooks: Hooks) => Promise<boolean>
 
@@ -26,6 +33,7 @@ export type Sender = (delivery: Delivery, hooks: Hooks) => Promise<boolean>
  */
 export function createSender(buffers: Buffers): Sender {
   const bundle = createBundle(bundledAnswers)
+  const shared = { buffers, reads: createTurns(readsAtOneTime) }
 
   const sendWhole = (bytes: Buffer, response: ServerResponse, hooks: Hooks): Promise<boolean> =>
     new Promise((resolve) => {
@@ -49,7 +57,7 @@ export function createSender(buffers: Buffers): Sender {
   }
 
   return (delivery, hooks) =>
-    delivery.body.length > smallBytes ? pump(delivery, hooks, buffers) : sendSmall(delivery, hooks)
+    delivery.body.length > smallBytes ? pump(delivery, hooks, shared) : sendSmall(delivery, hooks)
 }
 
 function keptPart({ bytes }: OpenFile, { pieces }: Body): Buffer | null {

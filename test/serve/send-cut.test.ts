@@ -6,7 +6,9 @@ import { type AddressInfo, connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { type Buffers, createBuffers } from '../../src/serve/buffers.ts'
-import { createSender, type Hooks } from '../../src/serve/send.ts'
+import { pump } from '../../src/serve/pump.ts'
+import { createSender, type Hooks, type Sender } from '../../src/serve/send.ts'
+import { createTurns, type Turns } from '../../src/serve/turns.ts'
 import { sidecarOf } from '../support/file-server.ts'
 import { type Scope, withFolder } from '../support/scopes.ts'
 
@@ -28,11 +30,16 @@ async function withVisitor(t: Scope, { buffers, bytes }: { buffers: Buffers; byt
   const sidecar = sidecarOf({ archive_path: 'f', bytes })
   const opened = { file, sidecar, bytes: null, keep: () => {}, release: () => {} }
   const body = { pieces: [{ start: 0, length: bytes }], length: bytes }
-  const send = (hooks: Partial<Hooks>) =>
-    createSender(buffers)(
+  const send = (hooks: Partial<Hooks>, reads?: Turns) => {
+    const sender: Sender =
+      reads === undefined
+        ? createSender(buffers)
+        : (delivery, told) => pump(delivery, told, { buffers, reads })
+    return sender(
       { file: opened, body, response },
       { writeHead: () => {}, onBytes: () => {}, ...hooks },
     )
+  }
   return { visitor, response, send }
 }
 
@@ -61,4 +68,40 @@ test('a disk that answers after somebody else did costs no memory, and breaks no
   response.writeHead(503)
   assert.equal(await sent, false)
   assert.equal(buffers.inUse, 0)
+})
+
+/** @returns whether a turn can be had at once */
+function isFree(reads: Turns): boolean {
+  let begun = false
+  reads.wait(() => {
+    begun = true
+  })
+  return begun
+}
+
+test('a visitor who leaves while he waits for his turn to be read for ends at once, and his turn goes on', async (t) => {
+  const buffers = createBuffers(64 * MIB)
+  const { visitor, response, send } = await withVisitor(t, { buffers, bytes: MIB })
+  const reads = createTurns(1)
+  reads.wait(() => {})
+  const sent = send({ writeHead: () => assert.fail('nothing was read') }, reads)
+  visitor.resetAndDestroy()
+  await once(response, 'close')
+  assert.equal(await sent, false)
+  assert.equal(buffers.inUse, 0)
+  reads.done()
+  assert.ok(isFree(reads))
+})
+
+test('a download for which there is no memory fails, and holds nobody else up', async (t) => {
+  const buffers = {
+    ...createBuffers(64 * MIB),
+    take: () => {
+      throw new RangeError('Array buffer allocation failed')
+    },
+  }
+  const { send } = await withVisitor(t, { buffers, bytes: MIB })
+  const reads = createTurns(1)
+  await assert.rejects(send({}, reads), RangeError)
+  assert.ok(isFree(reads))
 })
