@@ -114,7 +114,10 @@ describe('verify', { concurrency: 2 }, () => {
     assert.match(told.stdout, /2 missing, 13 damaged, 12 without a good sidecar/)
     assert.match(told.stdout, /restore the others from a backup/)
     const why = await service.run(['why', '1'])
-    assert.match(why.stdout, /not as it was archived: damaged: .*\. The source stays until the file was /)
+    assert.match(
+      why.stdout,
+      /not as it was archived: damaged: .*\. The source stays until the file was /,
+    )
     assert.doesNotMatch(why.stdout, /may go/)
     const unconfirmed = await service.run(['verify', '--repair', '--json'])
     assert.equal(unconfirmed.code, 74, story(unconfirmed))
