@@ -17,8 +17,8 @@ import type { Host } from './host.ts'
 const exitCodes = `
 Exit codes: 0 done, for start also stopped by a signal with the work in hand finished; 1 failed, unhealthy, or a
 sync that a signal cut short; 64 wrong usage; 69 database, bucket or ffprobe not reachable, a port taken or a
-clock off; 70 internal error; 74 archive missing, foreign, full or failing; 75 done, but some items need
-another run or a person; 77 access refused; 78 wrong configuration.`
+clock off; 70 internal error; 74 archive missing, foreign, full or failing, or not what was archived; 75 done, but
+some items need another run or a person; 77 access refused; 78 wrong configuration.`
 
 /** Runs one command line. @returns the exit code */
 export async function runCli(process: Host, args: readonly string[]): Promise<number> {

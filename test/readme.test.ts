@@ -30,6 +30,16 @@ async function commandsOf(command = ''): Promise<string[]> {
   return [...(isOne ? [command] : []), ...below.flat()]
 }
 
+test('README tells of the same exit codes as the help', async () => {
+  const readme = await readFile(join(import.meta.dirname, '../README.md'), 'utf8')
+  const codesIn = (text: string) =>
+    (/Exit codes: (.*?)\.\n/s.exec(text)?.[1] ?? assert.fail('no exit codes'))
+      .replaceAll('`', '')
+      .split(/;|·/)
+      .map((one) => one.replaceAll(/\s+/g, ' ').trim())
+  assert.deepEqual(codesIn(readme), codesIn(`${await helpOf('')}\n`))
+})
+
 test('README has a row for each command, with all of its options', async () => {
   const readme = await readFile(join(import.meta.dirname, '../README.md'), 'utf8')
   const cells = readme.split('\n').flatMap((line) => /^\| (`.*?`) \| /.exec(line)?.[1] ?? [])
