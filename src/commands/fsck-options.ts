@@ -35,6 +35,8 @@ function wayOf(options: FsckOptions): 'look' | 'repair' | 'from-sidecars' {
   if (fromSidecars && (repair || relocate))
     throw new AppError('USAGE', '--from-sidecars goes alone: repair what is wrong afterwards')
   if (fromSidecars) return 'from-sidecars'
+  if (repair && relocate)
+    throw new AppError('USAGE', '--repair moves files back, too, and more: give one of them')
   if (repair || relocate) return 'repair'
   if (confirm)
     throw new AppError('USAGE', '--confirm goes with --repair, --relocate or --from-sidecars')

@@ -144,6 +144,7 @@ describe('fsck --repair', { concurrency: 2 }, () => {
     for (const { args, env, code, says } of [
       { args: ['--confirm'], env: {}, code: 64, says: /--confirm goes with/ },
       { args: ['--from-sidecars', '--repair'], env: {}, code: 64, says: /goes alone/ },
+      { args: ['--relocate', '--repair'], env: {}, code: 64, says: /give one of them/ },
       { args: ['--repair'], env: { MODE: 'dry-run' }, code: 78, says: /MODE is dry-run, not live/ },
     ]) {
       const ended = await service.run(['fsck', ...args], env)
