@@ -1,7 +1,7 @@
 import { relative, resolve } from 'node:path'
 import type { Config } from '../config.ts'
 import type { Database } from '../db/connect.ts'
-import { findArchived } from '../db/lookup.ts'
+import { type ArchivedCopy, findArchived } from '../db/lookup.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
@@ -42,6 +42,10 @@ export async function tokenCommand(
     host.err(
       `strongroom: the file is in the second bucket: the link answers 404 until "strongroom recall --media ${found.mediaId}", or with SECOND_LINKS=redirect\n`,
     )
+  else if (found.damage !== null)
+    host.err(
+      `strongroom: the file was not as it was archived when it was last read: ${found.damage}; the link may bring damaged bytes, or none, until it is healed ("strongroom why ${found.mediaId}")\n`,
+    )
   const link = await linkTo(config, {
     ...found,
     userId: userId ?? found.userId ?? 1,
@@ -51,13 +55,7 @@ export async function tokenCommand(
   host.out(`${link}\n`)
 }
 
-interface Found {
-  mediaId: number
-  userId: number | null
-  archivePath: string
-  /** It is in the second bucket. */
-  moved: boolean
-}
+type Found = ArchivedCopy & { mediaId: number }
 
 /** A link to what is archived of a medium. @throws NOT_FOUND, USAGE, CONFIG_INVALID */
 export async function mintLink(
@@ -104,7 +102,7 @@ async function findFile({ archive }: Config, path: string): Promise<Found> {
       hint: 'check its path in ARCHIVE_DIR; "strongroom adopt" gives an existing file its sidecar',
     })
   const { media_id: mediaId, user_id: userId, archive_path: archivePath } = parseSidecar(bytes)
-  return { mediaId, userId, archivePath, moved: false }
+  return { mediaId, userId, archivePath, moved: false, damage: null }
 }
 
 /** The link form without an extension, which no cache in front takes for a static file. */

@@ -1,6 +1,15 @@
 import type { ItemState } from '../item-states.ts'
 import type { Database } from './connect.ts'
 
+export interface ArchivedCopy {
+  archivePath: string
+  userId: number | null
+  /** It is in the second bucket. */
+  moved: boolean
+  /** What was wrong when it was last read; null where nothing was. */
+  damage: string | null
+}
+
 /**
  * The newest copy of a media row that can be served, or brought back where it is `moved`.
  *
@@ -9,10 +18,12 @@ import type { Database } from './connect.ts'
 export async function findArchived(
   database: Database,
   mediaId: number,
-): Promise<{ archivePath: string; userId: number | null; moved: boolean } | null> {
+): Promise<ArchivedCopy | null> {
   const [row] = await database.run(
-    (sql) => sql<{ archive_path: string; user_id: string | null; moved: boolean }[]>`
-      select archive_path, user_id, state = 'moved' as moved from strongroom.items
+    (sql) => sql<
+      { archive_path: string; user_id: string | null; moved: boolean; damage: string | null }[]
+    >`
+      select archive_path, user_id, state = 'moved' as moved, damage from strongroom.items
       where media_id = ${mediaId} and archive_path is not null
         and state in ('archived', 'releasing', 'released', 'moved', 'source_differs', 'kept')
       order by generation desc limit 1`,
@@ -22,6 +33,7 @@ export async function findArchived(
     archivePath: row.archive_path,
     userId: row.user_id === null ? null : Number(row.user_id),
     moved: row.moved,
+    damage: row.damage,
   }
 }
 

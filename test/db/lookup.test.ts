@@ -31,12 +31,14 @@ test('the newest copy that can be served is found, under its owner', async (t) =
     archivePath: 'second',
     userId: 7,
     moved: false,
+    damage: null,
   })
   await store.sql`update strongroom.items set user_id = null`
   assert.deepEqual(await findArchived(store.database, 1), {
     archivePath: 'second',
     userId: null,
     moved: false,
+    damage: null,
   })
   assert.equal(await findArchived(store.database, 2), null)
   assert.deepEqual(await countByState(store.database), { archived: 2, claimed: 1 })

@@ -119,6 +119,11 @@ describe('verify', { concurrency: 2 }, () => {
       /not as it was archived: damaged: .*\. The source stays until the file was /,
     )
     assert.doesNotMatch(why.stdout, /may go/)
+    const link = await service.run(['token', '--media', '1'], {
+      UNRAID_TUNNEL_SECRET: 'a-secret-of-at-least-32-bytes-1234',
+    })
+    assert.match(link.stderr, /not as it was archived when it was last read: damaged: /)
+    assert.match(link.stdout, /^http/)
     const unconfirmed = await service.run(['verify', '--repair', '--json'])
     assert.equal(unconfirmed.code, 74, story(unconfirmed))
     assert.match(unconfirmed.stderr, /too many archived files are damaged at once/)
