@@ -4,6 +4,10 @@ import { AppError } from './errors.ts'
 export interface Slots {
   /** @returns gives the place back, to be called once; @throws CANCELLED while waiting */
   take(signal?: AbortSignal): Promise<() => void>
+  /** The same where a promise would cost as much as the work: calls `begin` once there is a place, which may be at once. */
+  wait(begin: () => void): void
+  /** Gives back the place of one who waited, to be called once. */
+  done(): void
 }
 
 export function createSlots(count: number): Slots {
@@ -33,5 +37,11 @@ export function createSlots(count: number): Slots {
       waiting.push(admit)
     })
   }
-  return { take }
+  function wait(begin: () => void): void {
+    if (free > 0) {
+      free -= 1
+      begin()
+    } else waiting.push(begin)
+  }
+  return { take, wait, done: giveBack }
 }

@@ -45,3 +45,18 @@ test('a slot that was waited for leaves no listener on the signal', async () => 
   await waiting
   assert.deepEqual(getEventListeners(signal, 'abort'), [])
 })
+
+test('so many begin at once, and each that ends lets the next one begin, in the order they came', () => {
+  const slots = createSlots(2)
+  const begun: string[] = []
+  for (const name of ['a', 'b', 'c', 'd']) slots.wait(() => begun.push(name))
+  assert.equal(begun.join(''), 'ab')
+  slots.done()
+  assert.equal(begun.join(''), 'abc')
+  slots.done()
+  slots.done()
+  slots.done()
+  assert.equal(begun.join(''), 'abcd')
+  for (const name of ['e', 'f', 'g']) slots.wait(() => begun.push(name))
+  assert.equal(begun.join(''), 'abcdef')
+})

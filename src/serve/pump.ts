@@ -1,10 +1,10 @@
 import type { ServerResponse } from 'node:http'
+import type { Slots } from '../slots.ts'
 import { createBodyReader } from './body-reader.ts'
 import type { Buffers } from './buffers.ts'
 import { createLane } from './lane.ts'
 import type { Body } from './multipart.ts'
 import type { OpenFile } from './open-files.ts'
-import type { Turns } from './turns.ts'
 
 export interface Delivery {
   file: OpenFile
@@ -24,10 +24,10 @@ interface Chunk {
   bytes: Buffer
 }
 
-/** What all downloads share: the memory, and the turns of those who read. */
+/** What all downloads share: the memory, and the places of those who read. */
 export interface Shared {
   buffers: Buffers
-  reads: Turns
+  reads: Pick<Slots, 'wait' | 'done'>
 }
 
 /**

@@ -1,11 +1,11 @@
 import type { ServerResponse } from 'node:http'
+import { createSlots } from '../slots.ts'
 import { createBodyReader } from './body-reader.ts'
 import type { Buffers } from './buffers.ts'
 import { createBundle } from './bundle.ts'
 import type { Body } from './multipart.ts'
 import type { OpenFile } from './open-files.ts'
 import { type Delivery, type Hooks, pump } from './pump.ts'
-import { createTurns } from './turns.ts'
 
 export type { Hooks } from './pump.ts'
 
@@ -33,7 +33,7 @@ export type Sender = (delivery: Delivery, hooks: Hooks) => Promise<boolean>
  */
 export function createSender(buffers: Buffers): Sender {
   const bundle = createBundle(bundledAnswers)
-  const shared = { buffers, reads: createTurns(readsAtOneTime) }
+  const shared = { buffers, reads: createSlots(readsAtOneTime) }
 
   const sendWhole = (bytes: Buffer, response: ServerResponse, hooks: Hooks): Promise<boolean> =>
     new Promise((resolve) => {

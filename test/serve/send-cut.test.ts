@@ -8,7 +8,7 @@ import { test } from 'node:test'
 import { type Buffers, createBuffers } from '../../src/serve/buffers.ts'
 import { pump } from '../../src/serve/pump.ts'
 import { createSender, type Hooks, type Sender } from '../../src/serve/send.ts'
-import { createTurns, type Turns } from '../../src/serve/turns.ts'
+import { createSlots, type Slots } from '../../src/slots.ts'
 import { sidecarOf } from '../support/file-server.ts'
 import { type Scope, withFolder } from '../support/scopes.ts'
 
@@ -30,7 +30,7 @@ async function withVisitor(t: Scope, { buffers, bytes }: { buffers: Buffers; byt
   const sidecar = sidecarOf({ archive_path: 'f', bytes })
   const opened = { file, sidecar, bytes: null, keep: () => {}, release: () => {} }
   const body = { pieces: [{ start: 0, length: bytes }], length: bytes }
-  const send = (hooks: Partial<Hooks>, reads?: Turns) => {
+  const send = (hooks: Partial<Hooks>, reads?: Slots) => {
     const sender: Sender =
       reads === undefined
         ? createSender(buffers)
@@ -71,7 +71,7 @@ test('a disk that answers after somebody else did costs no memory, and breaks no
 })
 
 /** @returns whether a turn can be had at once */
-function isFree(reads: Turns): boolean {
+function isFree(reads: Slots): boolean {
   let begun = false
   reads.wait(() => {
     begun = true
@@ -82,7 +82,7 @@ function isFree(reads: Turns): boolean {
 test('a visitor who leaves while he waits for his turn to be read for ends at once, and his turn goes on', async (t) => {
   const buffers = createBuffers(64 * MIB)
   const { visitor, response, send } = await withVisitor(t, { buffers, bytes: MIB })
-  const reads = createTurns(1)
+  const reads = createSlots(1)
   reads.wait(() => {})
   const sent = send({ writeHead: () => assert.fail('nothing was read') }, reads)
   visitor.resetAndDestroy()
@@ -101,7 +101,7 @@ test('a download for which there is no memory fails, and holds nobody else up', 
     },
   }
   const { send } = await withVisitor(t, { buffers, bytes: MIB })
-  const reads = createTurns(1)
+  const reads = createSlots(1)
   await assert.rejects(send({}, reads), RangeError)
   assert.ok(isFree(reads))
 })
