@@ -3,7 +3,7 @@
  * Hono's serveStatic with jose, and nginx that sends what Strongroom has judged.
  *
  * `node bench/serve.ts [--rounds N] [--seconds S] [--only a,b] [--large MIB] [--log] [--without caddy,hono,sending]
- * [--against bin/strongroom]`; needs nginx, caddy and wrk (`scripts/setup bench`) and some 2 GiB in the temporary folder. bench/README.md says what it shows.
+ * [--against bin/strongroom]`; needs nginx, caddy and gcc (`scripts/setup bench`) and some 2 GiB in the temporary folder. bench/README.md says what it shows.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -12,7 +12,15 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { type BenchFiles, makeArchive } from './serve/archive.ts'
 import { segmentsDropped } from './serve/kernel-memory.ts'
-import { type Counted, load, type Order, probeHealth, readSlowly } from './serve/load.ts'
+import {
+  type Counted,
+  load,
+  makeVisitors,
+  type Order,
+  probeHealth,
+  readSlowly,
+  type Visitors,
+} from './serve/load.ts'
 import { quantile } from './serve/quantile.ts'
 import {
   type BenchServer,
@@ -27,7 +35,7 @@ const MIB = 2 ** 20
 const GIB = 2 ** 30
 const SLOW_VISITORS = 500
 const SLOW_BYTES_PER_SECOND = 48 * 1024
-/** More than a server can answer in one run. */
+/** More than our server remembers (src/serve/token-cache.ts): when all were used they are new to it again. */
 const FRESH_TOKENS = 60_000
 
 /** One run of one case against one server. */
@@ -41,7 +49,7 @@ interface Case {
   name: string
   /** What is compared: bytes or requests per second, or the time that the slowest percent of answers took. */
   unit: 'MiB/s' | 'req/s' | 'p99 ms'
-  order(server: BenchServer, files: BenchFiles): Omit<Order, 'port' | 'seconds' | 'folder'>
+  order(server: BenchServer, files: BenchFiles): Omit<Order, 'port' | 'seconds'>
   probed?: boolean
   /** Beside so many slow readers. */
   beside?: number
@@ -54,7 +62,6 @@ const cases: Record<string, Case> = {
     order: (server, { large }) => ({
       targets: large.map((f) => server.target(f)),
       connections: 1,
-      client: 'reader',
     }),
   },
   b: {
@@ -64,7 +71,6 @@ const cases: Record<string, Case> = {
     order: (server, { medium }) => ({
       targets: medium.map((f) => server.target(f)),
       connections: 64,
-      client: 'reader',
     }),
   },
   c: {
@@ -73,7 +79,6 @@ const cases: Record<string, Case> = {
     order: (server, { small }) => ({
       targets: small.map((f) => server.target(f)),
       connections: 64,
-      client: 'wrk',
     }),
   },
   n: {
@@ -82,7 +87,6 @@ const cases: Record<string, Case> = {
     order: (server, { small }) => ({
       targets: freshTargets(server, small),
       connections: 64,
-      client: 'wrk',
       order: 'each',
     }),
   },
@@ -92,7 +96,6 @@ const cases: Record<string, Case> = {
     order: (server, { large }) => ({
       targets: large.map((f) => server.target(f)),
       connections: 16,
-      client: 'reader',
       range: { bytes: MIB, of: large[0]?.bytes ?? 0 },
     }),
   },
@@ -103,7 +106,6 @@ const cases: Record<string, Case> = {
     order: (server, { medium }) => ({
       targets: medium.map((f) => server.target(f)),
       connections: 1,
-      client: 'reader',
     }),
   },
 }
@@ -138,6 +140,7 @@ async function main(): Promise<number> {
     const archiveDir = join(folder, 'archive')
     const files = await makeArchive(archiveDir, Number(values.large))
     const place = { archiveDir, folder, logged: values.log }
+    const visitors = makeVisitors(folder)
     const without = new Set(values.without.split(','))
     for (const [name, start] of Object.entries(peers))
       if (!without.has(name)) servers.push(await start(place))
@@ -152,7 +155,7 @@ async function main(): Promise<number> {
         for (const server of servers) {
           const result = await runOnce(chosen, server, {
             files,
-            folder,
+            visitors,
             seconds: Number(values.seconds),
           })
           results.get(server.name)?.push(result)
@@ -170,27 +173,27 @@ async function main(): Promise<number> {
 async function runOnce(
   chosen: Case,
   server: BenchServer,
-  { files, folder, seconds }: { files: BenchFiles; folder: string; seconds: number },
+  { files, visitors, seconds }: { files: BenchFiles; visitors: Visitors; seconds: number },
 ): Promise<Result> {
   const { port } = server
   // Two orders, so that tokens that are to be new are new after the warming up too.
-  const orderFor = (how: number) => ({ ...chosen.order(server, files), port, folder, seconds: how })
-  await load(orderFor(2))
+  const orderFor = (how: number) => ({ ...chosen.order(server, files), port, seconds: how })
+  await load(visitors, orderFor(2))
   const [large] = files.large
   const stopSlow =
     chosen.beside === undefined || large === undefined
       ? () => {}
-      : await readSlowly({
+      : readSlowly(visitors, {
           port,
           target: server.target(large),
-          visitors: chosen.beside,
+          connections: chosen.beside,
           bytesPerSecond: SLOW_BYTES_PER_SECOND,
         })
   if (chosen.beside !== undefined) await settle(server)
   const stopProbe = chosen.probed && server.hasHealth ? probeHealth(port) : async () => Number.NaN
   const order = orderFor(seconds)
   const [before, droppedBefore] = [server.usage(), segmentsDropped()]
-  const counted = await load(order)
+  const counted = await load(visitors, order)
   const [after, dropped] = [server.usage(), segmentsDropped() - droppedBefore]
   const healthP99Ms = await stopProbe()
   stopSlow()

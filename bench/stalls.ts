@@ -2,7 +2,7 @@
  * Measures how late the event loop of one process comes that syncs pictures, as many at a time as it does by itself, while 20
  * visitors download a large file from it at 4 MiB/s each.
  *
- * `node bench/stalls.ts [--images N] [--downloads N] [--against bin/strongroom]`; needs nginx and the small ffprobe.
+ * `node bench/stalls.ts [--images N] [--downloads N] [--against bin/strongroom]`; needs nginx, gcc and the small ffprobe.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -16,7 +16,7 @@ import { freePort } from '../test/support/ports.ts'
 import { startPostgres, type TestSql, withDatabase } from '../test/support/postgres.ts'
 import { addMedia, fillBackend, type NewMedium } from './backend.ts'
 import { SECRET, strongroomTarget } from './serve/archive.ts'
-import { readSlowly } from './serve/load.ts'
+import { makeVisitors, readSlowly } from './serve/load.ts'
 import { startBucket } from './sync/bucket.ts'
 import { strongroom } from './sync/contestants.ts'
 import { type Corpus, makeImages, makeLarge } from './sync/corpus.ts'
@@ -59,6 +59,7 @@ async function main(): Promise<void> {
       database: database.config,
       objects,
     }
+    const visitors = makeVisitors(folder)
     const port = await freePort()
     const told = join(folder, 'loop-delay')
     const env = {
@@ -84,10 +85,10 @@ async function main(): Promise<void> {
     await addMedia(database.sql, mediaOf(images))
     child.kill('SIGUSR2')
     const from = performance.now()
-    const visitors = Number(values.downloads)
+    const connections = Number(values.downloads)
     const target = strongroomTarget({ archivePath, mediaId: 1, bytes: LARGE_BYTES })
     const bytesPerSecond = DOWNLOAD_BYTES_PER_SECOND
-    const stop = await readSlowly({ port, target, visitors, bytesPerSecond })
+    const stop = readSlowly(visitors, { port, target, connections, bytesPerSecond })
     await whenArchived(database.sql, objects.length)
     const seconds = (performance.now() - from) / 1000
     // What it counted is written at its end, which comes at once.
@@ -100,7 +101,7 @@ async function main(): Promise<void> {
     for (const line of [
       COLUMNS,
       COLUMNS.map(() => '---'),
-      [images.objects.length, visitors, ...figures],
+      [images.objects.length, connections, ...figures],
     ])
       console.log(`| ${line.join(' | ')} |`)
   } finally {
