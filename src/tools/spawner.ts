@@ -33,7 +33,7 @@ export interface Spawner {
 }
 
 const HELPER = join(import.meta.dirname, 'spawner.pl')
-/** A helper that has not killed a program by then does nothing any more. */
+/** A helper that has not killed a program by then, or not started one in the program's whole time, does nothing any more. */
 const DEAD_AFTER_MS = 2_000
 
 /** The small process and what it runs, by the id of each run. */
@@ -147,12 +147,13 @@ async function startIn(
     ...args,
     ...environment,
   ])
-  const started = await run.started.promise
+  const doomIn = (ms: number) => setTimeout(() => child.kill('SIGKILL'), ms)
+  let doomed = doomIn(tool.timeoutMs + DEAD_AFTER_MS)
+  const started = await run.started.promise.finally(() => clearTimeout(doomed))
   if (started !== null) return started
-  let doomed: NodeJS.Timeout | undefined
   const signal: Started['signal'] = (name) => {
     send(child.stdin, ['signal', id, name.slice('SIG'.length)])
-    if (name === 'SIGKILL') doomed = setTimeout(() => child.kill('SIGKILL'), DEAD_AFTER_MS)
+    if (name === 'SIGKILL') doomed = doomIn(DEAD_AFTER_MS)
   }
   return {
     ended: run.ended.promise.finally(() => clearTimeout(doomed)),

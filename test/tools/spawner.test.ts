@@ -149,6 +149,15 @@ describe('the small process', () => {
     await processesEnd(folder)
   })
 
+  test('that does nothing any more is killed before it has started a program, too', async (t) => {
+    const spawner = withSpawner(t)
+    await spawner.run(tool('true'))
+    process.kill(helperOf(process.pid), 'SIGSTOP')
+    await assert.rejects(spawner.run(tool('true', { timeoutMs: 300 })), ended)
+    const next = await spawner.run(tool('echo', { args: ['again'] }))
+    assert.equal(next.kind === 'exited' && next.stdout, 'again\n')
+  })
+
   test('ends, with what it runs, when its parent is killed', async (t) => {
     const { command, folder, up } = await withEndless(t)
     const program = `import { createSpawner } from ${JSON.stringify(SPAWNER)}
