@@ -18,7 +18,7 @@ import { createDigest } from './digests.js'
 
 /** @typedef {string | number | null} Done */
 
-const READ_BYTES = 1 << 20
+const READ_BYTES = 2 << 20
 
 /** @type {Map<number, Digest>} */
 const digests = new Map()
@@ -50,7 +50,7 @@ async function carryOut(order) {
  * @param {{ fd: number, bytes: number }} order
  */
 async function read(digest, { fd, bytes }) {
-  buffers ??= [Buffer.allocUnsafeSlow(READ_BYTES), Buffer.allocUnsafeSlow(READ_BYTES)]
+  buffers ??= [pagedBuffer(READ_BYTES), pagedBuffer(READ_BYTES)]
   let [buffer, other] = buffers
   let total = 0
   let { bytesRead } = await readInto(fd, buffer, 0, Math.min(READ_BYTES, bytes), null)
@@ -62,6 +62,15 @@ async function read(digest, { fd, bytes }) {
     bytesRead = (await next).bytesRead
   }
   return total
+}
+
+/**
+ * Begins with a page, as reading past the page cache asks for (direct.ts).
+ *
+ * @param {number} bytes
+ */
+function pagedBuffer(bytes) {
+  return Buffer.from(new ArrayBuffer(bytes, { maxByteLength: bytes }))
 }
 
 /** @type {Promise<unknown>} */

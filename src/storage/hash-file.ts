@@ -1,5 +1,7 @@
 import { close as closeNow } from 'node:fs'
 import { promisify } from 'node:util'
+import { systemCode } from '../errors.ts'
+import { DIRECT_BYTES, openDirect } from './direct.ts'
 import { call } from './disk-calls.ts'
 import type { Opened, Place } from './disk-thread.js'
 import { attempt, readingCancelled } from './file-io.ts'
@@ -9,7 +11,7 @@ const close = promisify(closeNow)
 /** What is smaller is read and hashed in one go; the rest must not keep other calls of the disk waiting. */
 const LARGE_BYTES = 2 << 20
 /** Between two of them the thread serves others, and a signal is heard. */
-const TURN_BYTES = 4 << 20
+const TURN_BYTES = 8 << 20
 
 /** Reads a regular file to its end, in constant memory. @throws FILE_MISSING, PATH_UNSAFE, DISK_*, CANCELLED */
 export async function hashFile(
@@ -19,10 +21,24 @@ export async function hashFile(
   if (signal?.aborted) throw readingCancelled(place.path)
   const found = await call('hash', { ...place, belowBytes: LARGE_BYTES })
   if ('sha256' in found) return found
+  const direct = found.sizeBytes < DIRECT_BYTES ? null : await openDirect(found.fd, 'read')
   try {
-    return { ...(await hashInTurns(found, signal)), device: found.device }
+    const digest = (await hashDirect(found, direct, signal)) ?? (await hashInTurns(found, signal))
+    return { ...digest, device: found.device }
   } finally {
     await close(found.fd)
+    if (direct !== null) await close(direct)
+  }
+}
+
+/** @returns null where the file system does not let it be read past the page cache */
+async function hashDirect(found: Opened, direct: number | null, signal?: AbortSignal) {
+  if (direct === null) return null
+  try {
+    return await hashInTurns({ ...found, fd: direct }, signal)
+  } catch (error) {
+    if (systemCode((error as Error).cause) === 'EINVAL') return null
+    throw error
   }
 }
 

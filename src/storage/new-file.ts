@@ -1,6 +1,7 @@
 import { close as closeNow, fdatasync, write as writeNow } from 'node:fs'
 import { promisify } from 'node:util'
 import { AppError } from '../errors.ts'
+import { type DirectWriter, openDirectWriter } from './direct.ts'
 import { call } from './disk-calls.ts'
 import { type DiskStep, diskError } from './disk-errors.ts'
 import type { Opened } from './disk-thread.js'
@@ -11,8 +12,12 @@ export interface NewFile {
   readonly path: string
   /** Bytes written so far. */
   readonly sizeBytes: number
-  /** Writes all of `chunk`, however short the single writes are. */
-  write(chunk: Uint8Array): Promise<void>
+  /**
+   * Writes all of `chunk`, however short the single writes are.
+   *
+   * @param past the page cache, as far as the file system lets it; all chunks of a file, in memory that begins with a page
+   */
+  write(chunk: Uint8Array, past?: 'cache'): Promise<void>
   /** Sets `mode`, fsyncs, closes. After an error the contents count as lost: discard and write anew. */
   seal(mode: number): Promise<void>
   /** Closes without syncing, for those who only want to read it back. Idempotent. */
@@ -46,8 +51,11 @@ export function newFile({ fd, absolute }: Opened, path: string): NewFile {
     flushing = null
   }
   let writing: Promise<void> = Promise.resolve()
-  const append = async (chunk: Uint8Array) => {
-    const write = (...[bytes, at, length]: Parameters<Writer>) => writeFd(fd, bytes, at, length)
+  let direct: DirectWriter | null = null
+  const append = async (chunk: Uint8Array, past?: 'cache') => {
+    if (past !== undefined) direct ??= await openDirectWriter(fd)
+    const write: Writer =
+      direct?.writerAt(sizeBytes) ?? ((bytes, at, length) => writeFd(fd, bytes, at, length))
     await noting('write', () => writeAll({ write }, chunk, absolute))
     sizeBytes += chunk.byteLength
     if (flushing !== null || sizeBytes - flushedTo < FLUSH_BYTES) return
@@ -60,6 +68,7 @@ export function newFile({ fd, absolute }: Opened, path: string): NewFile {
     isOpen = false
     await writing
     await flushing
+    await direct?.close()
   }
   const assertOpen = () => {
     if (!isOpen) throw new AppError('INTERNAL', `${absolute} is closed already`)
@@ -69,9 +78,9 @@ export function newFile({ fd, absolute }: Opened, path: string): NewFile {
     get sizeBytes() {
       return sizeBytes
     },
-    async write(chunk) {
+    async write(chunk, past) {
       assertOpen()
-      const written = writing.then(() => append(chunk))
+      const written = writing.then(() => append(chunk, past))
       writing = written.catch(() => {}) // told to whoever writes
       await written
     },

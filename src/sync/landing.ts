@@ -1,5 +1,6 @@
 import type { Sink, Take } from '../storage/bucket.ts'
 import { createDigest, type DigestKind } from '../storage/digests.js'
+import { DIRECT_BYTES, pagedMemory } from '../storage/direct.ts'
 import type { NewFile } from '../storage/new-file.ts'
 import { digestInThread } from '../storage/threaded-digest.ts'
 import type { ProofPlan } from './proof.ts'
@@ -21,6 +22,8 @@ const BLOCK_BYTES = 1 << 20
 /** Of an object that is no larger than some blocks; there may be many of them at once. */
 const SMALL_BLOCK_BYTES = 256 << 10
 const SMALL_BYTES = 8 << 20
+/** Nothing gathers writes that go past the page cache: an array with parity reads and writes twice for each of them. */
+const DIRECT_BLOCK_BYTES = 2 << 20
 /** That are full, of all landings together, as far as that leaves each of them one. */
 const FULL_BLOCKS = 8
 /** Memory that waits here is used again: making it takes the time of filling it with zeros, and collections of garbage. */
@@ -49,6 +52,7 @@ export async function openLanding(
 ): Promise<Landing> {
   const { plan, sizeBytes, wrote } = how
   const isLarge = sizeBytes > BLOCK_BYTES
+  const past = sizeBytes >= DIRECT_BYTES ? 'cache' : undefined
   const digests = await openDigests(plan, isLarge)
   const full = new Set<Promise<void>>()
   let block: Block | null = null
@@ -58,7 +62,7 @@ export async function openLanding(
 
   const write = async (bytes: Uint8Array) => {
     if (failed !== null) return
-    await file?.write(bytes)
+    await file?.write(bytes, past)
     await wrote?.(bytes.byteLength)
   }
   let quiet: NodeJS.Timeout | null = null
@@ -154,8 +158,13 @@ function fairShare(): number {
 /** What is hashed here has just what it needs; what other threads read lies in shared memory. */
 function newMemory(isLarge: boolean, sizeBytes: number): Uint8Array {
   if (!isLarge) return Buffer.allocUnsafeSlow(Math.max(sizeBytes, 1))
-  const bytes = sizeBytes < SMALL_BYTES ? SMALL_BLOCK_BYTES : BLOCK_BYTES
-  return new Uint8Array(idle.get(bytes)?.pop() ?? new SharedArrayBuffer(bytes))
+  const bytes = blockBytes(sizeBytes)
+  return new Uint8Array(idle.get(bytes)?.pop() ?? pagedMemory(bytes))
+}
+
+function blockBytes(sizeBytes: number): number {
+  if (sizeBytes >= DIRECT_BYTES) return DIRECT_BLOCK_BYTES
+  return sizeBytes < SMALL_BYTES ? SMALL_BLOCK_BYTES : BLOCK_BYTES
 }
 
 function giveBack({ buffer }: Uint8Array): void {
