@@ -10,7 +10,7 @@ import fc from 'fast-check'
 import { DIRECT_BYTES, openDirect, pagedMemory } from '../../src/storage/direct.ts'
 import { openDisk } from '../../src/storage/disk.ts'
 import { openLanding } from '../../src/sync/landing.ts'
-import { type Scope, withFolder } from '../support/scopes.ts'
+import { hasCode, mountsRefused, type Scope, withFolder, withVolume } from '../support/scopes.ts'
 
 const KIB = 1 << 10
 const MIB = 1 << 20
@@ -72,6 +72,26 @@ describe('past the page cache', () => {
     await writeFile(join(folder, 'fresh'), bytes)
     assert.equal((await disk.hash('fresh')).sha256, sha256(bytes))
   })
+})
+
+test('a disk that fills up in the middle is told of, and holds what came before', {
+  skip: mountsRefused(),
+}, async (t) => {
+  const { folder } = await withVolume(t, 10 * MIB)
+  const disk = await openDisk(folder)
+  const file = await disk.create('f')
+  const landing = await openLanding(file, { plan: null, sizeBytes: DIRECT_BYTES })
+  const fill = async () => {
+    for (let n = 0; n < 16; n++) await landing.take(random.subarray(0, MIB))
+    await landing.finish()
+  }
+  await assert.rejects(fill, hasCode('DISK_FULL'))
+  await landing.abandon()
+  await file.close()
+  const found = await readFile(join(folder, 'f'))
+  assert.ok(found.length >= 8 * MIB)
+  const sent = Buffer.concat(Array.from({ length: 16 }, () => random.subarray(0, MIB)))
+  assert.ok(found.equals(sent.subarray(0, found.length)))
 })
 
 test('pieces of any length, whole sectors or not, make up the file in their order', async (t) => {
