@@ -25,5 +25,6 @@ test('a reader yields: it takes ten times as long while downloads run', async ()
   const startedAt = performance.now()
   const pace = createPace(1_000_000, never, () => true)
   await pace(10_000)
-  assert.ok(performance.now() - startedAt > 99)
+  // Ten times 10 ms; timers go by whole milliseconds and may come early by two of them.
+  assert.ok(performance.now() - startedAt > 95)
 })
