@@ -22,13 +22,11 @@ const BLOCK_BYTES = 1 << 20
 /** Of an object that is no larger than some blocks; there may be many of them at once. */
 const SMALL_BLOCK_BYTES = 256 << 10
 const SMALL_BYTES = 8 << 20
-/** Nothing gathers writes that go past the page cache: an array with parity reads and writes twice for each of them. */
-const DIRECT_BLOCK_BYTES = 2 << 20
 /** That are full, of all landings together, as far as that leaves each of them one. */
 const FULL_BLOCKS = 8
-/** Memory that waits here is used again: making it takes the time of filling it with zeros, and collections of garbage. */
+/** Memory that waits here is used again: V8 does not count it, so that what is let go may stay for as long as nothing else is collected. */
 const idle = new Map<number, SharedArrayBuffer[]>()
-const IDLE_BYTES = 8 << 20
+const IDLE_BYTES = 16 << 20
 
 /** When nothing comes for so long, what waits for its block to fill is written: a kill must not cost what had arrived. */
 const QUIET_MS = 200
@@ -158,13 +156,8 @@ function fairShare(): number {
 /** What is hashed here has just what it needs; what other threads read lies in shared memory. */
 function newMemory(isLarge: boolean, sizeBytes: number): Uint8Array {
   if (!isLarge) return Buffer.allocUnsafeSlow(Math.max(sizeBytes, 1))
-  const bytes = blockBytes(sizeBytes)
+  const bytes = sizeBytes < SMALL_BYTES ? SMALL_BLOCK_BYTES : BLOCK_BYTES
   return new Uint8Array(idle.get(bytes)?.pop() ?? pagedMemory(bytes))
-}
-
-function blockBytes(sizeBytes: number): number {
-  if (sizeBytes >= DIRECT_BYTES) return DIRECT_BLOCK_BYTES
-  return sizeBytes < SMALL_BYTES ? SMALL_BLOCK_BYTES : BLOCK_BYTES
 }
 
 function giveBack({ buffer }: Uint8Array): void {
