@@ -133,21 +133,6 @@ describe('bytes that land', { concurrency: 2 }, () => {
   })
 })
 
-test('the memory of a large download is used again and again', async (t) => {
-  const made = t.mock.method(globalThis, 'SharedArrayBuffer')
-  const file = slowFile()
-  const sizeBytes = 100 * MIB
-  const landing = await openLanding(file, { plan: null, sizeBytes })
-  const chunk = filled(MIB / 2)
-  for (let at = 0; at < sizeBytes; at += chunk.length) {
-    await landing.take(chunk)
-    file.writes.length = 0
-  }
-  await landing.finish()
-  // Eight that are full, and one that fills.
-  assert.ok(made.mock.callCount() <= 9, `${made.mock.callCount()}`)
-})
-
 test('a large file is hashed in a thread as a small one is here, and a signal ends that', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'strongroom-landing-'))
   t.after(() => rm(folder, { recursive: true }))
