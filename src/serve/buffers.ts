@@ -1,3 +1,5 @@
+import { newPages } from '../pages.js'
+
 const KIB = 1024
 export const smallestChunk = 64 * KIB
 /** Each chunk is a way to another thread and back: one visitor costs a sixth less than with half of it (bench/serve.ts, a). */
@@ -112,6 +114,8 @@ export function createBuffers(budgetBytes: number): Buffers {
       if (known !== null) return known
       // Those of other sizes make room.
       if (spareBytes > roomForSpare()) dropSpare()
+      // Other memory comes from malloc, which puts it among what lives longer and then keeps its room: after each crowd that
+      // stood still 15 MiB more (bench/stalled.ts).
       return newPages(size)
     },
     give(buffer) {
@@ -133,14 +137,6 @@ export function createBuffers(budgetBytes: number): Buffers {
     mayReadAhead: (isKnown) => buffers.moving <= readingAhead && room(isKnown) > 0,
   }
   return buffers
-}
-
-/**
- * Memory in pages of its own, which is what Node takes for a buffer that could be resized. Other buffers come from malloc, which
- * puts them among what lives longer and then keeps their room: after each crowd that stood still 15 MiB more (bench/stalled.ts).
- */
-function newPages(bytes: number): Buffer {
-  return Buffer.from(new ArrayBuffer(bytes, { maxByteLength: bytes }))
 }
 
 function powerBelow(bytes: number): number {

@@ -2,6 +2,7 @@
 import { read as readNow } from 'node:fs'
 import { promisify } from 'node:util'
 import { parentPort } from 'node:worker_threads'
+import { newPages } from '../pages.js'
 import { createDigest } from './digests.js'
 
 /** @import { Digest, DigestKind } from './digests.js' */
@@ -18,11 +19,11 @@ import { createDigest } from './digests.js'
 
 /** @typedef {string | number | null} Done */
 
-const READ_BYTES = 2 << 20
+const READ_BYTES = 1 << 20
 
 /** @type {Map<number, Digest>} */
 const digests = new Map()
-/** One is read into while the other is hashed. @type {readonly [Buffer, Buffer] | null} */
+/** One is read into while the other is hashed; reading past the page cache wants pages. @type {readonly [Buffer, Buffer] | null} */
 let buffers = null
 const readInto = promisify(readNow)
 
@@ -50,7 +51,7 @@ async function carryOut(order) {
  * @param {{ fd: number, bytes: number }} order
  */
 async function read(digest, { fd, bytes }) {
-  buffers ??= [pagedBuffer(READ_BYTES), pagedBuffer(READ_BYTES)]
+  buffers ??= [newPages(READ_BYTES), newPages(READ_BYTES)]
   let [buffer, other] = buffers
   let total = 0
   let { bytesRead } = await readInto(fd, buffer, 0, Math.min(READ_BYTES, bytes), null)
@@ -62,15 +63,6 @@ async function read(digest, { fd, bytes }) {
     bytesRead = (await next).bytesRead
   }
   return total
-}
-
-/**
- * Begins with a page, as reading past the page cache asks for (direct.ts).
- *
- * @param {number} bytes
- */
-function pagedBuffer(bytes) {
-  return Buffer.from(new ArrayBuffer(bytes, { maxByteLength: bytes }))
 }
 
 /** @type {Promise<unknown>} */

@@ -17,11 +17,6 @@ const open = promisify(openNow)
 const close = promisify(closeNow)
 const write = promisify(writeNow)
 
-/** Memory that begins with a page: V8 reserves whole ones for what may grow, all else is malloc's and begins anywhere. */
-export function pagedMemory(bytes: number): SharedArrayBuffer {
-  return new SharedArrayBuffer(bytes, { maxByteLength: bytes })
-}
-
 /**
  * Opens an open file once more, past the page cache.
  *
@@ -33,7 +28,7 @@ export function openDirect(fd: number, access: 'read' | 'write'): Promise<number
 }
 
 export interface DirectWriter {
-  /** For bytes that begin there in the file, in memory that begins with a page. */
+  /** For bytes that begin there in the file, in memory that begins with a page (../pages.js). */
   writerAt(start: number): Writer
   close(): Promise<void>
 }

@@ -11,7 +11,7 @@ const close = promisify(closeNow)
 /** What is smaller is read and hashed in one go; the rest must not keep other calls of the disk waiting. */
 const LARGE_BYTES = 2 << 20
 /** Between two of them the thread serves others, and a signal is heard. */
-const TURN_BYTES = 8 << 20
+const TURN_BYTES = 4 << 20
 
 /** Reads a regular file to its end, in constant memory. @throws FILE_MISSING, PATH_UNSAFE, DISK_*, CANCELLED */
 export async function hashFile(

@@ -1,6 +1,7 @@
+import { newSharedPages } from '../pages.js'
 import type { Sink, Take } from '../storage/bucket.ts'
 import { createDigest, type DigestKind } from '../storage/digests.js'
-import { DIRECT_BYTES, pagedMemory } from '../storage/direct.ts'
+import { DIRECT_BYTES } from '../storage/direct.ts'
 import type { NewFile } from '../storage/new-file.ts'
 import { digestInThread } from '../storage/threaded-digest.ts'
 import type { ProofPlan } from './proof.ts'
@@ -157,7 +158,7 @@ function fairShare(): number {
 function newMemory(isLarge: boolean, sizeBytes: number): Uint8Array {
   if (!isLarge) return Buffer.allocUnsafeSlow(Math.max(sizeBytes, 1))
   const bytes = sizeBytes < SMALL_BYTES ? SMALL_BLOCK_BYTES : BLOCK_BYTES
-  return new Uint8Array(idle.get(bytes)?.pop() ?? pagedMemory(bytes))
+  return new Uint8Array(idle.get(bytes)?.pop() ?? newSharedPages(bytes))
 }
 
 function giveBack({ buffer }: Uint8Array): void {

@@ -7,7 +7,8 @@ import { open, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { before, describe, test } from 'node:test'
 import fc from 'fast-check'
-import { DIRECT_BYTES, openDirect, pagedMemory } from '../../src/storage/direct.ts'
+import { newSharedPages } from '../../src/pages.js'
+import { DIRECT_BYTES, openDirect } from '../../src/storage/direct.ts'
 import { openDisk } from '../../src/storage/disk.ts'
 import { openLanding } from '../../src/sync/landing.ts'
 import { hasCode, mountsRefused, type Scope, withFolder, withVolume } from '../support/scopes.ts'
@@ -20,7 +21,7 @@ const sha256 = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest(
 
 /** As the memory of a landing: it begins with a page. */
 function paged(bytes: Uint8Array): Uint8Array {
-  const memory = new Uint8Array(pagedMemory(bytes.byteLength), 0, bytes.byteLength)
+  const memory = new Uint8Array(newSharedPages(bytes.byteLength), 0, bytes.byteLength)
   memory.set(bytes)
   return memory
 }
