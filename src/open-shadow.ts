@@ -123,7 +123,8 @@ async function openSteps(
   /** Which attempt on which medium is under way; there are no leases. */
   const inHand = new Map<number, number>()
   const items = { current: async (ids: readonly number[]) => currentOf(ids, inHand) }
-  const parts = { ...place, log, policy: policyOf(config, version), items }
+  const policy = policyOf(config, version)
+  const parts = { ...place, log, policy, items, readBacks: null }
   // SHADOW_DIR may lie on the archive's own disk, which the other service needs.
   const { minimum, checkEveryBytes } = config.space
   const minBytesOf = (totalBytes: number) => bytesOf(minimum, totalBytes)

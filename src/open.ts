@@ -18,6 +18,7 @@ import { openS3ForUploads } from './storage/s3-upload.ts'
 import type { AdoptParts } from './sync/adopt-sidecar.ts'
 import { createLeases } from './sync/leases.ts'
 import type { Parts, Policy, Reached } from './sync/parts.ts'
+import { createReadBacks } from './sync/read-back.ts'
 import type { Space } from './sync/space.ts'
 import { validate } from './sync/validate.ts'
 import { openVolume, openVolumeAlone } from './sync/volume.ts'
@@ -125,6 +126,7 @@ export async function openSync(
     errorDisk,
     bucket,
     ...worker,
+    readBacks: config.releaseGraceMs === 0 ? createReadBacks(() => performance.now()) : null,
     validate: (file) => validate({ ...file, probe }),
     policy: policyOf(config, version),
     ...(await openSpaces(config, { disk: volumeParts.disk, errorDisk })),

@@ -1,6 +1,13 @@
-import { close as closeNow, constants, open as openNow, write as writeNow } from 'node:fs'
+import {
+  close as closeNow,
+  constants,
+  open as openNow,
+  read as readNow,
+  write as writeNow,
+} from 'node:fs'
 import { promisify } from 'node:util'
 import { systemCode } from '../errors.ts'
+import { newPages } from '../pages.js'
 import type { Writer } from './file-io.ts'
 
 /**
@@ -15,6 +22,7 @@ const ALIGNMENT = 4096
 
 const open = promisify(openNow)
 const close = promisify(closeNow)
+const read = promisify(readNow)
 const write = promisify(writeNow)
 
 /**
@@ -22,23 +30,29 @@ const write = promisify(writeNow)
  *
  * @returns null where that cannot be: the file is then used as it is open
  */
-export function openDirect(fd: number, access: 'read' | 'write'): Promise<number | null> {
-  const flags = access === 'read' ? constants.O_RDONLY : constants.O_WRONLY
+export function openDirect(fd: number, access: 'read' | 'both'): Promise<number | null> {
+  const flags = access === 'read' ? constants.O_RDONLY : constants.O_RDWR
   return open(`/proc/self/fd/${fd}`, flags | constants.O_DIRECT).catch(() => null)
 }
 
-export interface DirectWriter {
+export interface DirectFile {
   /** For bytes that begin there in the file, in memory that begins with a page (../pages.js). */
   writerAt(start: number): Writer
+  /**
+   * Tells whether the disk gives back the bytes that were written from `start`, a whole number of sectors, on.
+   *
+   * @returns null where it does not tell: the file system reads from its cache alone
+   */
+  holds(bytes: Uint8Array, start: number): Promise<boolean | null>
   close(): Promise<void>
 }
 
 /**
- * Makes a writer of an open file. What begins or ends within a sector goes through the cache, and so does all of it where the
- * file system takes nothing else. As after any write, it is on the disk when the file is synced.
+ * Makes one of a file that is open for reading and writing. What begins or ends within a sector goes through the cache, and so
+ * does all of it where the file system takes nothing else. As after any write, it is on the disk when the file is synced.
  */
-export async function openDirectWriter(fd: number): Promise<DirectWriter> {
-  let direct = await openDirect(fd, 'write')
+export async function openDirectFile(fd: number): Promise<DirectFile> {
+  let direct = await openDirect(fd, 'both')
   const leave = async () => {
     if (direct !== null) await close(direct).catch(() => {}) // the file's own descriptor is synced after it
     direct = null
@@ -55,8 +69,25 @@ export async function openDirectWriter(fd: number): Promise<DirectWriter> {
       return write(fd, bytes, at, length, position)
     }
   }
+  let memory: Buffer | null = null
+  const readSome = async (length: number, start: number): Promise<Buffer | null> => {
+    if (direct === null) return null
+    const whole = Math.ceil(length / ALIGNMENT) * ALIGNMENT
+    if (memory === null || memory.byteLength < whole) memory = newPages(whole)
+    try {
+      const { bytesRead } = await read(direct, memory, 0, whole, start)
+      return memory.subarray(0, Math.min(bytesRead, length))
+    } catch (error) {
+      if (systemCode(error) === 'EINVAL') return null
+      throw error
+    }
+  }
   return {
     writerAt: (start) => (bytes, at, length) => writeSome(bytes, at, length, start + at),
+    async holds(bytes, start) {
+      const there = await readSome(bytes.byteLength, start)
+      return there === null ? null : there.equals(bytes)
+    },
     close: leave,
   }
 }

@@ -22,8 +22,14 @@ export { parentOf, segmentsOf }
  */
 export interface Disk {
   readonly root: string
-  /** Exclusive, mode 0600, never through a symbolic link. @throws NAME_TAKEN */
-  create(path: string): Promise<NewFile>
+  /**
+   * Exclusive, mode 0600, never through a symbolic link.
+   *
+   * @param expectedBytes where the file may be large: such a one goes past the page cache, and is to be written from memory that
+   *   begins with a page
+   * @throws NAME_TAKEN
+   */
+  create(path: string, expectedBytes?: number): Promise<NewFile>
   /** @returns null when there is no such entry */
   stat(path: string): Promise<FileFacts | null>
   /** Reads a small regular file whole. @returns null when absent; @throws PATH_UNSAFE when it is larger than `maxBytes` */
@@ -81,7 +87,8 @@ export async function openDisk(root: string): Promise<Disk> {
   const both = (from: string, to: string) => ({ root: base, from: at(from).path, to: at(to).path })
   return {
     root: base,
-    create: async (path) => newFile(await call('create', at(path)), path),
+    create: async (path, expectedBytes = 0) =>
+      newFile(await call('create', at(path)), path, expectedBytes),
     stat: async (path) => call('look', at(path)),
     read: async (path, maxBytes) => readSmall(at(path), maxBytes),
     hash: async (path, signal) => hashFile(at(path), signal),

@@ -10,6 +10,8 @@ export interface FileFacts {
   device: number
   inode: number
   links: number
+  /** Unix milliseconds, with what the file system knows below them. */
+  modifiedMs: number
 }
 
 const READ_BYTES = 1024 * 1024

@@ -1,7 +1,7 @@
 import { close as closeNow, fdatasync, write as writeNow } from 'node:fs'
 import { promisify } from 'node:util'
 import { AppError } from '../errors.ts'
-import { type DirectWriter, openDirectWriter } from './direct.ts'
+import { DIRECT_BYTES, type DirectFile, openDirectFile } from './direct.ts'
 import { call } from './disk-calls.ts'
 import { type DiskStep, diskError } from './disk-errors.ts'
 import type { Opened } from './disk-thread.js'
@@ -12,12 +12,15 @@ export interface NewFile {
   readonly path: string
   /** Bytes written so far. */
   readonly sizeBytes: number
+  /** Writes all of `chunk`, however short the single writes are. */
+  write(chunk: Uint8Array): Promise<void>
   /**
-   * Writes all of `chunk`, however short the single writes are.
+   * Reads from the disk again, past the page cache, what was written from `start` on; one at a time.
    *
-   * @param past the page cache, as far as the file system lets it; all chunks of a file, in memory that begins with a page
+   * @returns false where that cannot be: for small files, and where the file system has no such way
+   * @throws DISK_SICK when other bytes come
    */
-  write(chunk: Uint8Array, past?: 'cache'): Promise<void>
+  readBack(written: Uint8Array, start: number): Promise<boolean>
   /** Sets `mode`, fsyncs, closes. After an error the contents count as lost: discard and write anew. */
   seal(mode: number): Promise<void>
   /** Closes without syncing, for those who only want to read it back. Idempotent. */
@@ -30,8 +33,12 @@ const writeFd = promisify(writeNow)
 /** How much is written before the disk is told to begin. */
 const FLUSH_BYTES = 128 << 20
 
-/** Goes on with what `create` opened; `path` is what it is called. */
-export function newFile({ fd, absolute }: Opened, path: string): NewFile {
+/**
+ * Goes on with what `create` opened; `path` is what it is called.
+ *
+ * @param expectedBytes large files go past the page cache (direct.ts)
+ */
+export function newFile({ fd, absolute }: Opened, path: string, expectedBytes: number): NewFile {
   let sizeBytes = 0
   let failed: AppError | null = null
   const noting = async <T>(step: DiskStep, work: () => Promise<T>): Promise<T> => {
@@ -51,9 +58,9 @@ export function newFile({ fd, absolute }: Opened, path: string): NewFile {
     flushing = null
   }
   let writing: Promise<void> = Promise.resolve()
-  let direct: DirectWriter | null = null
-  const append = async (chunk: Uint8Array, past?: 'cache') => {
-    if (past !== undefined) direct ??= await openDirectWriter(fd)
+  let direct: DirectFile | null = null
+  const append = async (chunk: Uint8Array) => {
+    if (expectedBytes >= DIRECT_BYTES) direct ??= await openDirectFile(fd)
     const write: Writer =
       direct?.writerAt(sizeBytes) ?? ((bytes, at, length) => writeFd(fd, bytes, at, length))
     await noting('write', () => writeAll({ write }, chunk, absolute))
@@ -78,11 +85,20 @@ export function newFile({ fd, absolute }: Opened, path: string): NewFile {
     get sizeBytes() {
       return sizeBytes
     },
-    async write(chunk, past) {
+    async write(chunk) {
       assertOpen()
-      const written = writing.then(() => append(chunk, past))
+      const written = writing.then(() => append(chunk))
       writing = written.catch(() => {}) // told to whoever writes
       await written
+    },
+    async readBack(bytes, start) {
+      assertOpen()
+      const isThere = await noting('read', async () => direct?.holds(bytes, start) ?? null)
+      if (isThere === false) {
+        failed ??= new AppError('DISK_SICK', `${absolute} does not hold what was written to it`)
+        throw failed
+      }
+      return isThere === true
     },
     async seal(mode) {
       assertOpen()

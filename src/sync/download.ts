@@ -4,7 +4,7 @@ import type { Item, MediaRow, Proof, Source } from '../media.ts'
 import type { ObjectFacts } from '../storage/bucket.ts'
 import type { NewFile } from '../storage/new-file.ts'
 import { pause } from '../waiting.ts'
-import { openLanding } from './landing.ts'
+import { type Landed, openLanding } from './landing.ts'
 import { inTurn } from './large.ts'
 import type { Parts } from './parts.ts'
 import { persistently } from './persistently.ts'
@@ -21,11 +21,16 @@ export interface Downloaded {
   /** Hex. */
   sha256: string
   proof: Proof
+  /** What the disk holds was compared with what was hashed. */
+  isReadBack: boolean
 }
 
 type FetchParts = Pick<Parts, 'disk' | 'bucket' | 'log'>
 type DownloadParts = FetchParts &
-  Pick<Parts, 'policy'> & { items: Pick<Items, 'current'>; space: Pick<Space, 'reserve'> }
+  Pick<Parts, 'policy' | 'readBacks'> & {
+    items: Pick<Items, 'current'>
+    space: Pick<Space, 'reserve'>
+  }
 
 /** How much later than the approval an object may be and still count as what was approved. */
 const APPROVAL_TOLERANCE_MS = 60_000
@@ -81,7 +86,13 @@ async function downloadOnce(
   try {
     const plan = await persistently(parts, patient, () => planProof(bucket, key, { facts, signal }))
     const proven = await inTurn(facts.sizeBytes, signal, () =>
-      fetchProven(parts, item, { facts, plan, signal, reservation }),
+      fetchProven(parts, item, {
+        facts,
+        plan,
+        signal,
+        reservation,
+        readsBack: parts.readBacks !== null,
+      }),
     )
     return { ...proven, source: toSource(bucket.name, key, facts) }
   } finally {
@@ -119,13 +130,11 @@ interface Fetch {
   plan: ProofPlan
   signal: AbortSignal
   reservation: Reservation | null
+  readsBack: boolean
 }
 
-interface Fetched {
+interface Fetched extends Landed {
   part: NewFile
-  sha256: string
-  /** Of the planned digest. */
-  value: string | null
   /** Not the bytes of one answer alone. */
   inPieces: boolean
 }
@@ -138,7 +147,7 @@ async function fetchProven(
   parts: DownloadParts,
   item: Item,
   fetch: Fetch,
-): Promise<{ part: NewFile; sha256: string; proof: Proof }> {
+): Promise<Omit<Downloaded, 'source'>> {
   for (const resume of [true, false]) {
     const { part, ...fetched } = await fetchToFile(parts, item, {
       ...fetch,
@@ -149,7 +158,8 @@ async function fetchProven(
       await letGo(parts, part, error)
       throw error
     })
-    if (proof !== null) return { part, sha256: fetched.sha256, proof }
+    const { sha256, isReadBack } = fetched
+    if (proof !== null) return { part, sha256, proof, isReadBack }
     await discardPart(parts, part)
     fetch.reservation?.discarded(fetch.facts.sizeBytes)
     if (!fetched.inPieces) break
@@ -186,18 +196,20 @@ async function prove(
 async function fetchToFile(
   parts: FetchParts,
   item: Item,
-  { facts, plan, signal, reservation, resume, inOne }: Fetch & { resume: boolean; inOne: boolean },
+  fetch: Fetch & { resume: boolean; inOne: boolean },
 ): Promise<Fetched> {
+  const { facts, plan, signal, reservation, readsBack, resume, inOne } = fetch
   const { disk, bucket } = parts
   const key = item.media.objectKey
   const version = versionMark(bucket.id, { key, ...facts })
   const path = partPath(item, version)
   await disk.unlink(path)
-  const part = await disk.create(path)
+  const part = await disk.create(path, facts.sizeBytes)
   const landing = await openLanding(part, {
     plan,
     sizeBytes: facts.sizeBytes,
     wrote: async (bytes) => reservation?.wrote(bytes),
+    readsBack,
   }).catch(async (error: unknown) => {
     await letGo(parts, part, error)
     throw error
@@ -211,10 +223,10 @@ async function fetchToFile(
     const from = resume ? await copyLeftover(parts, item, known, landing) : 0
     const wanted = { item: item.id, key, facts, from, signal, stillWanted }
     const pieces = await receive(parts, wanted, landing, { inOne })
-    const digests = await landing.finish()
+    const landed = await landing.finish()
     if (part.sizeBytes !== facts.sizeBytes)
       throw new AppError('TRANSFER_CORRUPT', `${path} has ${part.sizeBytes} bytes`)
-    return { part, ...digests, inPieces: from > 0 || pieces > 1 }
+    return { part, ...landed, inPieces: from > 0 || pieces > 1 }
   } catch (error) {
     await landing.abandon()
     await letGo(parts, part, error)
@@ -233,6 +245,7 @@ export function fetchVersion(
     plan: null,
     signal,
     reservation: null,
+    readsBack: false,
     resume: false,
     inOne: false,
   })

@@ -1,7 +1,6 @@
 import { newSharedPages } from '../pages.js'
 import type { Sink, Take } from '../storage/bucket.ts'
 import { createDigest, type DigestKind } from '../storage/digests.js'
-import { DIRECT_BYTES } from '../storage/direct.ts'
 import type { NewFile } from '../storage/new-file.ts'
 import { digestInThread } from '../storage/threaded-digest.ts'
 import type { ProofPlan } from './proof.ts'
@@ -13,10 +12,19 @@ import type { ProofPlan } from './proof.ts'
 export interface Landing extends Required<Sink> {
   /** All that was taken is in the file. @throws as `finish` does */
   flush(): Promise<void>
-  /** @returns hex SHA-256, and the planned digest; @throws what `write` or `wrote` threw */
-  finish(): Promise<{ sha256: string; value: string | null }>
+  /** @throws what `write`, `wrote` or `readBack` threw */
+  finish(): Promise<Landed>
   /** Writes what was taken and waits until nothing is under way any more; for one that is not finished. Never throws. */
   abandon(): Promise<void>
+}
+
+export interface Landed {
+  /** Hex. */
+  sha256: string
+  /** Of the planned digest. */
+  value: string | null
+  /** All of it was read from the disk again after it was hashed, and is what was hashed. */
+  isReadBack: boolean
 }
 
 const BLOCK_BYTES = 1 << 20
@@ -36,6 +44,8 @@ let landings = 0
 
 interface Block {
   memory: Uint8Array
+  /** Where it begins in the file. */
+  start: number
   /** So many of its bytes came, and so many were handed over to be written and hashed. */
   filled: number
   handedOver: number
@@ -43,25 +53,34 @@ interface Block {
 
 /**
  * @param file null: the bytes are only hashed
- * @param wrote told how many bytes each write brought
+ * @param how `wrote` is told how many bytes each write brought; `readsBack`: each block is read from the disk again, past the
+ *   page cache, before its memory is used again
  */
 export async function openLanding(
-  file: Pick<NewFile, 'write'> | null,
-  how: { plan: ProofPlan; sizeBytes: number; wrote?: (bytes: number) => Promise<void> },
+  file: Pick<NewFile, 'write' | 'readBack'> | null,
+  how: {
+    plan: ProofPlan
+    sizeBytes: number
+    wrote?: (bytes: number) => Promise<void>
+    readsBack?: boolean
+  },
 ): Promise<Landing> {
-  const { plan, sizeBytes, wrote } = how
+  const { plan, sizeBytes, wrote, readsBack = false } = how
   const isLarge = sizeBytes > BLOCK_BYTES
-  const past = sizeBytes >= DIRECT_BYTES ? 'cache' : undefined
   const digests = await openDigests(plan, isLarge)
   const full = new Set<Promise<void>>()
+  let taken = 0
   let block: Block | null = null
   let written: Promise<unknown> = Promise.resolve()
   let failed: { error: unknown } | null = null
+  const fail = (error: unknown) => {
+    failed ??= { error }
+  }
   landings += 1
 
   const write = async (bytes: Uint8Array) => {
     if (failed !== null) return
-    await file?.write(bytes, past)
+    await file?.write(bytes)
     await wrote?.(bytes.byteLength)
   }
   let quiet: NodeJS.Timeout | null = null
@@ -75,24 +94,32 @@ export async function openLanding(
     if (block === null || block.filled === block.handedOver) return
     const bytes = block.memory.subarray(block.handedOver, block.filled)
     block.handedOver = block.filled
-    const fail = (error: unknown) => {
-      failed ??= { error }
-    }
     written = written.then(() => write(bytes)).catch(fail)
-    done = Promise.all([done, written, digests.update(bytes).catch(fail)]).then(() => {})
+    // A bit that flips in memory shows: before this in the hash, afterwards in what is read back.
+    const hashed = readsBack ? written.then(() => digests.update(bytes)) : digests.update(bytes)
+    done = Promise.all([done, written, hashed.catch(fail)]).then(() => {})
+  }
+  let isReadBack = file !== null && readsBack
+  let looked: Promise<unknown> = Promise.resolve()
+  const readBack = async ({ memory, filled, start }: Block) => {
+    if (file === null || !isReadBack || failed !== null) return
+    isReadBack = await file.readBack(memory.subarray(0, filled), start)
   }
   /** Its memory is used again as soon as nobody reads it any more. */
   const putAside = (last: Block): void => {
     handOver()
     block = null
-    const gone = done.then(() => {
+    looked = Promise.all([done, looked])
+      .then(() => readBack(last))
+      .catch(fail)
+    const gone = looked.then(() => {
       full.delete(gone)
       giveBack(last.memory)
     })
     full.add(gone)
   }
   const current = (): Block => {
-    block ??= { memory: newMemory(isLarge, sizeBytes), filled: 0, handedOver: 0 }
+    block ??= { memory: newMemory(isLarge, sizeBytes), start: taken, filled: 0, handedOver: 0 }
     return block
   }
   const take: Take = (chunk) => {
@@ -104,6 +131,7 @@ export async function openLanding(
       const piece = chunk.subarray(at, at + room.byteLength)
       if (!isAtBeginning(piece, room)) room.set(piece)
       into.filled += piece.byteLength
+      taken += piece.byteLength
       at += piece.byteLength
       if (into.filled === into.memory.byteLength) putAside(into)
     }
@@ -136,7 +164,7 @@ export async function openLanding(
     async finish() {
       await settle()
       if (failed !== null) throw failed.error
-      return digests.finish()
+      return { ...(await digests.finish()), isReadBack }
     },
     async abandon() {
       await settle()
@@ -170,7 +198,7 @@ function giveBack({ buffer }: Uint8Array): void {
 
 interface Digests {
   update(chunk: Uint8Array): Promise<unknown>
-  finish(): Promise<{ sha256: string; value: string | null }>
+  finish(): Promise<Omit<Landed, 'isReadBack'>>
   drop(): void
 }
 

@@ -5,6 +5,7 @@ import type { Bucket } from '../storage/bucket.ts'
 import type { Disk } from '../storage/disk.ts'
 import type { DurableFolders } from '../storage/folders.ts'
 import type { Leases } from './leases.ts'
+import type { ReadBacks } from './read-back.ts'
 import type { Validate } from './validate.ts'
 import type { Volume } from './volume.ts'
 
@@ -18,6 +19,8 @@ export interface Parts {
   archives: Archives
   volume: Volume
   leases: Leases
+  /** Null where sources stay for a while: their files are read again before they go. */
+  readBacks: ReadBacks | null
   validate: Validate
   policy: Policy
   reached: Reached
@@ -33,6 +36,7 @@ export type ReleaseParts = Pick<
   | 'archives'
   | 'volume'
   | 'leases'
+  | 'readBacks'
   | 'policy'
   | 'reached'
   | 'log'

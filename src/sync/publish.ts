@@ -7,7 +7,10 @@ import type { Downloaded } from './download.ts'
 import type { Parts } from './parts.ts'
 import { describesIntent, readSidecar, writeSidecar } from './sidecar-file.ts'
 
-export type PublishParts = Pick<Parts, 'disk' | 'folders' | 'policy' | 'reached' | 'log'> & {
+export type PublishParts = Pick<
+  Parts,
+  'disk' | 'folders' | 'readBacks' | 'policy' | 'reached' | 'log'
+> & {
   items: Pick<Parts['items'], 'commitIntent'>
   volume: Pick<Parts['volume'], 'canLink' | 'verify'>
   leases: Pick<Parts['leases'], 'assertAlive'>
@@ -33,6 +36,7 @@ export async function publish(
   found: Downloaded & { facts: ProbeFacts },
 ): Promise<Published> {
   await found.part.seal(parts.policy.fileMode)
+  if (found.isReadBack) await noteReadBack(parts, found)
   await parts.reached('sealed', item)
   const rendered = renderArchivePath(parts.policy.layout, {
     media: item.media,
@@ -59,6 +63,14 @@ export async function publish(
   throw new AppError('NAME_TAKEN', `no free name for ${rendered} in the archive`, {
     hint: 'look at what lies there; ARCHIVE_LAYOUT with {sha256} makes names unique',
   })
+}
+
+async function noteReadBack(
+  { disk, readBacks }: PublishParts,
+  { part, sha256 }: Pick<Downloaded, 'part' | 'sha256'>,
+): Promise<void> {
+  const file = await disk.stat(part.path)
+  if (file !== null) readBacks?.note(file, sha256)
 }
 
 /** Names to try in turn. Without hard links the first one already carries the epoch: nobody else can have it. */

@@ -2,6 +2,7 @@ import { basename } from 'node:path'
 import { AppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
+import type { FileFacts } from '../storage/file-io.ts'
 import { moveAside } from './aside.ts'
 import type { Parts } from './parts.ts'
 import { WITHDRAWN_FOLDER } from './volume.ts'
@@ -68,7 +69,7 @@ export async function withdraw(parts: RecordParts, item: Item, archivePath: stri
 export async function assertOnVolume(
   { disk, volume }: Pick<Parts, 'disk' | 'volume'>,
   path: string,
-): Promise<void> {
+): Promise<FileFacts> {
   const { device } = await volume.verify()
   const facts = await disk.stat(path)
   if (facts === null) throw new AppError('FILE_MISSING', `${disk.root}/${path} is not there`)
@@ -80,4 +81,5 @@ export async function assertOnVolume(
         hint: `mount the volume of archive ${volume.id} at ARCHIVE_DIR`,
       },
     )
+  return facts
 }

@@ -154,7 +154,7 @@ async function releaseOne(
   // Those behind one that took hours need not be read to learn that releases pause since.
   if (!(await isStillDue(parts, item))) return 'kept'
   const damage = await inTurn(intent.source.sizeBytes, signal, () =>
-    findDamage(parts, intent, signal),
+    findDamage(parts, intent, signal, parts.readBacks),
   )
   if (damage !== null) {
     // Before anything is done about it: there may be many more of them in hand.

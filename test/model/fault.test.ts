@@ -8,6 +8,7 @@ const stories = [
   'a copy that an earlier process filed and did not record',
   'one item of a bucket without conditional deletes',
   'a bucket whose ETags say nothing',
+  'a source that goes at once',
   'an object that is missing',
   'two items of one name',
   'a file system that refuses links',

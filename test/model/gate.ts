@@ -70,6 +70,7 @@ function gatedFile(file: NewFile, at: At): NewFile {
       return file.sizeBytes
     },
     write: (chunk) => at('write', file.path, () => file.write(chunk)),
+    readBack: (written, start) => at('readBack', file.path, () => file.readBack(written, start)),
     seal: (mode) => at('seal', file.path, () => file.seal(mode)),
     close: () => at('close', file.path, () => file.close()),
   }

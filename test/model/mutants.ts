@@ -28,6 +28,8 @@ const FOREIGN = 'a foreign file that comes just before the link'
 const SPOILED = 'bytes that the disk spoils during the grace'
 const SCRUBBED = 'bytes that the disk spoils, and a scrub finds'
 const SCRUBBED_IN_VAIN = 'bytes that the disk spoils, and a scrub finds, of a source that is gone'
+const MISWRITTEN = 'a source that is to go at once, of bytes that the disk writes otherwise'
+const EXCHANGED = 'a source that is to go at once, of a file that is another by then'
 const NO_MEDIA = 'an upload that is no media'
 const SYNC_FAILS = 'a sync fails, later ones seem to succeed'
 
@@ -424,7 +426,12 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'release without a look at the marker and the device',
     file: 'src/sync/damage.ts',
-    change: [['    await assertOnVolume(parts, archivePath)\n', '']],
+    change: [
+      [
+        '    const file = await assertOnVolume(parts, archivePath)\n    if (readBacks?.covers(file, archived)) return null\n',
+        '',
+      ],
+    ],
     caught: fault('another archive is mounted', ONE),
     promise: 'I10',
   },
@@ -594,6 +601,25 @@ export const mutants: readonly Mutant[] = [
     ],
     caught: kill('an object that was replaced long after its approval'),
     promise: 'I9',
+  },
+  {
+    name: 'download that does not look at what the disk holds',
+    file: 'src/sync/landing.ts',
+    change: [
+      [
+        '    isReadBack = await file.readBack(memory.subarray(0, filled), start)\n',
+        '    isReadBack = memory.subarray(0, filled).byteLength >= 0 && start >= 0\n',
+      ],
+    ],
+    caught: kill(MISWRITTEN),
+    promise: 'I4',
+  },
+  {
+    name: 'release that takes any file for the one that was read back',
+    file: 'src/sync/read-back.ts',
+    change: [['noted.get(file.inode)', '[...noted.values()].at(-1)']],
+    caught: kill(EXCHANGED),
+    promise: 'I1',
   },
   // reject
   {

@@ -286,6 +286,29 @@ export const scenarios: readonly Scenario[] = [
     ends: ({ bucket }) => [isReplaced({ bucket }) ? 'source_differs' : 'released'],
   },
   {
+    name: 'a source that goes at once',
+    begin: () => withOne({ atOnce: true }),
+    ends: released,
+  },
+  {
+    name: 'a source that is to go at once, of bytes that the disk writes otherwise',
+    begin: () => withOne({ atOnce: true }),
+    meddle(world, operation) {
+      if (operation.name !== 'write' || world.miswritten !== null) return
+      world.miswritten = operation.path
+      world.disk.miswriteNext(operation.path)
+    },
+    ends: released,
+  },
+  {
+    name: 'a source that is to go at once, of a file that is another by then',
+    begin: () => withOne({ atOnce: true }),
+    async meddle(world, { name }) {
+      if (name === 'release-claimed' && !world.damaged.has(path)) await spoil(world, path)
+    },
+    ends: released,
+  },
+  {
     name: 'bytes that the disk spoils during the grace',
     begin: () => withOne(),
     async prepare(world) {

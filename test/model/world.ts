@@ -7,6 +7,7 @@ import { createDurableFolders } from '../../src/storage/folders.ts'
 import { guardSyncs } from '../../src/sync/guard.ts'
 import { createLeases } from '../../src/sync/leases.ts'
 import type { Policy } from '../../src/sync/parts.ts'
+import { createReadBacks } from '../../src/sync/read-back.ts'
 import { reconcile } from '../../src/sync/reconcile.ts'
 import { releaseDue } from '../../src/sync/release.ts'
 import { relocate } from '../../src/sync/relocate.ts'
@@ -43,6 +44,10 @@ export interface World {
   damaged: Map<string, number>
   /** Final names lie on another file system than the marker. */
   onAnotherDevice: boolean
+  /** Sources go as soon as they are archived, and what comes is read back for that. */
+  atOnce: boolean
+  /** What the disk has written otherwise than it was told to, once. */
+  miswritten: string | null
   /** Every cycle reads the archive again, and heals it. */
   scrubs: boolean
   /** Where a person has put an archived file; every cycle looks there for it. Null for nowhere. */
@@ -58,6 +63,7 @@ export function newWorld(
     honoursIfMatch?: boolean
     opaqueEtags?: boolean
     linksRefused?: boolean
+    atOnce?: boolean
     scrubs?: boolean
   } = {},
 ): World {
@@ -79,6 +85,8 @@ export function newWorld(
     foreign: new Map(),
     damaged: new Map(),
     onAnotherDevice: false,
+    atOnce: options.atOnce ?? false,
+    miswritten: null,
     scrubs: options.scrubs ?? false,
     movedTo: null,
     late: false,
@@ -174,7 +182,8 @@ export async function startWorker(
   const disk = guardSyncs(withDevices(world, gatedDisk(world.disk, gate)), archives)
   const folders = createDurableFolders(disk)
   const volume = await openVolume({ disk, folders, archives, fileSystem: 'disk' })
-  const limits = { leaseMs: LEASE_MS, releaseGraceMs: GRACE_MS, releaseDailyMax: null }
+  const releaseGraceMs = world.atOnce ? 0 : GRACE_MS
+  const limits = { leaseMs: LEASE_MS, releaseGraceMs, releaseDailyMax: null }
   const binding = { archiveId: volume.id, owner, bucket: 'uploads', ...limits }
   const items = createSimItems({ tables, now, ...binding }, run)
   const space = createSpace(disk)
@@ -192,6 +201,7 @@ export async function startWorker(
       itemsWith: (key) => tables.items.filter(({ objectKey }) => objectKey === key),
     }),
     leases: createLeases({ items, log, leaseMs: LEASE_MS, beatMs: 0, now: monotonic }),
+    readBacks: world.atOnce ? createReadBacks(monotonic) : null,
     validate: async ({ absolutePath }: { absolutePath: string }) => {
       const part = world.disk.tree().get(absolutePath.slice(disk.root.length + 1))
       return part?.content.toString() === NOT_MEDIA

@@ -2,15 +2,15 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
-import { closeSync } from 'node:fs'
-import { open, readFile, writeFile } from 'node:fs/promises'
+import { open, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { before, describe, test } from 'node:test'
+import { before, describe, type TestContext, test } from 'node:test'
 import fc from 'fast-check'
 import { newSharedPages } from '../../src/pages.js'
-import { DIRECT_BYTES, openDirect } from '../../src/storage/direct.ts'
+import { DIRECT_BYTES } from '../../src/storage/direct.ts'
 import { openDisk } from '../../src/storage/disk.ts'
 import { openLanding } from '../../src/sync/landing.ts'
+import { knowsDirect } from '../support/direct.ts'
 import { hasCode, mountsRefused, type Scope, withFolder, withVolume } from '../support/scopes.ts'
 
 const KIB = 1 << 10
@@ -37,15 +37,6 @@ function cachedBytes(path: string): number {
   return Number(told)
 }
 
-/** Some file systems know no other way than through the cache. */
-async function knowsDirect(folder: string): Promise<boolean> {
-  const file = await open(join(folder, 'try'), 'w')
-  const direct = await openDirect(file.fd, 'write')
-  await file.close()
-  if (direct !== null) closeSync(direct)
-  return direct !== null
-}
-
 describe('past the page cache', () => {
   let bytes: Buffer
   before(() => {
@@ -55,7 +46,7 @@ describe('past the page cache', () => {
   test('a large download is written, and read again, without a trace of it in memory', async (t) => {
     const { folder, disk } = await withDisk(t)
     if (!(await knowsDirect(folder))) return t.skip('the file system has no way past the cache')
-    const file = await disk.create('large')
+    const file = await disk.create('large', bytes.length)
     const landing = await openLanding(file, { plan: null, sizeBytes: bytes.length })
     for (let at = 0; at < bytes.length; at += 300 * KIB)
       await landing.take(bytes.subarray(at, at + 300 * KIB))
@@ -80,7 +71,7 @@ test('a disk that fills up in the middle is told of, and holds what came before'
 }, async (t) => {
   const { folder } = await withVolume(t, 10 * MIB)
   const disk = await openDisk(folder)
-  const file = await disk.create('f')
+  const file = await disk.create('f', DIRECT_BYTES)
   const landing = await openLanding(file, { plan: null, sizeBytes: DIRECT_BYTES })
   const fill = async () => {
     for (let n = 0; n < 16; n++) await landing.take(random.subarray(0, MIB))
@@ -106,10 +97,10 @@ test('pieces of any length, whole sectors or not, make up the file in their orde
     fc.asyncProperty(lengths, async (pieces) => {
       const path = `f${name++}`
       const memory = paged(random)
-      const file = await disk.create(path)
+      const file = await disk.create(path, DIRECT_BYTES)
       let at = 0
       for (const length of pieces) {
-        await file.write(memory.subarray(at, at + length), 'cache')
+        await file.write(memory.subarray(at, at + length))
         at += length
       }
       assert.equal(file.sizeBytes, at)
@@ -122,12 +113,78 @@ test('pieces of any length, whole sectors or not, make up the file in their orde
 
 test('what the file system refuses to take directly goes through the cache', async (t) => {
   const { folder, disk } = await withDisk(t)
-  const file = await disk.create('f')
+  const file = await disk.create('f', DIRECT_BYTES)
   // Its memory is malloc's, and begins anywhere: EINVAL.
   const unaligned = new Uint8Array(new ArrayBuffer(MIB))
   unaligned.set(random.subarray(0, MIB))
-  await file.write(unaligned, 'cache')
-  await file.write(paged(random.subarray(MIB, 2 * MIB)), 'cache')
+  await file.write(unaligned)
+  await file.write(paged(random.subarray(MIB, 2 * MIB)))
   await file.seal(0o640)
   assert.ok((await readFile(join(folder, 'f'))).equals(random.subarray(0, 2 * MIB)))
+})
+
+describe('what was written is read back', { concurrency: 2 }, () => {
+  const bytes = random.subarray(0, 3 * MIB + 1234)
+  const written = async (t: TestContext, expectedBytes = DIRECT_BYTES) => {
+    const { folder, disk } = await withDisk(t)
+    const file = await disk.create('f', expectedBytes)
+    const memory = paged(bytes)
+    await file.write(memory)
+    return { folder, file, memory, path: join(folder, 'f') }
+  }
+
+  test('as it lies on the disk, to a last sector that is not whole', async (t) => {
+    const { folder, file, memory } = await written(t)
+    if (!(await knowsDirect(folder))) return t.skip('the file system has no way past the cache')
+    assert.equal(await file.readBack(memory.subarray(0, MIB), 0), true)
+    assert.equal(await file.readBack(memory.subarray(MIB), MIB), true)
+    await file.seal(0o640)
+  })
+
+  for (const [name, spoil] of Object.entries({
+    'has a bit that was not written': async (path: string) => {
+      const other = await open(path, 'r+')
+      await other.write(Buffer.from([(bytes[2 * MIB] ?? 0) ^ 1]), 0, 1, 2 * MIB)
+      await other.close()
+    },
+    'ends before what was written': (path: string) => truncate(path, 2 * MIB),
+  }))
+    test(`and a disk that ${name} is told of, and the file is good for nothing`, async (t) => {
+      const { folder, file, memory, path } = await written(t)
+      if (!(await knowsDirect(folder))) return t.skip('the file system has no way past the cache')
+      await spoil(path)
+      assert.equal(await file.readBack(memory.subarray(0, MIB), 0), true)
+      await assert.rejects(file.readBack(memory.subarray(MIB), MIB), hasCode('DISK_SICK'))
+      await assert.rejects(file.seal(0o640), hasCode('DISK_SICK'))
+    })
+
+  test('not, and nobody is told otherwise, where it went through the cache', async (t) => {
+    const { file, memory } = await written(t, DIRECT_BYTES - 1)
+    assert.equal(await file.readBack(memory, 0), false)
+    await file.seal(0o640)
+  })
+
+  test('block by block while a large download comes, which says so', async (t) => {
+    const { folder, disk } = await withDisk(t)
+    const large = randomBytes(DIRECT_BYTES + 4321)
+    for (const readsBack of [true, false]) {
+      const file = await disk.create(`f${readsBack}`, large.length)
+      const starts: number[] = []
+      const noting = {
+        write: file.write,
+        readBack: (block: Uint8Array, start: number) => {
+          starts.push(start)
+          return file.readBack(block, start)
+        },
+      }
+      const landing = await openLanding(noting, { plan: null, sizeBytes: large.length, readsBack })
+      for (let at = 0; at < large.length; at += 300 * KIB)
+        await landing.take(large.subarray(at, at + 300 * KIB))
+      const { isReadBack } = await landing.finish()
+      assert.equal(isReadBack, readsBack && (await knowsDirect(folder)))
+      const blocks = Array.from({ length: 65 }, (_, n) => n * MIB)
+      assert.deepEqual(starts, readsBack ? blocks : [])
+      await file.seal(0o640)
+    }
+  })
 })

@@ -80,7 +80,8 @@ export async function withRig(t: TestContext, options: RigOptions = {}): Promise
   const source = options.virtual ?? { etag: md5(bytes), sizeBytes: bytes.length }
   const current: Rig['current'] = new Map()
   const items = { current: async () => current }
-  const parts = { bucket, items, policy: { ...policy, ...options.policy }, log }
+  const readBacks = null
+  const parts = { bucket, items, readBacks, policy: { ...policy, ...options.policy }, log }
   const before = demo.server.requests.length
   armed = true
   const requests = () =>

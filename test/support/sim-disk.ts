@@ -56,6 +56,8 @@ export interface SimDisk extends Disk {
   crashStates(limit?: number, seed?: number): Iterable<SimDisk>
   /** A file as another program leaves it: seen whole, durable under its name, but empty. @returns its inode */
   putUnsynced(path: string, content: Buffer, mode: number): number
+  /** Of the next write to `path` one bit becomes another, and nothing tells of it. */
+  miswriteNext(path: string): void
   /** All that can be seen now, by path. */
   tree(): Map<string, SimEntry>
   /** Takes the volume away: an empty folder on another device shows in its place. */
@@ -72,6 +74,7 @@ const BENEATH_DEVICE = 1
 export function createSimDisk(volume: Folder = newFolder()): SimDisk {
   const beneath = newFolder()
   const failures: PlannedFailure[] = []
+  const miswrites = new Set<string>()
   let mounted = true
   let ops = 0
   const ground: SimGround = {
@@ -79,6 +82,7 @@ export function createSimDisk(volume: Folder = newFolder()): SimDisk {
     device: () => (mounted ? VOLUME_DEVICE : BENEATH_DEVICE),
     capacityBytes: () => disk.capacityBytes,
     linksRefused: () => disk.linksRefused,
+    isMiswritten: (path) => miswrites.delete(path),
     async begin(name, path) {
       ops += 1
       await disk.onOp?.(name, path)
@@ -106,6 +110,7 @@ export function createSimDisk(volume: Folder = newFolder()): SimDisk {
       for (const left of crashedRoots(ground.top(), limit, seed)) yield createSimDisk(left)
     },
     putUnsynced: (path, content, mode) => putUnsynced(ground.top(), path, { content, mode }),
+    miswriteNext: (path) => void miswrites.add(path),
     tree: () => treeOf(ground.top()),
     unmount: () => {
       mounted = false

@@ -13,6 +13,8 @@ export interface Inode {
   /** A sync failed: later ones succeed and mean nothing. */
   lost: boolean
   mode: number
+  /** Stands for the time of the last one. */
+  writes: number
 }
 
 export type Entry = Inode | Folder
@@ -37,7 +39,7 @@ let lastId = 0
 export function newInode(): Inode {
   lastId += 1
   const content = Buffer.alloc(0)
-  return { kind: 'file', id: lastId, content, durable: null, lost: false, mode: 0o600 }
+  return { kind: 'file', id: lastId, content, durable: null, lost: false, mode: 0o600, writes: 0 }
 }
 
 export function newFolder(): Folder {
@@ -122,7 +124,8 @@ export function fileAt(top: Folder, path: string): Inode {
 export function factsOf(found: Entry, top: Folder, device: number): FileFacts {
   const sizeBytes = found.kind === 'file' ? found.content.byteLength : 4096
   const links = found.kind === 'file' ? namesOf(found, top) : 2
-  return { kind: found.kind, sizeBytes, device, inode: found.id, links }
+  const modifiedMs = found.kind === 'file' ? found.writes : 0
+  return { kind: found.kind, sizeBytes, device, inode: found.id, links, modifiedMs }
 }
 
 function namesOf(inode: Inode, top: Folder): number {

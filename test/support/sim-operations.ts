@@ -20,7 +20,7 @@ import {
 } from './sim-inodes.ts'
 
 /** Every operation of a disk that can be counted, halted or made to fail. */
-export type SimOperation = Exclude<keyof Disk, 'root'> | 'write' | 'seal' | 'close'
+export type SimOperation = Exclude<keyof Disk, 'root'> | 'write' | 'readBack' | 'seal' | 'close'
 
 /** What the operations need of the disk they belong to. */
 export interface SimGround {
@@ -29,6 +29,8 @@ export interface SimGround {
   device(): number
   capacityBytes(): number
   linksRefused(): boolean
+  /** Asked once for each write. */
+  isMiswritten(path: string): boolean
   /** Counts one operation and calls the hook. @returns the failure planned for it, if any */
   begin(name: SimOperation, path: string): Promise<AppError | null>
 }
@@ -179,13 +181,23 @@ function writerOf(ground: SimGround, path: string, inode: Inode): NewFile {
       guard()
       const copy = Buffer.from(chunk)
       failed = await ground.begin('write', path)
+      if (ground.isMiswritten(path)) copy[0] = (copy[0] ?? 0) ^ 1
       let fits = failed ? copy.byteLength >> 1 : copy.byteLength
       if (fits > roomOf(ground)) {
         fits = roomOf(ground)
         failed ??= new AppError('DISK_FULL', `no room for ${path}`)
       }
       inode.content = Buffer.concat([inode.content, copy.subarray(0, fits)])
+      inode.writes += 1
       guard()
+    },
+    async readBack(written, start) {
+      guard()
+      failed = await ground.begin('readBack', path)
+      if (!inode.content.subarray(start, start + written.byteLength).equals(written))
+        failed ??= new AppError('DISK_SICK', `${path} holds other bytes`)
+      guard()
+      return true
     },
     async seal(mode) {
       guard()

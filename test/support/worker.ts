@@ -15,6 +15,7 @@ import { createDurableFolders } from '../../src/storage/folders.ts'
 import { guardSyncs } from '../../src/sync/guard.ts'
 import { createLeases } from '../../src/sync/leases.ts'
 import type { Parts, Policy, Reached } from '../../src/sync/parts.ts'
+import { createReadBacks } from '../../src/sync/read-back.ts'
 import { type Reconciled, reconcile } from '../../src/sync/reconcile.ts'
 import { releaseDue } from '../../src/sync/release.ts'
 import type { ItemReport, ReleaseOutcome } from '../../src/sync/report.ts'
@@ -48,6 +49,8 @@ export interface Site {
 export interface WorkerOptions {
   policy?: Partial<Policy>
   releaseGraceMs?: number
+  /** As where that is 0. */
+  readsBack?: boolean
   /** Puts something between the worker and its archive. */
   disk?: (disk: Disk) => Disk
   bucket?: (bucket: Bucket) => Bucket
@@ -130,6 +133,7 @@ export async function openWorker(
   const probe = createProbe({ path: 'ffprobe' })
   const reports: ItemReport[] = []
   const space = options.space?.(disk) ?? createSpace(disk)
+  const now = options.now ?? (() => performance.now())
   const parts = {
     disk,
     folders,
@@ -138,13 +142,14 @@ export async function openWorker(
     ...openLeased(),
     archives,
     volume,
+    readBacks: options.readsBack ? createReadBacks(now) : null,
     validate: options.validate ?? ((file) => validate({ ...file, probe })),
     policy: { ...policy, ...options.policy },
     reached: options.reached ?? (() => {}),
     log,
     space,
     errorSpace: space,
-    now: options.now ?? (() => performance.now()),
+    now,
   } satisfies Worker['parts']
   return {
     parts,
