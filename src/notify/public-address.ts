@@ -69,6 +69,11 @@ function behindNat64(address: string): string {
   return groups.flatMap((group) => [group >> 8, group & 255]).join('.')
 }
 
+/** The ranges are read when somebody asks first, which most runs of the program do not: it takes 4 ms. */
 function rangeCheck(texts: readonly string[]): (address: string) => boolean {
-  return createRangeCheck(texts.map(readAddressRange).filter((range) => range !== null))
+  let check: ((address: string) => boolean) | null = null
+  return (address) => {
+    check ??= createRangeCheck(texts.map(readAddressRange).filter((range) => range !== null))
+    return check(address)
+  }
 }
