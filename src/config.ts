@@ -65,6 +65,8 @@ export interface Config {
     requireMount: boolean
     layout: string
     umask: number
+    /** Large files go past the page cache. */
+    directIo: boolean
   }
   space: SpaceConfig
   /** Null only where MODE is not shadow. */
@@ -233,6 +235,7 @@ function assemble(values: SettingValues, warnings: string[]): Config {
       requireMount: values.REQUIRE_MOUNT,
       layout: values.ARCHIVE_LAYOUT,
       umask: values.UMASK,
+      directIo: values.DIRECT_IO,
     },
     space: spaceConfig(values),
     shadow: shadowConfig(values),

@@ -42,7 +42,7 @@ export async function openFolderAlone({
 /** The archive's folder for a command that only reads it, and may have no right to more. */
 export async function openArchiveToRead({ archive }: Config): Promise<Disk> {
   await refuseUnmounted('ARCHIVE_DIR', archive)
-  return openFolderAsIs('ARCHIVE_DIR', archive.dir)
+  return openFolderAsIs('ARCHIVE_DIR', archive)
 }
 
 /** The same with ERROR_DIR, which need not be there. */
@@ -83,8 +83,7 @@ type FolderSetting = 'ARCHIVE_DIR' | 'ERROR_DIR'
 
 async function openFolder(setting: FolderSetting, archive: Config['archive']): Promise<Disk> {
   await refuseUnmounted(setting, archive)
-  const dir = folderOf(setting, archive)
-  const disk = await openFolderAsIs(setting, dir)
+  const disk = await openFolderAsIs(setting, archive)
   await refuseUnwritable(setting, archive)
   return disk
 }
@@ -114,9 +113,10 @@ function folderOf(setting: FolderSetting, archive: Config['archive']): string {
   return setting === 'ARCHIVE_DIR' ? archive.dir : archive.errorDir
 }
 
-async function openFolderAsIs(setting: FolderSetting, dir: string): Promise<Disk> {
+async function openFolderAsIs(setting: FolderSetting, archive: Config['archive']): Promise<Disk> {
+  const dir = folderOf(setting, archive)
   try {
-    return await openDisk(dir)
+    return await openDisk(dir, archive)
   } catch (error) {
     if (!isAppError(error, 'FILE_MISSING', 'PATH_UNSAFE')) throw error
     const absent = error.code === 'FILE_MISSING'

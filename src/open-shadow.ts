@@ -92,7 +92,7 @@ async function openShadowFolder({ archive }: Config, dir: string): Promise<Disk>
   if (denied !== null)
     throw new AppError('DISK_DENIED', `SHADOW_DIR ${dir} ${denied.wrong}`, { hint: denied.remedy })
   await refuseOverlap(archive, dir)
-  return openDisk(dir)
+  return openDisk(dir, archive)
 }
 
 /** The settings were compared as texts; links lead elsewhere. */

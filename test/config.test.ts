@@ -32,6 +32,7 @@ describe('defaults', () => {
         dir: '/media/archive',
         errorDir: '/media/errors',
         requireMount: false,
+        directIo: true,
         layout: '{year}/{month}/{media_id}/{filename}',
         umask: 0o022,
       },

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readdir, stat as statFollowing, statfs } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { AppError, isAppError } from '../errors.ts'
+import { DIRECT_BYTES } from './direct.ts'
 import { call } from './disk-calls.ts'
 import { parentOf, segmentsOf } from './disk-path.ts'
 import type { Place } from './disk-thread.js'
@@ -77,9 +78,13 @@ const MEMORY_MAGIC = new Set([0x01021994, 0x858458f6, 0x794c7630])
  * write inside the root can still swap a folder for a link between check and use: the root belongs to Strongroom alone.
  *
  * @param root absolute; may itself be a symbolic link
+ * @param how `directIo`: large files go past the page cache, where the file system lets them (direct.ts)
  * @throws FILE_MISSING, PATH_UNSAFE (not a folder)
  */
-export async function openDisk(root: string): Promise<Disk> {
+export async function openDisk(
+  root: string,
+  { directIo = true }: { directIo?: boolean } = {},
+): Promise<Disk> {
   const base = resolve(root)
   const facts = await attempt('look at', base, () => statFollowing(base))
   if (!facts.isDirectory()) throw new AppError('PATH_UNSAFE', `${base} is not a folder`)
@@ -88,10 +93,10 @@ export async function openDisk(root: string): Promise<Disk> {
   return {
     root: base,
     create: async (path, expectedBytes = 0) =>
-      newFile(await call('create', at(path)), path, expectedBytes),
+      newFile(await call('create', at(path)), path, directIo && expectedBytes >= DIRECT_BYTES),
     stat: async (path) => call('look', at(path)),
     read: async (path, maxBytes) => readSmall(at(path), maxBytes),
-    hash: async (path, signal) => hashFile(at(path), signal),
+    hash: async (path, signal) => hashFile(at(path), directIo, signal),
     chunks: (path, signal) => chunksOf(async () => call('confine', at(path)), signal),
     makeFolder: async (path) => call('makeFolder', at(path)),
     link: async (from, to) => call('link', both(from, to)),

@@ -13,15 +13,22 @@ const LARGE_BYTES = 2 << 20
 /** Between two of them the thread serves others, and a signal is heard. */
 const TURN_BYTES = 4 << 20
 
-/** Reads a regular file to its end, in constant memory. @throws FILE_MISSING, PATH_UNSAFE, DISK_*, CANCELLED */
+/**
+ * Reads a regular file to its end, in constant memory.
+ *
+ * @param directIo past the page cache, if it is large and the file system lets it (direct.ts)
+ * @throws FILE_MISSING, PATH_UNSAFE, DISK_*, CANCELLED
+ */
 export async function hashFile(
   place: Place,
+  directIo: boolean,
   signal?: AbortSignal,
 ): Promise<{ sha256: string; sizeBytes: number; device: number }> {
   if (signal?.aborted) throw readingCancelled(place.path)
   const found = await call('hash', { ...place, belowBytes: LARGE_BYTES })
   if ('sha256' in found) return found
-  const direct = found.sizeBytes < DIRECT_BYTES ? null : await openDirect(found.fd, 'read')
+  const isDirect = directIo && found.sizeBytes >= DIRECT_BYTES
+  const direct = isDirect ? await openDirect(found.fd, 'read') : null
   try {
     const digest = (await hashDirect(found, direct, signal)) ?? (await hashInTurns(found, signal))
     return { ...digest, device: found.device }

@@ -1,7 +1,7 @@
 import { close as closeNow, fdatasync, write as writeNow } from 'node:fs'
 import { promisify } from 'node:util'
 import { AppError } from '../errors.ts'
-import { DIRECT_BYTES, type DirectFile, openDirectFile } from './direct.ts'
+import { type DirectFile, openDirectFile } from './direct.ts'
 import { call } from './disk-calls.ts'
 import { type DiskStep, diskError } from './disk-errors.ts'
 import type { Opened } from './disk-thread.js'
@@ -36,9 +36,9 @@ const FLUSH_BYTES = 128 << 20
 /**
  * Goes on with what `create` opened; `path` is what it is called.
  *
- * @param expectedBytes large files go past the page cache (direct.ts)
+ * @param isDirect it goes past the page cache, where the file system lets it (direct.ts)
  */
-export function newFile({ fd, absolute }: Opened, path: string, expectedBytes: number): NewFile {
+export function newFile({ fd, absolute }: Opened, path: string, isDirect: boolean): NewFile {
   let sizeBytes = 0
   let failed: AppError | null = null
   const noting = async <T>(step: DiskStep, work: () => Promise<T>): Promise<T> => {
@@ -60,7 +60,7 @@ export function newFile({ fd, absolute }: Opened, path: string, expectedBytes: n
   let writing: Promise<void> = Promise.resolve()
   let direct: DirectFile | null = null
   const append = async (chunk: Uint8Array) => {
-    if (expectedBytes >= DIRECT_BYTES) direct ??= await openDirectFile(fd)
+    if (isDirect) direct ??= await openDirectFile(fd)
     const write: Writer =
       direct?.writerAt(sizeBytes) ?? ((bytes, at, length) => writeFd(fd, bytes, at, length))
     await noting('write', () => writeAll({ write }, chunk, absolute))

@@ -87,6 +87,7 @@ describe('accepted values', () => {
       true,
     ],
     [{ UMASK: '0027' }, (c) => c.archive.umask, 0o027],
+    [{ DIRECT_IO: 'no' }, (c) => c.archive.directIo, false],
     [{ ARCHIVE_DIR: '/a/b/../c/' }, (c) => c.archive.dir, '/a/c'],
     [{ ARCHIVE_DIR: '/a', ERROR_DIR: '/a/errors' }, (c) => c.archive.errorDir, '/a/errors'],
     [{ R2_ENDPOINT: 'http://127.0.0.1:9000/' }, (c) => c.bucket?.endpoint, 'http://127.0.0.1:9000'],

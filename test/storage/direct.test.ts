@@ -6,10 +6,12 @@ import { open, readFile, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { before, describe, type TestContext, test } from 'node:test'
 import fc from 'fast-check'
+import { openFolderAlone } from '../../src/open-folders.ts'
 import { newSharedPages } from '../../src/pages.js'
 import { DIRECT_BYTES } from '../../src/storage/direct.ts'
 import { openDisk } from '../../src/storage/disk.ts'
 import { openLanding } from '../../src/sync/landing.ts'
+import { parse } from '../support/config.ts'
 import { knowsDirect } from '../support/direct.ts'
 import { hasCode, mountsRefused, type Scope, withFolder, withVolume } from '../support/scopes.ts'
 
@@ -122,6 +124,20 @@ test('what the file system refuses to take directly goes through the cache', asy
   await file.seal(0o640)
   assert.ok((await readFile(join(folder, 'f'))).equals(random.subarray(0, 2 * MIB)))
 })
+
+for (const [value, instead] of Object.entries({ true: 'past', false: 'through' }))
+  test(`DIRECT_IO=${value} sends a large file ${instead} the cache`, async (t) => {
+    const folder = await withFolder(t)
+    if (!(await knowsDirect(folder))) return t.skip('the file system has no way past the cache')
+    const { disk } = await openFolderAlone(parse({ ARCHIVE_DIR: folder, DIRECT_IO: value }))
+    const file = await disk.create('f', DIRECT_BYTES)
+    const memory = paged(random)
+    for (let n = 0; n < 16; n++) await file.write(memory)
+    assert.equal(await file.readBack(memory, 0), value === 'true')
+    await file.seal(0o640)
+    await disk.hash('f')
+    assert.equal(cachedBytes(join(folder, 'f')) > DIRECT_BYTES / 2, value === 'false')
+  })
 
 describe('what was written is read back', { concurrency: 2 }, () => {
   const bytes = random.subarray(0, 3 * MIB + 1234)

@@ -33,6 +33,12 @@ export const archiveSettings = {
     help: 'Octal mask for the modes of archived files and folders.',
     example: '027',
   },
+  DIRECT_IO: {
+    fallback: 'true',
+    reader: read.yesNo,
+    help: 'Files of 64 MiB and more go to the disk and come from it past the page cache, where the file system knows O_DIRECT. False for a disk that is slower that way, an array with parity for example; what is read again soon after it was written then comes from memory.',
+    example: 'false',
+  },
   INCOMING_DIR: {
     reader: read.text,
     help: 'Accepted for older set-ups and ignored: temporary files live inside ARCHIVE_DIR.',
