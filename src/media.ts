@@ -110,6 +110,8 @@ export interface Item {
   /** Known from the intent on. */
   intent: Intent | null
   archivedAt: Date | null
+  /** By the last reading of the archived file. */
+  damaged: boolean
 }
 
 /** What is committed before a final name appears; recovery reads it instead of guessing. */

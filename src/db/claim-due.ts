@@ -11,7 +11,7 @@ type Answer = (ItemRow | { id: null }) & { my_turn: boolean }
 
 /**
  * Claims items whose source is due to go, after those whose release a dead worker left: both take the same way, which
- * starts with reading the archived file again.
+ * starts with a look at the archived file.
  *
  * Under RELEASE_DAILY_MAX a claim never makes what was released in the last 24 hours plus what is being released exceed
  * the cap, whoever claims at the same time: the statement counts, and raises the archive's number of claims only if it

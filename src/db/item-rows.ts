@@ -104,6 +104,7 @@ export interface ItemRow extends MediaFactsRow {
   proof: Proof | null
   filed_at: Date | null
   archived_at: Date | null
+  damage: string | null
 }
 
 export function toItem(row: ItemRow): Item {
@@ -116,6 +117,7 @@ export function toItem(row: ItemRow): Item {
     attempts: row.attempts,
     intent: toIntent(row),
     archivedAt: row.archived_at,
+    damaged: row.damage !== null,
   }
 }
 

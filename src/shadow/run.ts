@@ -169,6 +169,7 @@ function itemOf(media: MediaRow, attempts: number): Item {
     attempts: attempts + 1,
     intent: null,
     archivedAt: null,
+    damaged: false,
   }
 }
 

@@ -35,6 +35,11 @@ export function openDirect(fd: number, access: 'read' | 'both'): Promise<number 
   return open(`/proc/self/fd/${fd}`, flags | constants.O_DIRECT).catch(() => null)
 }
 
+/** True for what a file system says that does not take or give bytes this way. */
+export function isRefusal(error: unknown): boolean {
+  return ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'].includes(systemCode(error) ?? '')
+}
+
 export interface DirectFile {
   /** For bytes that begin there in the file, in memory that begins with a page (../pages.js). */
   writerAt(start: number): Writer
@@ -48,14 +53,17 @@ export interface DirectFile {
 }
 
 /**
- * Makes one of a file that is open for reading and writing. What begins or ends within a sector goes through the cache, and so
+ * Makes one of an open file that its user may read and write. What begins or ends within a sector goes through the cache, and so
  * does all of it where the file system takes nothing else. As after any write, it is on the disk when the file is synced.
  */
 export async function openDirectFile(fd: number): Promise<DirectFile> {
   let direct = await openDirect(fd, 'both')
+  let reading: Promise<unknown> = Promise.resolve()
   const leave = async () => {
-    if (direct !== null) await close(direct).catch(() => {}) // the file's own descriptor is synced after it
+    const left = direct
     direct = null
+    await reading // its number may be another file's as soon as it is closed
+    if (left !== null) await close(left).catch(() => {}) // the file's own descriptor is synced after it
   }
   const writeSome = async (bytes: Uint8Array, at: number, length: number, position: number) => {
     const isAligned = (bytes.byteOffset + at) % ALIGNMENT === 0 && position % ALIGNMENT === 0
@@ -64,28 +72,35 @@ export async function openDirectFile(fd: number): Promise<DirectFile> {
     try {
       return await write(direct, bytes, at, sectors, position)
     } catch (error) {
-      if (systemCode(error) !== 'EINVAL') throw error
+      if (!isRefusal(error)) throw error
       await leave()
       return write(fd, bytes, at, length, position)
     }
   }
   let memory: Buffer | null = null
-  const readSome = async (length: number, start: number): Promise<Buffer | null> => {
-    if (direct === null) return null
+  const readUpTo = async (fd: number, length: number, start: number): Promise<Buffer | null> => {
     const whole = Math.ceil(length / ALIGNMENT) * ALIGNMENT
     if (memory === null || memory.byteLength < whole) memory = newPages(whole)
+    let filled = 0
     try {
-      const { bytesRead } = await read(direct, memory, 0, whole, start)
-      return memory.subarray(0, Math.min(bytesRead, length))
+      while (filled < length) {
+        const { bytesRead } = await read(fd, memory, filled, whole - filled, start + filled)
+        if (bytesRead === 0) break
+        filled += bytesRead
+      }
     } catch (error) {
-      if (systemCode(error) === 'EINVAL') return null
+      if (isRefusal(error)) return null
       throw error
     }
+    return memory.subarray(0, Math.min(filled, length))
   }
   return {
     writerAt: (start) => (bytes, at, length) => writeSome(bytes, at, length, start + at),
     async holds(bytes, start) {
-      const there = await readSome(bytes.byteLength, start)
+      if (direct === null) return null
+      const asked = readUpTo(direct, bytes.byteLength, start)
+      reading = asked.catch(() => {})
+      const there = await asked
       return there === null ? null : there.equals(bytes)
     },
     close: leave,

@@ -18,6 +18,6 @@ export function factsFrom(found) {
     device: found.dev,
     inode: found.ino,
     links: found.nlink,
-    modifiedMs: found.mtimeMs,
+    changedMs: found.ctimeMs,
   }
 }

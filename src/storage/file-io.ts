@@ -10,8 +10,8 @@ export interface FileFacts {
   device: number
   inode: number
   links: number
-  /** Unix milliseconds, with what the file system knows below them. */
-  modifiedMs: number
+  /** Of its bytes, its mode or its names (st_ctime): Unix milliseconds, with what the file system knows below them. */
+  changedMs: number
 }
 
 const READ_BYTES = 1024 * 1024

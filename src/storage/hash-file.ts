@@ -1,7 +1,6 @@
 import { close as closeNow } from 'node:fs'
 import { promisify } from 'node:util'
-import { systemCode } from '../errors.ts'
-import { DIRECT_BYTES, openDirect } from './direct.ts'
+import { DIRECT_BYTES, isRefusal, openDirect } from './direct.ts'
 import { call } from './disk-calls.ts'
 import type { Opened, Place } from './disk-thread.js'
 import { attempt, readingCancelled } from './file-io.ts'
@@ -44,7 +43,7 @@ async function hashDirect(found: Opened, direct: number | null, signal?: AbortSi
   try {
     return await hashInTurns({ ...found, fd: direct }, signal)
   } catch (error) {
-    if (systemCode((error as Error).cause) === 'EINVAL') return null
+    if (isRefusal((error as Error).cause)) return null
     throw error
   }
 }

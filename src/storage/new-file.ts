@@ -12,6 +12,8 @@ export interface NewFile {
   readonly path: string
   /** Bytes written so far. */
   readonly sizeBytes: number
+  /** It is to go past the page cache, and so what is written can be read back. */
+  readonly isDirect: boolean
   /** Writes all of `chunk`, however short the single writes are. */
   write(chunk: Uint8Array): Promise<void>
   /**
@@ -82,6 +84,7 @@ export function newFile({ fd, absolute }: Opened, path: string, isDirect: boolea
   }
   return {
     path,
+    isDirect,
     get sizeBytes() {
       return sizeBytes
     },

@@ -21,8 +21,8 @@ export interface Downloaded {
   /** Hex. */
   sha256: string
   proof: Proof
-  /** What the disk holds was compared with what was hashed. */
-  isReadBack: boolean
+  /** What the disk holds was compared with what was hashed, not before this moment (ReadBacks.now); null: it was not. */
+  readBackSince: number | null
 }
 
 type FetchParts = Pick<Parts, 'disk' | 'bucket' | 'log'>
@@ -91,7 +91,7 @@ async function downloadOnce(
         plan,
         signal,
         reservation,
-        readsBack: parts.readBacks !== null,
+        beganAt: parts.readBacks?.now() ?? null,
       }),
     )
     return { ...proven, source: toSource(bucket.name, key, facts) }
@@ -130,7 +130,8 @@ interface Fetch {
   plan: ProofPlan
   signal: AbortSignal
   reservation: Reservation | null
-  readsBack: boolean
+  /** Null: what comes is not read back. */
+  beganAt: number | null
 }
 
 interface Fetched extends Landed {
@@ -159,7 +160,8 @@ async function fetchProven(
       throw error
     })
     const { sha256, isReadBack } = fetched
-    if (proof !== null) return { part, sha256, proof, isReadBack }
+    if (proof !== null)
+      return { part, sha256, proof, readBackSince: isReadBack ? fetch.beganAt : null }
     await discardPart(parts, part)
     fetch.reservation?.discarded(fetch.facts.sizeBytes)
     if (!fetched.inPieces) break
@@ -198,7 +200,7 @@ async function fetchToFile(
   item: Item,
   fetch: Fetch & { resume: boolean; inOne: boolean },
 ): Promise<Fetched> {
-  const { facts, plan, signal, reservation, readsBack, resume, inOne } = fetch
+  const { facts, plan, signal, reservation, beganAt, resume, inOne } = fetch
   const { disk, bucket } = parts
   const key = item.media.objectKey
   const version = versionMark(bucket.id, { key, ...facts })
@@ -209,7 +211,7 @@ async function fetchToFile(
     plan,
     sizeBytes: facts.sizeBytes,
     wrote: async (bytes) => reservation?.wrote(bytes),
-    readsBack,
+    readsBack: beganAt !== null,
   }).catch(async (error: unknown) => {
     await letGo(parts, part, error)
     throw error
@@ -245,7 +247,7 @@ export function fetchVersion(
     plan: null,
     signal,
     reservation: null,
-    readsBack: false,
+    beganAt: null,
     resume: false,
     inOne: false,
   })

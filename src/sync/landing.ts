@@ -57,7 +57,7 @@ interface Block {
  *   page cache, before its memory is used again
  */
 export async function openLanding(
-  file: Pick<NewFile, 'write' | 'readBack'> | null,
+  file: Pick<NewFile, 'isDirect' | 'write' | 'readBack'> | null,
   how: {
     plan: ProofPlan
     sizeBytes: number
@@ -65,7 +65,8 @@ export async function openLanding(
     readsBack?: boolean
   },
 ): Promise<Landing> {
-  const { plan, sizeBytes, wrote, readsBack = false } = how
+  const { plan, sizeBytes, wrote } = how
+  const readsBack = how.readsBack === true && file?.isDirect === true
   const isLarge = sizeBytes > BLOCK_BYTES
   const digests = await openDigests(plan, isLarge)
   const full = new Set<Promise<void>>()
@@ -99,7 +100,7 @@ export async function openLanding(
     const hashed = readsBack ? written.then(() => digests.update(bytes)) : digests.update(bytes)
     done = Promise.all([done, written, hashed.catch(fail)]).then(() => {})
   }
-  let isReadBack = file !== null && readsBack
+  let isReadBack = readsBack
   let looked: Promise<unknown> = Promise.resolve()
   const readBack = async ({ memory, filled, start }: Block) => {
     if (file === null || !isReadBack || failed !== null) return

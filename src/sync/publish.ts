@@ -3,6 +3,7 @@ import { renderArchivePath, withSuffix } from '../archive-path.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Intent, Item, ProbeFacts } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
+import type { FileFacts } from '../storage/file-io.ts'
 import type { Downloaded } from './download.ts'
 import type { Parts } from './parts.ts'
 import { describesIntent, readSidecar, writeSidecar } from './sidecar-file.ts'
@@ -36,7 +37,7 @@ export async function publish(
   found: Downloaded & { facts: ProbeFacts },
 ): Promise<Published> {
   await found.part.seal(parts.policy.fileMode)
-  if (found.isReadBack) await noteReadBack(parts, found)
+  const sealed = found.readBackSince === null ? null : await parts.disk.stat(found.part.path)
   await parts.reached('sealed', item)
   const rendered = renderArchivePath(parts.policy.layout, {
     media: item.media,
@@ -58,19 +59,24 @@ export async function publish(
     if (outcome === 'stale') throw new AppError('LEASE_LOST', `another worker took item ${item.id}`)
     if (outcome === 'taken') continue
     await parts.reached('intent-committed', item)
-    if (await place(parts, { item, intent, part: found.part.path, occupant })) return { intent }
+    if (!(await place(parts, { item, intent, part: found.part.path, occupant }))) continue
+    if (sealed !== null) await noteReadBack(parts, intent, { sealed, since: found.readBackSince })
+    return { intent }
   }
   throw new AppError('NAME_TAKEN', `no free name for ${rendered} in the archive`, {
     hint: 'look at what lies there; ARCHIVE_LAYOUT with {sha256} makes names unique',
   })
 }
 
+/** What was there already is another file than the one that was read back. */
 async function noteReadBack(
   { disk, readBacks }: PublishParts,
-  { part, sha256 }: Pick<Downloaded, 'part' | 'sha256'>,
+  { archivePath, sha256 }: Intent,
+  { sealed, since }: { sealed: FileFacts; since: number | null },
 ): Promise<void> {
-  const file = await disk.stat(part.path)
-  if (file !== null) readBacks?.note(file, sha256)
+  if (readBacks === null || since === null) return
+  const file = await disk.stat(archivePath)
+  if (file !== null && file.inode === sealed.inode) readBacks.note(file, sha256, since)
 }
 
 /** Names to try in turn. Without hard links the first one already carries the epoch: nobody else can have it. */

@@ -21,8 +21,8 @@ const RETRY_MS = 60_000
 const DAMAGED_RETRY_MS = 60 * 60_000
 
 /**
- * Deletes the sources of items whose grace is over: the archived file is read again, the object must be the very version
- * that was archived, and the state `releasing` is committed before the DELETE is sent. In doubt the source stays.
+ * Deletes the sources of items whose grace is over: the archived file is read again (read-back.ts), the object must be the very
+ * version that was archived, and the state `releasing` is committed before the DELETE is sent. In doubt the source stays.
  *
  * @throws MASS_CHANGE, VOLUME_*, BUCKET_* and DB_* outages: the pass ends there and nothing is lost
  */
@@ -153,8 +153,10 @@ async function releaseOne(
   if (intent === null) throw new AppError('INTERNAL', `archived item ${item.id} has no intent`)
   // Those behind one that took hours need not be read to learn that releases pause since.
   if (!(await isStillDue(parts, item))) return 'kept'
+  // A reading that says otherwise was later.
+  const readBacks = item.damaged ? null : parts.readBacks
   const damage = await inTurn(intent.source.sizeBytes, signal, () =>
-    findDamage(parts, intent, signal, parts.readBacks),
+    findDamage(parts, intent, signal, readBacks),
   )
   if (damage !== null) {
     // Before anything is done about it: there may be many more of them in hand.

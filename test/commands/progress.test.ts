@@ -22,7 +22,7 @@ function itemOf(id: number, declaredBytes: number | null = null): Item {
     approvedAt: new Date(0),
   } as const
   const facts = { generation: 1, epoch: 1, state: 'claimed', attempts: 0 } as const
-  return { id, ...facts, media, intent: null, archivedAt: null }
+  return { id, ...facts, media, intent: null, archivedAt: null, damaged: false }
 }
 
 /** A progress whose clock and timer the test turns. */

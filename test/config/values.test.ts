@@ -339,3 +339,16 @@ describe('wrong values', () => {
     assert.equal(shadow({ SHADOW_DIR: '/media/archive2' })?.dir, '/media/archive2')
   })
 })
+
+test('a cron expression is judged alike in every time zone', () => {
+  const { TZ } = process.env
+  try {
+    // In Berlin it means the hour that summer time skips, and nothing else.
+    process.env.TZ = 'Europe/Berlin'
+    const { schedule } = parse({ SYNC_INTERVAL: '0-4 2 * 3 SUN#L' }).sync
+    assert.deepEqual(schedule, { cron: '0-4 2 * 3 SUN#L' })
+  } finally {
+    if (TZ === undefined) delete process.env.TZ
+    else process.env.TZ = TZ
+  }
+})

@@ -61,6 +61,7 @@ function aReport(
     attempts: 0,
     intent: null,
     archivedAt: null,
+    damaged: false,
     media: {
       mediaId,
       userId: 7,

@@ -29,7 +29,18 @@ export function describe({ of, name, path }: Operation): string {
 }
 
 /** Operations that change nothing; between two of them the same crash is explored once. */
-const READS = new Set(['stat', 'read', 'hash', 'chunks', 'list', 'room', 'close', 'head', 'get'])
+const READS = new Set([
+  'stat',
+  'read',
+  'hash',
+  'chunks',
+  'list',
+  'room',
+  'readBack',
+  'close',
+  'head',
+  'get',
+])
 
 export function changesSomething({ of, name }: Operation): boolean {
   return of !== 'point' && !READS.has(name)
@@ -66,6 +77,7 @@ type At = <T>(name: string, path: string, call: () => T | Promise<T>) => Promise
 function gatedFile(file: NewFile, at: At): NewFile {
   return {
     path: file.path,
+    isDirect: file.isDirect,
     get sizeBytes() {
       return file.sizeBytes
     },

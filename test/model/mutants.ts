@@ -141,8 +141,8 @@ export const mutants: readonly Mutant[] = [
         '    if (!(await place(parts, { item, intent, part: found.part.path, occupant }))) continue\n    const outcome = await parts.items.commitIntent(item, intent)\n',
       ],
       [
-        '    if (await place(parts, { item, intent, part: found.part.path, occupant })) return { intent }\n',
-        '    return { intent }\n',
+        '    if (!(await place(parts, { item, intent, part: found.part.path, occupant }))) continue\n    if (sealed',
+        '    if (sealed',
       ],
     ],
     caught: kill(UNAPPROVED),
@@ -617,7 +617,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'release that takes any file for the one that was read back',
     file: 'src/sync/read-back.ts',
-    change: [['noted.get(file.inode)', '[...noted.values()].at(-1)']],
+    change: [['[device, inode, sizeBytes,', '[device, sizeBytes,']],
     caught: kill(EXCHANGED),
     promise: 'I1',
   },

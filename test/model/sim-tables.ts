@@ -131,5 +131,6 @@ export function toItem(row: ItemRecord): Item {
     },
     intent: archivePath === null || intent === null ? null : { ...intent, archivePath },
     archivedAt: row.archivedAt === null ? null : new Date(row.archivedAt),
+    damaged: row.damage !== null,
   }
 }

@@ -143,6 +143,7 @@ export function itemOf(media: Partial<Item['media']> = {}, epoch = 3): Item {
     attempts: 0,
     intent: null,
     archivedAt: null,
+    damaged: false,
     media: {
       mediaId: 70,
       userId: null,

@@ -124,8 +124,8 @@ export function fileAt(top: Folder, path: string): Inode {
 export function factsOf(found: Entry, top: Folder, device: number): FileFacts {
   const sizeBytes = found.kind === 'file' ? found.content.byteLength : 4096
   const links = found.kind === 'file' ? namesOf(found, top) : 2
-  const modifiedMs = found.kind === 'file' ? found.writes : 0
-  return { kind: found.kind, sizeBytes, device, inode: found.id, links, modifiedMs }
+  const changedMs = found.kind === 'file' ? found.writes : 0
+  return { kind: found.kind, sizeBytes, device, inode: found.id, links, changedMs }
 }
 
 function namesOf(inode: Inode, top: Folder): number {

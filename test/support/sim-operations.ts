@@ -174,13 +174,15 @@ function writerOf(ground: SimGround, path: string, inode: Inode): NewFile {
   }
   return {
     path,
+    isDirect: true,
     get sizeBytes() {
       return inode.content.byteLength
     },
     async write(chunk) {
       guard()
       const copy = Buffer.from(chunk)
-      failed = await ground.begin('write', path)
+      const failure = await ground.begin('write', path)
+      failed ??= failure
       if (ground.isMiswritten(path)) copy[0] = (copy[0] ?? 0) ^ 1
       let fits = failed ? copy.byteLength >> 1 : copy.byteLength
       if (fits > roomOf(ground)) {
@@ -193,7 +195,8 @@ function writerOf(ground: SimGround, path: string, inode: Inode): NewFile {
     },
     async readBack(written, start) {
       guard()
-      failed = await ground.begin('readBack', path)
+      const failure = await ground.begin('readBack', path)
+      failed ??= failure
       if (!inode.content.subarray(start, start + written.byteLength).equals(written))
         failed ??= new AppError('DISK_SICK', `${path} holds other bytes`)
       guard()
@@ -201,7 +204,8 @@ function writerOf(ground: SimGround, path: string, inode: Inode): NewFile {
     },
     async seal(mode) {
       guard()
-      failed = await ground.begin('seal', path)
+      const failure = await ground.begin('seal', path)
+      failed ??= failure
       closed = true
       inode.mode = mode
       syncInode(inode, failed)

@@ -9,7 +9,7 @@ test('the memory of large downloads is used again by those after them', async (t
   const made = t.mock.method(globalThis, 'SharedArrayBuffer')
   for (let downloads = 0; downloads < 8; downloads++) {
     const gate = Promise.withResolvers<void>()
-    const file = { write: () => gate.promise, readBack: async () => false }
+    const file = { isDirect: false, write: () => gate.promise, readBack: async () => false }
     const landing = await openLanding(file, { plan: null, sizeBytes: 100 * MIB })
     const taken = landing.take(Buffer.alloc(8 * MIB))
     gate.resolve()

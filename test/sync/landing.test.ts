@@ -7,6 +7,7 @@ import { describe, test } from 'node:test'
 import fc from 'fast-check'
 import { AppError } from '../../src/errors.ts'
 import { openDisk } from '../../src/storage/disk.ts'
+import type { NewFile } from '../../src/storage/new-file.ts'
 import { openLanding } from '../../src/sync/landing.ts'
 import type { ProofPlan } from '../../src/sync/proof.ts'
 import { hasCode } from '../support/scopes.ts'
@@ -25,6 +26,7 @@ function slowFile(onWrite: (bytes: number) => Promise<void> | void = () => {}) {
   const writes: Buffer[] = []
   let busy = false
   return {
+    isDirect: false,
     writes,
     async write(chunk: Uint8Array) {
       assert.equal(busy, false, 'one write at a time')
@@ -151,4 +153,77 @@ test('a large file is hashed in a thread as a small one is here, and a signal en
     assert.deepEqual([found, sizeBytes], [sha256(bytes), size])
   }
   await assert.rejects(disk.hash(`f${9 * MIB + 5}`, AbortSignal.abort()), hasCode('CANCELLED'))
+})
+
+describe('what is read back', { concurrency: 2 }, () => {
+  const bytes = filled(9 * MIB + 5)
+  /** In chunks that end within blocks. */
+  async function land(file: Partial<NewFile>) {
+    const direct = { isDirect: true, write: async () => {}, readBack: async () => true, ...file }
+    const plan: ProofPlan = { kind: 'md5', expected: '' }
+    const how = { plan, sizeBytes: bytes.length, readsBack: true }
+    const landing = await openLanding(direct, how)
+    try {
+      for (let at = 0; at < bytes.length; at += 700_000)
+        await landing.take(bytes.subarray(at, at + 700_000))
+      return await landing.finish()
+    } catch (error) {
+      await landing.abandon()
+      throw error
+    }
+  }
+
+  test('was hashed after it was written: a bit that flips in memory before shows in the hashes', async () => {
+    const written: Buffer[] = []
+    const { sha256: found, value } = await land({
+      async write(chunk) {
+        await new Promise(setImmediate)
+        chunk[0] = (chunk[0] ?? 0) ^ 1
+        written.push(Buffer.from(chunk))
+      },
+    })
+    const all = Buffer.concat(written)
+    assert.ok(!all.equals(bytes))
+    assert.deepEqual([found, value], [sha256(all), md5(all)])
+  })
+
+  test('lies in memory as it was until it is compared, one block at a time and each once', async () => {
+    const starts: number[] = []
+    let busy = false
+    const { isReadBack } = await land({
+      async readBack(block, start) {
+        assert.equal(busy, false)
+        busy = true
+        for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate)
+        assert.ok(bytes.subarray(start, start + MIB).equals(block))
+        starts.push(start)
+        busy = false
+        return true
+      },
+    })
+    assert.equal(isReadBack, true)
+    assert.deepEqual(
+      starts,
+      Array.from({ length: 10 }, (_, n) => n * MIB),
+    )
+  })
+
+  for (const odd of [0, 4, 9])
+    test(`is not all of it where block ${odd} could not be`, async () => {
+      const { isReadBack } = await land({ readBack: async (_, start) => start !== odd * MIB })
+      assert.equal(isReadBack, false)
+    })
+
+  test('and differs fails the download', async () => {
+    const differs = async (_: Uint8Array, start: number) => {
+      if (start === 4 * MIB) throw new AppError('DISK_SICK', 'other bytes')
+      return true
+    }
+    await assert.rejects(land({ readBack: differs }), hasCode('DISK_SICK'))
+  })
+
+  test('is nothing of a file that goes through the cache', async () => {
+    const readBack = () => assert.fail('it was asked for')
+    assert.equal((await land({ isDirect: false, readBack })).isReadBack, false)
+  })
 })

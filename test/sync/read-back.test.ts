@@ -19,25 +19,25 @@ const file: FileFacts = {
   device: 1,
   inode: 2,
   links: 1,
-  modifiedMs: 5.25,
+  changedMs: 5.25,
 }
 
 describe('what was read back', () => {
   const noted = (now = () => 0) => {
     const readBacks = createReadBacks(now)
-    readBacks.note(file, 'abc')
+    readBacks.note(file, 'abc', 0)
     return readBacks
   }
 
-  test('is the file that was noted, under whatever name', () => {
-    assert.equal(noted().covers({ ...file, links: 2 }, 'abc'), true)
+  test('is the file that was noted', () => {
+    assert.equal(noted().covers({ ...file }, 'abc'), true)
   })
 
   for (const [name, change] of Object.entries({
     'is on another device': { device: 2 },
     'is another file': { inode: 3 },
     'is longer': { sizeBytes: 101 },
-    'was written to, even by a fraction of a millisecond later': { modifiedMs: 5.5 },
+    'was changed, even by a fraction of a millisecond later': { changedMs: 5.5 },
   }))
     test(`is not one that ${name}`, () => {
       assert.equal(noted().covers({ ...file, ...change }, 'abc'), false)
@@ -47,7 +47,7 @@ describe('what was read back', () => {
     assert.equal(noted().covers(file, 'abd'), false)
   })
 
-  test('counts for ten minutes', () => {
+  test('counts for ten minutes since it began to come', () => {
     let now = 0
     const readBacks = noted(() => now)
     now = 600_000
@@ -107,9 +107,30 @@ describe('a source that goes at once', { concurrency: 2 }, () => {
     assert.deepEqual(hashed, [path])
   })
 
+  test('goes after another reading of a file that took longer than that to come', async (t) => {
+    let now = 0
+    const { worker, hashed, path } = await archiveLarge(t, {
+      readsBack: true,
+      now: () => now,
+      reached: (point) => {
+        if (point === 'downloaded') now = 600_001
+      },
+    })
+    assert.equal((await worker.release()).released, 1)
+    assert.deepEqual(hashed, [path])
+  })
+
+  test('goes after another reading of a file that a reading found damaged meanwhile', async (t) => {
+    const { site, worker, hashed, path } = await archiveLarge(t)
+    await site.sql`update strongroom.items set damage = 'one bit', damaged_at = now()`
+    assert.equal((await worker.release()).released, 1)
+    assert.deepEqual(hashed, [path])
+  })
+
   test('goes after another reading of a file that was touched', async (t) => {
     const { worker, hashed, path, absolute } = await archiveLarge(t)
-    await utimes(absolute, 1, 1)
+    const { atime, mtime } = await stat(absolute)
+    await utimes(absolute, atime, mtime)
     assert.equal((await worker.release()).released, 1)
     assert.deepEqual(hashed, [path])
   })

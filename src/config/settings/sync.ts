@@ -65,7 +65,7 @@ export const syncSettings = {
   RELEASE_GRACE: {
     fallback: '24h',
     reader: read.duration(tenYears),
-    help: 'How long a source is kept after its copy was archived. 0 deletes it at once; a copy below 64 MiB is then read back from memory, which proves little about the disk, a larger one from the disk while it comes.',
+    help: 'How long a source is kept after its copy was archived. 0 deletes it at once; a copy below 64 MiB, or any with DIRECT_IO=false, is then read back from memory, which proves little about the disk.',
     example: '72h',
   },
   RELEASE_DAILY_MAX: {
