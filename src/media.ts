@@ -114,6 +114,12 @@ export interface Item {
   damaged: boolean
 }
 
+/** One whose source is due to go. */
+export interface DueItem extends Item {
+  /** Another worker, or this one earlier, may have sent the DELETE, and its outcome is not known. */
+  begun: boolean
+}
+
 /** What is committed before a final name appears; recovery reads it instead of guessing. */
 export interface Intent {
   /** Relative to ARCHIVE_DIR, rendered once, in UTC. */

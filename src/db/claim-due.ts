@@ -1,4 +1,4 @@
-import type { Item } from '../media.ts'
+import type { DueItem } from '../media.ts'
 import type { Fragment, Sql } from './connect.ts'
 import { arrayText, type Held, type ItemRow, toItem, type WorkerContext } from './item-rows.ts'
 import { mayBeReleased } from './release-check.ts'
@@ -7,7 +7,7 @@ import { mayBeReleased } from './release-check.ts'
 const TURNS = 10
 
 /** A claim's row, or one row without an id that tells whether it was this claim's turn. */
-type Answer = (ItemRow | { id: null }) & { my_turn: boolean }
+type Answer = ((ItemRow & { begun: boolean }) | { id: null }) & { my_turn: boolean }
 
 /**
  * Claims items whose source is due to go, after those whose release a dead worker left: both take the same way, which
@@ -21,11 +21,11 @@ export async function claimDueForRelease(
   context: WorkerContext,
   limit: number,
   held: readonly Held[],
-): Promise<Item[]> {
+): Promise<DueItem[]> {
   for (let turn = 1; turn <= TURNS; turn++) {
     const rows = await context.database.settle((sql) => statement(sql, context, { limit, held }))
     if (rows.some((row) => row.my_turn))
-      return rows.flatMap((row) => (row.id === null ? [] : [toItem(row)]))
+      return rows.flatMap((row) => (row.id === null ? [] : [{ ...toItem(row), begun: row.begun }]))
   }
   return []
 }
@@ -57,11 +57,11 @@ function statement(
           where i.state = 'archived' and i.release_due <= now() and ${free} and ${may}
           order by i.release_due limit ${limit} for no key update of i skip locked) d
         limit (select least(due, ${limit} - (select count(*) from left_over)) from room)),
-      chosen as materialized (select id from left_over union all select id from due),
+      chosen as materialized (select id, true as begun from left_over union all select id, false from due),
       claimed as (
         update strongroom.items i set state = 'releasing', epoch = i.epoch + 1, lease_owner = ${owner},
           lease_until = clock_timestamp() + ${leaseMs} * interval '1 ms', updated_at = clock_timestamp()
-        from chosen where i.id = chosen.id returning i.*)
+        from chosen where i.id = chosen.id returning i.*, chosen.begun)
       select exists (select from turn) as my_turn, claimed.* from (select) one left join claimed on true`
 }
 

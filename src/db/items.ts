@@ -1,6 +1,6 @@
 import type { AppError } from '../errors.ts'
 import type { ItemState } from '../item-states.ts'
-import type { Intent, Item } from '../media.ts'
+import type { DueItem, Intent, Item } from '../media.ts'
 import { damagedAt } from './archived.ts'
 import { closeUnapproved, markReapproved, markReleasedBefore } from './changed-rows.ts'
 import { claimDueForRelease } from './claim-due.ts'
@@ -45,7 +45,7 @@ export interface Items {
    * Archived items whose grace is over, as `releasing`; nothing while releases are paused or the disk is sick, and no more
    * than RELEASE_DAILY_MAX leaves room for.
    */
-  claimDue(limit: number, held: readonly Held[]): Promise<Item[]>
+  claimDue(limit: number, held: readonly Held[]): Promise<DueItem[]>
   /** What is due but lies in other buckets than the configured one, where {@link claimDue} leaves it. */
   dueElsewhere(): Promise<{ bucket: string; items: number }[]>
   /** The key of the source that is the last to become due; null when no item is `archived`. */

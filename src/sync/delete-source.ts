@@ -1,6 +1,6 @@
 import { AppError, isAppError } from '../errors.ts'
-import type { Intent, Item } from '../media.ts'
-import type { Bucket } from '../storage/bucket.ts'
+import type { DueItem, Intent, Item } from '../media.ts'
+import type { Bucket, ObjectFacts } from '../storage/bucket.ts'
 import type { ReleaseParts } from './parts.ts'
 
 /** A DELETE is over, answered or not, so long after its HEAD was sent: what that saw may have changed since. */
@@ -8,8 +8,8 @@ const HEAD_VALID_MS = 2_000
 const LOOKS = 5
 
 /**
- * `not due`: the item was given back without a DELETE. An error: the DELETE was not answered, so whether the source is gone
- * is for a later look to find out.
+ * `not due`: the item was given back without a DELETE. An error: the DELETE was not answered, or there may have been an earlier
+ * one and the object cannot be looked at; whether the source is gone is for a later look to find out.
  */
 export type Verdict = 'deleted' | 'gone' | 'changed' | 'not due' | AppError
 
@@ -25,7 +25,7 @@ export type Verdict = 'deleted' | 'gone' | 'changed' | 'not due' | AppError
  */
 export async function deleteSource(
   parts: ReleaseParts & { honoursCondition: () => Promise<boolean> },
-  { item, intent }: { item: Item; intent: Intent },
+  { item, intent }: { item: DueItem; intent: Intent },
   { signal, lost }: { signal: AbortSignal; lost: AbortSignal },
 ): Promise<Verdict> {
   const { bucket, leases, reached, now } = parts
@@ -35,8 +35,9 @@ export async function deleteSource(
     if (!(await isStillDue(parts, item))) return 'not due'
     const seenAt = now()
     const askedAtMs = await leases.confirm(item)
-    const facts = await bucket.head(source.key, signal)
+    const facts = await headOf(bucket, item, { key: source.key, signal })
     if (facts === null) return 'gone'
+    if (isAppError(facts)) return facts
     if (facts.etag !== source.etag || facts.sizeBytes !== source.sizeBytes) return 'changed'
     await reached('source-seen', item)
     // Our own clock stands still while the machine sleeps, the database's does not.
@@ -61,6 +62,20 @@ export async function deleteSource(
     'BUCKET_UNAVAILABLE',
     `bucket ${bucket.name} answers too slowly to be looked at and deleted from within ${HEAD_VALID_MS} ms`,
   )
+}
+
+/** While an object cannot be looked at whose DELETE may have been sent, nobody says that it stays. */
+async function headOf(
+  bucket: Bucket,
+  { begun }: DueItem,
+  { key, signal }: { key: string; signal: AbortSignal },
+): Promise<ObjectFacts | null | AppError> {
+  try {
+    return await bucket.head(key, signal)
+  } catch (error) {
+    if (begun && isAppError(error) && error.retry !== 'outage') return error
+    throw error
+  }
 }
 
 async function sendDelete(

@@ -1,5 +1,5 @@
 import { AppError, isAppError, toAppError } from '../errors.ts'
-import type { Intent, Item } from '../media.ts'
+import type { DueItem, Intent, Item } from '../media.ts'
 import { onceOpened } from '../waiting.ts'
 import { honoursConditionalDelete } from './conditional-delete.ts'
 import { findDamage } from './damage.ts'
@@ -95,7 +95,7 @@ async function releaseAll(
 }
 
 /** @throws VOLUME_*, DB_* */
-async function claimDue({ volume, leases, items, log }: PassParts): Promise<readonly Item[]> {
+async function claimDue({ volume, leases, items, log }: PassParts): Promise<readonly DueItem[]> {
   await volume.verify()
   if (leases.clockIsSteady()) return items.claimDue(BATCH, leases.held())
   log.error({}, 'the database clock jumped; releases pause until it runs steadily')
@@ -115,7 +115,7 @@ type PassParts = ReleaseParts & { brake: Brake; honoursCondition: () => Promise<
 
 async function releaseItem(
   parts: PassParts,
-  item: Item,
+  item: DueItem,
   { stop, lost }: { stop: AbortSignal; lost: AbortSignal },
 ): Promise<Outcome> {
   const { items, leases, log } = parts
@@ -144,7 +144,7 @@ async function releaseItem(
 
 async function releaseOne(
   parts: PassParts,
-  item: Item,
+  item: DueItem,
   signals: { signal: AbortSignal; lost: AbortSignal },
 ): Promise<Outcome> {
   const { brake, bucket, items, reached } = parts
@@ -170,7 +170,10 @@ async function releaseOne(
   if (verdict === 'gone') await brake.foundGone()
   else brake.foundThere()
   if (isAppError(verdict)) {
-    parts.log.warn({ item: item.id, error: verdict }, 'a DELETE was not answered; looked at later')
+    parts.log.warn(
+      { item: item.id, error: verdict },
+      'whether the source is gone is not known; looked at later',
+    )
     // Still `releasing`: whether the source is gone is what the next look finds.
     return (await items.yield(item, verdict, jittered(RETRY_MS))) ? 'unanswered' : 'stale'
   }

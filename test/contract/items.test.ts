@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { AppError } from '../../src/errors.ts'
-import type { Item } from '../../src/media.ts'
+import type { DueItem, Item } from '../../src/media.ts'
 import {
   EPOCH_MS,
   GRACE_MS,
@@ -287,17 +287,17 @@ for (const { name, open } of implementations) {
       await archiveOne(store)
       await store.elapse(GRACE_MS + 1_000)
       const items = store.worker('a')
-      const [due] = (await items.claimDue(9, [])) as [Item]
+      const [due] = (await items.claimDue(9, [])) as [DueItem]
       const to = { state: 'archived', error: failure, delayMs: 5_000 } as const
       assert.equal(await items.keepSource(due, to), true)
       assert.equal(await items.keepSource(due, to), true)
       assert.deepEqual(await items.claimDue(9, []), [])
       await store.elapse(5_000)
-      const [again] = (await items.claimDue(9, [])) as [Item]
-      assert.equal(again.epoch, 3)
+      const [again] = (await items.claimDue(9, [])) as [DueItem]
+      assert.deepEqual([again.epoch, again.begun], [3, false])
       await items.yield(again, null, 0)
-      const [third] = (await items.claimDue(9, [])) as [Item]
-      assert.equal(third.epoch, 4)
+      const [third] = (await items.claimDue(9, [])) as [DueItem]
+      assert.deepEqual([third.epoch, third.begun], [4, true], 'its DELETE may have been sent')
       await items.keepSource(third, { state: 'source_differs', error: failure, delayMs: 0 })
       assert.deepEqual(await items.claimDue(9, []), [])
       assert.equal((await itemSeen(store)).state, 'source_differs')

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { releasesToday } from '../../src/db/lookup.ts'
 import { AppError } from '../../src/errors.ts'
-import type { Item } from '../../src/media.ts'
+import type { DueItem, Item } from '../../src/media.ts'
 import { overtaken } from '../support/locks.ts'
 import type { TestSql } from '../support/postgres.ts'
 import {
@@ -37,9 +37,9 @@ for (const { name, open } of implementations) {
       const store = await open(t)
       await archiveDue(store, 6)
       const [a, b] = [store.worker('a', 3), store.worker('b', 3)]
-      const [first, second] = (await a.claimDue(2, [])) as [Item, Item]
+      const [first, second] = (await a.claimDue(2, [])) as [DueItem, DueItem]
       assert.deepEqual(idsOf([first, second]), [1, 2])
-      const [third] = (await b.claimDue(9, [])) as [Item]
+      const [third] = (await b.claimDue(9, [])) as [DueItem]
       assert.deepEqual(idsOf(await b.claimDue(9, [third])), [], 'all three are in hand')
       for (const item of [first, second]) await a.released(item, 'deleted')
       assert.deepEqual(idsOf(await a.claimDue(9, [])), [])
@@ -73,7 +73,7 @@ for (const { name, open } of implementations) {
       const store = await open(t)
       await archiveDue(store, 2)
       const items = store.worker('a', 1)
-      const [item] = (await items.claimDue(9, [])) as [Item]
+      const [item] = (await items.claimDue(9, [])) as [DueItem]
       const error = new AppError('OBJECT_CHANGED', 'it changed')
       await items.keepSource(item, { state: 'source_differs', error, delayMs: 0 })
       assert.deepEqual(idsOf(await items.claimDue(9, [])), [2])

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import type { Items } from '../../src/db/items.ts'
-import type { Item } from '../../src/media.ts'
+import type { DueItem, Item } from '../../src/media.ts'
 import {
   EPOCH_MS,
   GRACE_MS,
@@ -103,7 +103,7 @@ for (const { name, open } of implementations) {
     test('is not taken over from a dead worker either', async (t) => {
       const store = await open(t)
       await archiveDue(store)
-      const [due] = (await store.worker('a').claimDue(9, [])) as [Item]
+      const [due] = (await store.worker('a').claimDue(9, [])) as [DueItem]
       await store.elapse(LEASE_MS + 1_000)
       const elsewhere = store.worker('b', null, 'vault')
       assert.deepEqual(await elsewhere.claimDue(9, []), [])
@@ -137,7 +137,7 @@ for (const { name, open } of implementations) {
       const store = await open(t)
       await archiveDue(store)
       const items = store.worker('a')
-      const [due] = (await items.claimDue(9, [])) as [Item]
+      const [due] = (await items.claimDue(9, [])) as [DueItem]
       const before = await store.seen()
       assert.equal(await items.confirmRelease(due), 'confirmed')
       assert.equal(await items.confirmRelease(due), 'confirmed')
@@ -149,7 +149,7 @@ for (const { name, open } of implementations) {
         const store = await open(t)
         await archiveDue(store)
         const items = store.worker('a')
-        const [due] = (await items.claimDue(9, [])) as [Item]
+        const [due] = (await items.claimDue(9, [])) as [DueItem]
         await speakAgainst(store)
         assert.equal(await items.confirmRelease(due), 'refused')
         assert.equal(await items.confirmRelease(due), 'refused', 'asked again after a lost answer')
@@ -161,7 +161,7 @@ for (const { name, open } of implementations) {
         assert.equal(await items.released(due, 'deleted'), false)
         assert.deepEqual(await items.claimDue(9, []), [])
         await takeBack(store)
-        const [again] = (await items.claimDue(9, [])) as [Item]
+        const [again] = (await items.claimDue(9, [])) as [DueItem]
         assert.equal(await items.confirmRelease(again), 'confirmed')
       })
     }
@@ -169,9 +169,9 @@ for (const { name, open } of implementations) {
     test('is refused to whoever no longer holds the item, and leaves it to the holder', async (t) => {
       const store = await open(t)
       await archiveDue(store)
-      const [old] = (await store.worker('a').claimDue(9, [])) as [Item]
+      const [old] = (await store.worker('a').claimDue(9, [])) as [DueItem]
       await store.elapse(LEASE_MS + 1_000)
-      const [mine] = (await store.worker('b').claimDue(9, [])) as [Item]
+      const [mine] = (await store.worker('b').claimDue(9, [])) as [DueItem]
       await store.archives.pauseRelease('by hand')
       assert.equal(await store.worker('a').confirmRelease(old), 'stale')
       const [seen] = (await store.seen()).items

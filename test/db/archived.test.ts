@@ -9,7 +9,7 @@ import {
   takeForScrub,
 } from '../../src/db/archived.ts'
 import { damagedFiles } from '../../src/db/damaged.ts'
-import type { Item } from '../../src/media.ts'
+import type { DueItem } from '../../src/media.ts'
 import { intentFor, type PostgresStore, postgresStore } from '../contract/items-stores.ts'
 import type { Scope } from '../support/scopes.ts'
 
@@ -138,6 +138,6 @@ test('all archived files are found page by page, or those of one medium, and sum
   assert.deepEqual(mediaIds(await page(0, 4)), [4])
   assert.deepEqual(await archivedTotal(database, null), { files: 5, bytes: 25 })
   assert.deepEqual(await archivedTotal(database, 4), { files: 1, bytes: 5 })
-  const [due] = (await store.worker('b').claimDue(1, [])) as [Item | undefined]
+  const [due] = (await store.worker('b').claimDue(1, [])) as [DueItem | undefined]
   assert.equal(due, undefined, 'their grace is not over')
 })

@@ -12,7 +12,7 @@ import { openItems } from '../../src/db/items.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { planApproved } from '../../src/db/plan.ts'
 import { isAppError } from '../../src/errors.ts'
-import type { Item } from '../../src/media.ts'
+import type { DueItem, Item } from '../../src/media.ts'
 import { intentFor } from '../contract/items-stores.ts'
 import { parse } from '../support/config.ts'
 import { withDatabase } from '../support/postgres.ts'
@@ -190,7 +190,7 @@ test('a backend with nothing but the required columns is archived, rejected and 
   assert.equal(await items.record(one), 'archived')
   const verdict = { reason: 'r', report: 'p', sha256: 'ef'.repeat(32), sizeBytes: 5 }
   assert.equal(await items.reject(two, verdict), 'rejected')
-  const [due] = (await items.claimDue(9, [])) as [Item]
+  const [due] = (await items.claimDue(9, [])) as [DueItem]
   assert.equal(await items.released(due, 'deleted'), true)
   assert.deepEqual(
     [...(await sql`select id, status from media order by id`)],

@@ -117,9 +117,10 @@ export function claimDue(worker: SimWorker, limit: number, held: readonly Held[]
     .filter(({ state, releaseDue }) => state === 'archived' && Number(releaseDue) <= now())
     .filter((item) => isFree(worker, item, held))
     .slice(0, Math.min(limit - leftOver.length, room.due))
-  return [...leftOver, ...due].map((item) =>
-    Object.assign(takeOver(worker, item), { state: 'releasing' as const }),
-  )
+  return [...leftOver, ...due].map((item) => {
+    const begun = item.state === 'releasing'
+    return { item: Object.assign(takeOver(worker, item), { state: 'releasing' as const }), begun }
+  })
 }
 
 export function confirmRelease(worker: SimWorker, { id, epoch }: Held) {

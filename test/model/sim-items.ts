@@ -38,7 +38,10 @@ export function createSimItems(worker: SimWorker, run: RunStatement): Items {
     claim: (limit, held) => run('claim', () => claimApproved(worker, limit, held).map(toItem)),
     claimAbandoned: (limit, held) =>
       run('claimAbandoned', () => claimAbandoned(worker, limit, held).map(toItem)),
-    claimDue: (limit, held) => run('claimDue', () => claimDue(worker, limit, held).map(toItem)),
+    claimDue: (limit, held) =>
+      run('claimDue', () =>
+        claimDue(worker, limit, held).map(({ item, begun }) => ({ ...toItem(item), begun })),
+      ),
     dueElsewhere: () => run('dueElsewhere', () => dueElsewhere(worker)),
     newestSource: () => run('newestSource', () => newestSource(worker)),
     heartbeat: (held) => run('heartbeat', () => heartbeat(worker, held)),

@@ -117,6 +117,25 @@ describe('a DELETE that is not answered within two seconds of its HEAD', { concu
     ])
   })
 
+  test('stays unknown, and is not called kept, while the object cannot be looked at', async (t) => {
+    const site = await withSite(t)
+    const worker = await openWorker(t, site)
+    const medium = await approveMedium(site)
+    await worker.sync()
+    site.fault = onDelete(medium.key, { kind: 'lose-answer' })
+    await worker.release()
+    site.fault = ({ key }) =>
+      key === medium.key ? { kind: 'answer', status: 403, code: 'AccessDenied' } : undefined
+    await expireLeases(site)
+    assert.deepEqual((await worker.release()).kept, 1)
+    const { state, lease_owner, error_code } = await itemOf(site, medium.mediaId)
+    assert.deepEqual([state, lease_owner, error_code], ['releasing', null, 'OBJECT_DENIED'])
+
+    site.fault = () => undefined
+    await expireLeases(site)
+    assert.equal((await worker.release()).released, 1)
+  })
+
   test('holds up no other release', async (t) => {
     const site = await withSite(t)
     const worker = await openWorker(t, site)
