@@ -8,10 +8,15 @@ const HEAD_VALID_MS = 2_000
 const LOOKS = 5
 
 /**
- * `not due`: the item was given back without a DELETE. An error: the DELETE was not answered, or there may have been an earlier
- * one and the object cannot be looked at; whether the source is gone is for a later look to find out.
+ * `not due`: the item was given back without a DELETE. An object: whether the source is gone is for a later look to find out.
  */
-export type Verdict = 'deleted' | 'gone' | 'changed' | 'not due' | AppError
+export type Verdict = 'deleted' | 'gone' | 'changed' | 'not due' | Unanswered
+
+/** The object was seen, and its DELETE had no answer; or it could not be looked at, and an earlier DELETE may have been sent. */
+export interface Unanswered {
+  request: 'DELETE' | 'HEAD'
+  error: AppError
+}
 
 /**
  * Asks the database for the last time, then HEAD, compare, DELETE. Where the store was seen to honour it the DELETE is
@@ -37,7 +42,7 @@ export async function deleteSource(
     const askedAtMs = await leases.confirm(item)
     const facts = await headOf(bucket, item, { key: source.key, signal })
     if (facts === null) return 'gone'
-    if (isAppError(facts)) return facts
+    if ('request' in facts) return facts
     if (facts.etag !== source.etag || facts.sizeBytes !== source.sizeBytes) return 'changed'
     await reached('source-seen', item)
     // Our own clock stands still while the machine sleeps, the database's does not.
@@ -69,11 +74,11 @@ async function headOf(
   bucket: Bucket,
   { begun }: DueItem,
   { key, signal }: { key: string; signal: AbortSignal },
-): Promise<ObjectFacts | null | AppError> {
+): Promise<ObjectFacts | null | Unanswered> {
   try {
     return await bucket.head(key, signal)
   } catch (error) {
-    if (begun && isAppError(error) && error.retry !== 'outage') return error
+    if (begun && isAppError(error) && error.retry !== 'outage') return { request: 'HEAD', error }
     throw error
   }
 }
@@ -82,12 +87,12 @@ async function sendDelete(
   bucket: Bucket,
   key: string,
   options: NonNullable<Parameters<Bucket['delete']>[1]>,
-): Promise<Awaited<ReturnType<Bucket['delete']>> | AppError> {
+): Promise<Awaited<ReturnType<Bucket['delete']>> | Unanswered> {
   try {
     return await bucket.delete(key, options)
   } catch (error) {
     // The HEAD before it was answered: it may be this one object that the store has trouble with.
-    if (isAppError(error, 'BUCKET_UNAVAILABLE')) return error
+    if (isAppError(error, 'BUCKET_UNAVAILABLE')) return { request: 'DELETE', error }
     throw error
   }
 }

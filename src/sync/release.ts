@@ -1,9 +1,9 @@
-import { AppError, isAppError, toAppError } from '../errors.ts'
+import { AppError, toAppError } from '../errors.ts'
 import type { DueItem, Intent, Item } from '../media.ts'
 import { onceOpened } from '../waiting.ts'
 import { honoursConditionalDelete } from './conditional-delete.ts'
 import { findDamage } from './damage.ts'
-import { deleteSource, isStillDue } from './delete-source.ts'
+import { deleteSource, isStillDue, type Unanswered } from './delete-source.ts'
 import { createFeed } from './feed.ts'
 import { makeDurable } from './filed.ts'
 import { heal, lostError } from './heal.ts'
@@ -167,16 +167,9 @@ async function releaseOne(
   await reached('rehashed', item)
   const verdict = await deleteSource(parts, { item, intent }, signals)
   if (verdict === 'not due') return 'kept'
+  if (typeof verdict === 'object') return leaveUnknown(parts, item, verdict)
   if (verdict === 'gone') await brake.foundGone()
   else brake.foundThere()
-  if (isAppError(verdict)) {
-    parts.log.warn(
-      { item: item.id, error: verdict },
-      'whether the source is gone is not known; looked at later',
-    )
-    // Still `releasing`: whether the source is gone is what the next look finds.
-    return (await items.yield(item, verdict, jittered(RETRY_MS))) ? 'unanswered' : 'stale'
-  }
   if (verdict === 'changed') {
     await brake.foundChanged()
     const error = new AppError(
@@ -194,6 +187,19 @@ async function releaseOne(
   const mine = await items.released(item, verdict === 'gone' ? 'already_gone' : 'deleted')
   await reached('released', item)
   return mine ? 'released' : 'stale'
+}
+
+/** Still `releasing`: whether the source is gone is what the next look finds. */
+async function leaveUnknown(
+  { brake, items, log }: PassParts,
+  item: Item,
+  { request, error }: Unanswered,
+): Promise<Outcome> {
+  const wasSeen = request === 'DELETE'
+  if (wasSeen) brake.foundThere()
+  log.warn({ item: item.id, error }, 'whether the source is gone is not known; looked at later')
+  if (!(await items.yield(item, error, jittered(RETRY_MS)))) return 'stale'
+  return wasSeen ? 'unanswered' : 'kept'
 }
 
 /** The source stays, whatever comes of it, and is looked at again in an hour. */

@@ -99,11 +99,7 @@ describe('a DELETE that is not answered within two seconds of its HEAD', { concu
   })
 
   test('and was carried out after all is recorded as what the next look finds', async (t) => {
-    const site = await withSite(t)
-    const worker = await openWorker(t, site)
-    const medium = await approveMedium(site)
-    await worker.sync()
-    site.fault = onDelete(medium.key, { kind: 'lose-answer' })
+    const { site, worker, medium } = await withLostAnswer(t)
     assert.deepEqual((await worker.release()).kept, 1)
     assert.equal((await itemOf(site, medium.mediaId)).state, 'releasing')
     assert.deepEqual(await auditOf(site, medium.mediaId), [['archived', null]])
@@ -118,14 +114,9 @@ describe('a DELETE that is not answered within two seconds of its HEAD', { concu
   })
 
   test('stays unknown, and is not called kept, while the object cannot be looked at', async (t) => {
-    const site = await withSite(t)
-    const worker = await openWorker(t, site)
-    const medium = await approveMedium(site)
-    await worker.sync()
-    site.fault = onDelete(medium.key, { kind: 'lose-answer' })
+    const { site, worker, medium } = await withLostAnswer(t)
     await worker.release()
-    site.fault = ({ key }) =>
-      key === medium.key ? { kind: 'answer', status: 403, code: 'AccessDenied' } : undefined
+    site.fault = refusing(medium)
     await expireLeases(site)
     assert.deepEqual((await worker.release()).kept, 1)
     const { state, lease_owner, error_code } = await itemOf(site, medium.mediaId)
@@ -134,6 +125,21 @@ describe('a DELETE that is not answered within two seconds of its HEAD', { concu
     site.fault = () => undefined
     await expireLeases(site)
     assert.equal((await worker.release()).released, 1)
+  })
+
+  test('and objects that cannot be looked at, however many, hold up no other release', async (t) => {
+    const site = await withSite(t)
+    const worker = await openWorker(t, site)
+    const unseen = []
+    for (let n = 0; n < 4; n++) unseen.push(await approveMedium(site))
+    await worker.sync()
+    await site.sql`update strongroom.items set state = 'releasing'`
+    await approveMedium(site)
+    await worker.sync()
+    site.fault = refusing(...unseen)
+    const tally = await worker.release()
+    assert.deepEqual([tally.released, tally.kept], [1, 4])
+    assert.deepEqual(await statesOf(site), { releasing: 4, released: 1 })
   })
 
   test('holds up no other release', async (t) => {
@@ -296,6 +302,22 @@ function md5Of(bytes: Buffer): string {
 }
 
 const forever = new Promise<never>(() => {})
+
+/** An archived medium whose source is due, and a bucket that deletes it and does not say so. */
+async function withLostAnswer(t: Scope) {
+  const site = await withSite(t)
+  const worker = await openWorker(t, site)
+  const medium = await approveMedium(site)
+  await worker.sync()
+  site.fault = onDelete(medium.key, { kind: 'lose-answer' })
+  return { site, worker, medium }
+}
+
+function refusing(...media: { key: string }[]): Site['fault'] {
+  const keys = media.map(({ key }) => key)
+  return ({ key }) =>
+    keys.includes(key ?? '') ? { kind: 'answer', status: 403, code: 'AccessDenied' } : undefined
+}
 
 function onDelete(key: string, fault: Fault): Site['fault'] {
   return (request) =>

@@ -43,6 +43,17 @@ describe('sources that are gone', { concurrency: 2 }, () => {
     assert.deepEqual(await statesOf(site), { released: MASS_CHANGE_LIMIT, releasing: 3 })
   })
 
+  test('pause releases although there is one that the bucket does not let us see', async (t) => {
+    const { site, worker, media, reason } = await withDue(t, MASS_CHANGE_LIMIT + 3)
+    const [unseen, ...gone] = media
+    await site.sql`update strongroom.items set state = 'releasing' where media_id = ${unseen?.mediaId ?? 0}`
+    site.fault = ({ key }) =>
+      key === unseen?.key ? { kind: 'answer', status: 403, code: 'AccessDenied' } : undefined
+    for (const { key } of gone) await site.admin.delete(key)
+    await assert.rejects(worker.release(), coded('MASS_CHANGE'))
+    assert.match((await reason()) ?? '', /^21 sources .* bucket "media"/)
+  })
+
   test('are recorded however many they are, when one that is newer is there: they expired', async (t) => {
     const { site, worker, media } = await withDue(t, MASS_CHANGE_LIMIT + 3)
     for (const { key } of media) await site.admin.delete(key)
