@@ -36,7 +36,7 @@ export async function openShadowReport(
   const backend = await openBackend(database, config.backend)
   const { disk: archiveDisk, errorDisk } = await openFoldersToRead(config)
   const probe = openProbe(config, program)
-  await probe.version()
+  await probe.ready()
   const { startedAt: since, startedHere } = shadow
   const roots = [resolve(config.archive.dir), await realpath(config.archive.dir)]
   const spellings = ['', '/', './', ...roots.map((root) => `${root}/`)]

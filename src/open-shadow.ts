@@ -119,7 +119,7 @@ async function openSteps(
   const { disk, records } = place
   const { log, version } = program
   const probe = openProbe(config, program)
-  await probe.version()
+  await probe.ready()
   /** Which attempt on which medium is under way; there are no leases. */
   const inHand = new Map<number, number>()
   const items = { current: async (ids: readonly number[]) => currentOf(ids, inHand) }

@@ -107,17 +107,18 @@ export async function openSync(
 ): Promise<SyncService> {
   const { log, reached, version } = program
   const probe = openProbe(config, program)
-  // It takes as long as all that follows; whatever is wrong with the rest is told first.
-  const answers = probe.version()
-  answers.catch(() => {})
+  // Beside what the database is asked, which is slower; whatever is wrong with the rest is told first.
+  const probeIsReady = probe.ready()
+  const folder = openArchiveFolder(config, openArchives(database))
+  for (const ahead of [probeIsReady, folder]) ahead.catch(() => {})
   await prepareSchema(config, database, log)
   const backend = await openBackend(database, config.backend)
   await warnOfIncomplete(database, backend, log)
-  const volumeParts = await openArchiveFolder(config, openArchives(database))
+  const volumeParts = await folder
   const volume = await openVolume(volumeParts)
   const errorDisk = await openErrorFolder(config.archive)
   const worker = openLeased(config, program, { database, backend, archiveId: volume.id, bucket })
-  await answers
+  await probeIsReady
   return {
     ...volumeParts,
     database,

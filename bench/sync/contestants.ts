@@ -147,7 +147,7 @@ export function strongroom(
   })
   return {
     name,
-    prepare: () => [program, 'migrate'],
+    prepare: () => [program, 'init-volume'],
     command: () => [program, 'sync', '--once'],
     env,
     check: async (after) => {

@@ -14,7 +14,7 @@ export async function obstaclesOf(
   const checks = [
     () => checkArchive(config, database),
     () => refuseUnwritable('ERROR_DIR', config.archive),
-    () => openProbe(config, program).version(),
+    () => openProbe(config, program).ready(),
   ]
   const found: AppError[] = []
   for (const check of checks)

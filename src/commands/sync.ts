@@ -9,6 +9,7 @@ import { type Links, openLinks, openSync, type Program, type SyncService } from 
 import { withCleaning } from '../open-cleaning.ts'
 import { openHooks, openNotifier } from '../open-notify.ts'
 import { openRuns } from '../open-runs.ts'
+import { startDigestThread } from '../storage/threaded-digest.ts'
 import { type PlanEntry, plan } from '../sync/plan.ts'
 import { obstaclesOf } from './obstacles.ts'
 import { planSummaryText, planText } from './plan-text.ts'
@@ -30,6 +31,8 @@ export async function syncOnce(
   const { database } = links
   const notifier = openNotifier(config, run, database)
   const runs = openRuns(config, run.program, { database, listeners: [notifier] })
+  // While the database is asked.
+  startDigestThread()
   const opened = await openOrTell(config, { ...run, links, runs })
   const service = withCleaning(config, run, opened)
   const progress = createProgress({ ...run, log: run.program.log })

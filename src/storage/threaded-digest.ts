@@ -18,6 +18,11 @@ export interface ThreadedDigest {
 const thread = openThread<Order>(new URL('./digest-thread.js', import.meta.url))
 let lastId = 0
 
+/** Before there is anything to hash: it takes 40 ms to come up, in which a large object would wait. */
+export function startDigestThread(): void {
+  thread.start()
+}
+
 export function digestInThread(kind: DigestKind): ThreadedDigest {
   const { ask } = thread
   lastId += 1

@@ -1,4 +1,6 @@
-import { open, stat } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, open, stat } from 'node:fs/promises'
+import { join } from 'node:path'
 import { AppError, systemCode } from '../errors.ts'
 import { acceptedDemuxers } from '../formats.ts'
 import { createSlots } from '../slots.ts'
@@ -15,8 +17,19 @@ export interface Probe {
    * @throws PROBE_MISSING (ffprobe cannot be run here), PROBE_FAILED (no verdict about this file), CANCELLED
    */
   probe(absolutePath: string, signal?: AbortSignal): Promise<RawProbe | { refused: string }>
+  /**
+   * Whether files can be judged here, as far as that is told in the time that a start has.
+   *
+   * @throws PROBE_MISSING
+   */
+  ready(): Promise<void>
   /** @throws PROBE_MISSING, CANCELLED */
   version(signal?: AbortSignal): Promise<{ version: string; startMs: number }>
+}
+
+export interface ProgramProbe extends Probe {
+  /** Only that there is a program: what it answers shows when it is asked. @throws PROBE_MISSING */
+  find(): Promise<void>
 }
 
 export interface ProbeOptions {
@@ -57,7 +70,7 @@ const PROBE_ARGS = [
 ]
 
 /** ffprobe as a judge of files. It reads a file's header in a process of its own that is stopped when it takes too long. */
-export function createProbe(options: ProbeOptions): Probe {
+export function createProbe(options: ProbeOptions): ProgramProbe {
   const {
     path,
     setting = 'FFPROBE_PATH',
@@ -69,16 +82,28 @@ export function createProbe(options: ProbeOptions): Probe {
   const slots = createSlots(options.concurrency ?? 2)
   const env = { PATH: searchPath, LC_ALL: 'C', AV_LOG_FORCE_NOCOLOR: '1' }
   const common = { command: path, env, maxOutputBytes: MAX_OUTPUT_BYTES }
+  const asksVersion = { ...common, args: ['-version'], timeoutMs: VERSION_TIMEOUT_MS }
   const probeArgs = decodesNothing ? [...PROBE_ARGS, '-skip_frame', 'all'] : PROBE_ARGS
 
   async function version(signal?: AbortSignal): Promise<{ version: string; startMs: number }> {
     const from = performance.now()
-    const tool = { ...common, args: ['-version'], timeoutMs: VERSION_TIMEOUT_MS }
-    const ran = await runTool(signal ? { ...tool, signal } : tool)
-    const startMs = performance.now() - from
+    const ran = await runTool(signal ? { ...asksVersion, signal } : asksVersion)
+    return { version: versionIn(ran), startMs: performance.now() - from }
+  }
+
+  function versionIn(ran: ToolOutcome): string {
     const found = ran.kind === 'exited' && /^ffprobe version (\S{1,100})/.exec(ran.stdout)?.[1]
     if (!found) throw missing(setting, path, ran)
-    return { version: found, startMs }
+    return found
+  }
+
+  async function ready(): Promise<void> {
+    versionIn(await run(asksVersion))
+  }
+
+  async function find(): Promise<void> {
+    const problem = await whyNotProgram(path, searchPath)
+    if (problem !== null) throw missing(setting, path, { kind: 'not-started', systemCode: problem })
   }
 
   async function probe(
@@ -100,7 +125,7 @@ export function createProbe(options: ProbeOptions): Probe {
     }
   }
 
-  return { probe, version }
+  return { probe, ready, version, find }
 }
 
 /**
@@ -201,6 +226,22 @@ function missing(setting: string, path: string, ran: ToolOutcome): AppError {
         ? 'Install ffprobe (on Debian and Ubuntu: apt install ffmpeg), or name it in FFPROBE_PATH.'
         : `name a program that "make ffprobe" has built, or leave ${setting} out`,
   })
+}
+
+/** @returns the code with which starting it would fail; null when there is a program */
+async function whyNotProgram(path: string, searchPath: string): Promise<string | null> {
+  const places = path.includes('/') ? [path] : searchPath.split(':').map((dir) => join(dir, path))
+  let problem = 'ENOENT'
+  for (const place of places)
+    try {
+      await access(place, constants.X_OK)
+      if ((await stat(place)).isFile()) return null
+      problem = 'EACCES'
+    } catch (error) {
+      const code = systemCode(error) ?? 'EIO'
+      if (code !== 'ENOENT' && code !== 'ENOTDIR') problem = code
+    }
+  return problem
 }
 
 function startProblem(code: string): string {

@@ -1,5 +1,5 @@
 import { isAppError } from '../errors.ts'
-import type { Probe, RawProbe, RawStream } from './ffprobe.ts'
+import type { Probe, ProgramProbe, RawProbe, RawStream } from './ffprobe.ts'
 
 /** Demuxers whose files only the full one can judge. JPEG XL: only Debian's has the decoder that measures it and misses its end. */
 const FULL_FOR: ReadonlySet<string> = new Set(['jpegxl_pipe'])
@@ -9,7 +9,7 @@ export interface Tiers {
   quick: Probe
   /** The same one, which decodes what it must to measure a file. */
   small: Probe
-  full: Probe
+  full: ProgramProbe
 }
 
 /**
@@ -27,6 +27,10 @@ export function createTieredProbe({ quick, small, full }: Tiers): Probe {
           if (!isAppError(error, 'PROBE_FAILED')) throw error
         }
       return full.probe(absolutePath, signal)
+    },
+    async ready() {
+      // The full one takes 60 ms to start, and few files ever need it.
+      await Promise.all([full.find(), small.ready()])
     },
     async version(signal) {
       const versions = [full.version(signal), small.version(signal)] as const

@@ -122,6 +122,7 @@ describe('accepted values', () => {
     [{ SENDFILE_PREFIX: '/b/' }, (c) => c.serve.offload, null],
     [{ TOKEN_FAILURES_PER_MINUTE: '0' }, (c) => c.serve.tokenFailuresPerMinute, 0],
     [{ TZ: 'Europe/Berlin' }, (c) => c.timeZone, 'Europe/Berlin'],
+    [{ TZ: 'US/Eastern' }, (c) => c.timeZone, 'US/Eastern'],
     [{ DB_HOST: '/var/run/postgresql' }, (c) => c.database?.host, '/var/run/postgresql'],
     [{ DB_HOST: '::1' }, (c) => c.database?.host, '::1'],
     [{ BATCH_SIZE: ' 20\r' }, (c) => c.sync.batchSize, 20],

@@ -316,6 +316,7 @@ describe('a verdict', () => {
 describe('the step', () => {
   const unused: Probe = {
     probe: () => assert.fail('nothing to probe'),
+    ready: () => assert.fail('nothing to ask'),
     version: () => assert.fail('nothing to ask'),
   }
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { createProbe, type Probe } from '../../src/tools/ffprobe.ts'
@@ -118,6 +118,23 @@ describe('no verdict about the file', () => {
     await assert.rejects(probe.version(), hasCode('PROBE_MISSING', /does not exist/))
     await script(searchPath, 'ffprobe', 'echo ffprobe version 1')
     assert.equal((await probe.version()).version, '1')
+  })
+
+  test('is told at once when it is not there, or is no program', async (t) => {
+    const searchPath = await withFolder(t)
+    await mkdir(join(searchPath, 'folder'))
+    await writeFile(join(searchPath, 'plain'), 'text')
+    await script(searchPath, 'ffprobe', 'exit 1')
+    const find = (path: string, where = searchPath) =>
+      createProbe({ path, searchPath: where }).find()
+    await assert.rejects(find('other'), hasCode('PROBE_MISSING', /does not exist/))
+    await assert.rejects(find('ffprobe', ''), hasCode('PROBE_MISSING', /does not exist/))
+    await assert.rejects(find('plain'), hasCode('PROBE_MISSING', /is not executable/))
+    await assert.rejects(find('folder'), hasCode('PROBE_MISSING', /is not executable/))
+    await assert.rejects(find('plain/x'), hasCode('PROBE_MISSING', /does not exist/))
+    await find('ffprobe')
+    await find('ffprobe', `/nonexistent:${searchPath}/plain:${searchPath}`)
+    await find(join(searchPath, 'ffprobe'), '')
   })
 
   test('is an outage when it is not executable, or another program', async (t) => {

@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { AppError } from '../../src/errors.ts'
-import type { Probe, RawProbe, RawStream } from '../../src/tools/ffprobe.ts'
+import {
+  createProbe,
+  type ProgramProbe,
+  type RawProbe,
+  type RawStream,
+} from '../../src/tools/ffprobe.ts'
 import { createTieredProbe } from '../../src/tools/tiered-probe.ts'
+import { hasCode } from '../support/scopes.ts'
 
 const stream: RawStream = {
   type: 'video',
@@ -27,13 +33,15 @@ const sound: RawStream = { ...stream, type: 'audio', codec: 'aac', channels: 2, 
 
 type Answer = RawProbe | { refused: string } | AppError
 
-function answering(answer: Answer): Probe {
+function answering(answer: Answer): ProgramProbe {
   return {
     probe: async () => {
       if (answer instanceof AppError) throw answer
       return answer
     },
+    ready: async () => {},
     version: async () => ({ version: '1', startMs: 1 }),
+    find: async () => {},
   }
 }
 
@@ -83,4 +91,23 @@ describe('of two ffprobes the small one is believed', () => {
 test('a small ffprobe that cannot be run is named, and not passed over in silence', async () => {
   const missing = new AppError('PROBE_MISSING', 'FFPROBE_SMALL_PATH: /x does not exist')
   await assert.rejects(ask(missing), missing)
+})
+
+describe('before a sync', () => {
+  const other = createProbe({ path: '/bin/true' })
+  const absent = createProbe({ path: '/nonexistent/ffprobe' })
+  const right = answering(found)
+
+  test('the small one must answer', async () => {
+    const tiers = createTieredProbe({ quick: other, small: other, full: right })
+    await assert.rejects(tiers.ready(), hasCode('PROBE_MISSING', /does not answer like ffprobe/))
+  })
+
+  test('the full one must be there, and is not started', async () => {
+    await assert.rejects(
+      createTieredProbe({ quick: right, small: right, full: absent }).ready(),
+      hasCode('PROBE_MISSING', /^FFPROBE_PATH: \/nonexistent\/ffprobe does not exist$/),
+    )
+    await createTieredProbe({ quick: right, small: right, full: other }).ready()
+  })
 })
