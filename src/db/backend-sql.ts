@@ -20,10 +20,11 @@ export function notDeleted(sql: Sql, backend: Backend, alias = 'm'): Fragment {
   return sql`${sql(alias)}.${sql(backend.mapping.mediaColumns.deleted_at)} is null`
 }
 
-/** Item `i` is of the version that row `m` names now, by its key, its declared size and its approval. */
-export function isSameVersion(sql: Sql, backend: Backend): Fragment {
+/** Item `item` is of the version that row `m` names now, by its key, its declared size and its approval. */
+export function isSameVersion(sql: Sql, backend: Backend, item = 'i'): Fragment {
   const column = (name: MediaColumn, type?: string) => mediaColumn(sql, backend, name, type)
-  return sql`(i.object_key, i.declared_bytes, i.approved_at) is not distinct from
+  const own = sql(item)
+  return sql`(${own}.object_key, ${own}.declared_bytes, ${own}.approved_at) is not distinct from
     (${column('object_key')}::text, nullif(${column('file_size', 'bigint')}, 0)::bigint,
       ${column('approved_at')}::timestamptz)`
 }

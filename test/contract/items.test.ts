@@ -33,6 +33,20 @@ async function archiveOne(store: Store, path?: string): Promise<Item> {
   return item
 }
 
+/** What was archived last, once its grace is over. */
+async function releaseOne(store: Store): Promise<Item> {
+  await store.elapse(GRACE_MS + 1_000)
+  const [due] = await store.worker('a').claimDue(9, [])
+  assert.ok(due && (await store.worker('a').released(due, 'deleted')))
+  return due
+}
+
+async function missOne(store: Store): Promise<void> {
+  const error = new AppError('OBJECT_MISSING', 'gone')
+  const missing = { state: 'missing', error, delayMs: 0, burn: false } as const
+  assert.ok(await store.worker('a').putBack(await claimOne(store), missing))
+}
+
 async function itemSeen(store: Store, id = 1) {
   const found = (await store.seen()).items.find((row) => row.id === id)
   assert.ok(found)
@@ -365,28 +379,18 @@ for (const { name, open } of implementations) {
       const store = await open(t)
       await store.addMedia(1)
       await archiveOne(store)
-      await store.elapse(GRACE_MS + 1_000)
-      const [due] = await store.worker('a').claimDue(9, [])
-      assert.ok(due && (await store.worker('a').released(due, 'deleted')))
+      const { intent } = await releaseOne(store)
       await store.changeMedia(1, { status: 'approved', approvedAt: EPOCH_MS + 1 })
-      const again = await claimOne(store)
       assert.deepEqual(
         await store.worker('a').markReleasedBefore(),
         [],
-        'not while it is looked for',
+        'not before it was looked for',
       )
-      const error = new AppError('OBJECT_MISSING', 'gone')
-      const missing = { state: 'missing', error, delayMs: 0, burn: false } as const
-      assert.ok(await store.worker('a').putBack(again, missing))
+      await missOne(store)
       assert.deepEqual(await store.worker('a').markReleasedBefore(), [1])
       const { media, items } = await store.seen()
       assert.deepEqual(media, [
-        {
-          id: 1,
-          status: 'archived',
-          archivePath: due.intent?.archivePath,
-          checksum: 'ab'.repeat(32),
-        },
+        { id: 1, status: 'archived', archivePath: intent?.archivePath, checksum: 'ab'.repeat(32) },
       ])
       assert.deepEqual(
         items.map(({ state }) => state),
@@ -394,6 +398,10 @@ for (const { name, open } of implementations) {
       )
       assert.deepEqual(await store.worker('a').claim(9, []), [])
       assert.deepEqual(await store.worker('a').markReleasedBefore(), [])
+      // And once more: the generation that was only looked for says nothing.
+      await store.changeMedia(1, { status: 'approved', approvedAt: EPOCH_MS + 2 })
+      await missOne(store)
+      assert.deepEqual(await store.worker('a').markReleasedBefore(), [1])
     })
 
     test('a missing object that is of another size, or that we did not release, stays missing', async (t) => {
@@ -401,18 +409,63 @@ for (const { name, open } of implementations) {
         const store = await open(t)
         await store.addMedia(1)
         await archiveOne(store)
-        if ('fileSize' in change) {
-          await store.elapse(GRACE_MS + 1_000)
-          const [due] = await store.worker('a').claimDue(9, [])
-          assert.ok(due && (await store.worker('a').released(due, 'deleted')))
-        }
+        if ('fileSize' in change) await releaseOne(store)
         await store.changeMedia(1, { status: 'approved', approvedAt: EPOCH_MS + 1, ...change })
-        const again = await claimOne(store)
-        const error = new AppError('OBJECT_MISSING', 'gone')
-        const missing = { state: 'missing', error, delayMs: 0, burn: false } as const
-        assert.ok(await store.worker('a').putBack(again, missing))
+        await missOne(store)
         assert.deepEqual(await store.worker('a').markReleasedBefore(), [])
       }
+    })
+
+    for (const [became, take] of [
+      ['archived', (store) => archiveOne(store, 'second')],
+      ['rejected', async (store) => store.worker('a').reject(await claimOne(store), refused)],
+      [
+        'held',
+        async (store) =>
+          store.worker('a').putBack(await claimOne(store), { state: 'held', error: failure }),
+      ],
+      [
+        'withdrawn',
+        async (store) => {
+          const item = await publishOne(store, 'a', 'second')
+          await store.changeMedia(1, { status: 'pending' })
+          assert.equal(await store.worker('a').record(item), 'withdrawing')
+          await store.worker('a').finishWithdrawal(item, 'aside')
+        },
+      ],
+      [
+        'lost before it was recorded',
+        async (store) => {
+          const item = await publishOne(store, 'a', 'second')
+          await store.worker('a').restart(item)
+        },
+      ],
+    ] as [string, (store: Store) => Promise<unknown>][])
+      test(`what we released is not what is missing where what came under its key was ${became} since`, async (t) => {
+        const store = await open(t)
+        await store.addMedia(1, { fileSize: 0 })
+        await archiveOne(store)
+        await releaseOne(store)
+        await store.changeMedia(1, { status: 'approved', approvedAt: EPOCH_MS + 1 })
+        await take(store)
+        await store.changeMedia(1, { status: 'approved', approvedAt: EPOCH_MS + 2 })
+        await missOne(store)
+        assert.deepEqual(await store.worker('a').markReleasedBefore(), [])
+        assert.equal((await store.seen()).media[0]?.status, 'approved')
+      })
+
+    test('what we released under another key than the one in between is what is missing', async (t) => {
+      const store = await open(t)
+      await store.addMedia(1)
+      await archiveOne(store)
+      await releaseOne(store)
+      const other = { objectKey: 'other.mp4', approvedAt: EPOCH_MS + 1 }
+      await store.changeMedia(1, { status: 'approved', ...other })
+      await archiveOne(store, 'other')
+      const back = { objectKey: 'uploads/clip.mp4', approvedAt: EPOCH_MS + 2 }
+      await store.changeMedia(1, { status: 'approved', ...back })
+      await missOne(store)
+      assert.deepEqual(await store.worker('a').markReleasedBefore(), [1])
     })
 
     test('epochs, states and running leases are told for the sweep', async (t) => {

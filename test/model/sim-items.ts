@@ -205,19 +205,19 @@ function setArchived(media: MediaRecord, item: ItemRecord): void {
   media.checksum = item.intent?.sha256 ?? null
 }
 
-/** The latest earlier generation of a missing item whose source we released ourselves. */
+/** What we released of a missing item's key, unless another item had something under that key in hand since. */
 function releasedBefore({ items }: SimTables, item: ItemRecord, nowMs: number): ItemRecord | null {
   if (item.state !== 'missing' || (item.leaseUntil !== null && item.leaseUntil >= nowMs))
     return null
-  const earlier = items.filter(
+  const seen = items.filter(
     (row) =>
       row.mediaId === item.mediaId &&
-      row.generation < item.generation &&
-      row.state === 'released' &&
       row.objectKey === item.objectKey &&
-      row.declaredBytes === item.declaredBytes,
+      (row.intent !== null || isIn(row, 'held', 'rejected')),
   )
-  return earlier.toSorted((a, b) => b.generation - a.generation)[0] ?? null
+  const [last] = seen.toSorted((a, b) => b.generation - a.generation)
+  if (last?.state !== 'released' || last.declaredBytes !== item.declaredBytes) return null
+  return last
 }
 
 export function createSimArchives(
