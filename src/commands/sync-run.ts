@@ -156,10 +156,11 @@ function countsOf({
   bytes,
 }: RunSummary): Pick<RunEnd, 'items' | 'bytes'> {
   const { recorded = 0, restarted = 0, failed = 0 } = reconciled ?? {}
-  const { source_differs = 0, healed = 0, lost = 0 } = released ?? {}
+  const { kept = 0, source_differs = 0, healed = 0, lost = 0 } = released ?? {}
   const counts = {
     ...items,
     released: released?.released ?? 0,
+    kept,
     source_differs,
     healed,
     lost,
@@ -177,6 +178,6 @@ function statusOf(
   if (stoppedBy !== null) return 'failed'
   if (drained) return 'cancelled'
   const open = items.held + items.missing + items.waiting + (reconciled?.failed ?? 0)
-  const wrong = (released?.source_differs ?? 0) + (released?.lost ?? 0)
-  return open + wrong > 0 ? 'partial' : 'success'
+  const { kept = 0, source_differs = 0, lost = 0 } = released ?? {}
+  return open + kept + source_differs + lost > 0 ? 'partial' : 'success'
 }

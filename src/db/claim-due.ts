@@ -1,6 +1,6 @@
 import type { DueItem } from '../media.ts'
 import type { Fragment, Sql } from './connect.ts'
-import { arrayText, type Held, type ItemRow, toItem, type WorkerContext } from './item-rows.ts'
+import { arrayText, type DueWish, type ItemRow, toItem, type WorkerContext } from './item-rows.ts'
 import { mayBeReleased } from './release-check.ts'
 
 /** Each lost turn is another worker's claim that went through. */
@@ -19,25 +19,21 @@ type Answer = ((ItemRow & { begun: boolean }) | { id: null }) & { my_turn: boole
  */
 export async function claimDueForRelease(
   context: WorkerContext,
-  limit: number,
-  held: readonly Held[],
+  wish: DueWish,
 ): Promise<DueItem[]> {
   for (let turn = 1; turn <= TURNS; turn++) {
-    const rows = await context.database.settle((sql) => statement(sql, context, { limit, held }))
+    const rows = await context.database.settle((sql) => statement(sql, context, wish))
     if (rows.some((row) => row.my_turn))
       return rows.flatMap((row) => (row.id === null ? [] : [{ ...toItem(row), begun: row.begun }]))
   }
   return []
 }
 
-function statement(
-  sql: Sql,
-  context: WorkerContext,
-  { limit, held }: { limit: number; held: readonly Held[] },
-) {
+function statement(sql: Sql, context: WorkerContext, { limit, held, dueBy }: DueWish) {
   const { owner, leaseMs } = context
   const free = sql`(i.lease_until is null or i.lease_until < clock_timestamp()
     or (i.lease_owner = ${owner} and not i.id = any(${arrayText(held.map((item) => item.id))}::bigint[])))`
+  const by = sql`${dueBy}::timestamptz`
   const may = sql`exists (select from turn) and ${mayBeReleased(sql, context)}`
   // An index can be searched for now(), but not for clock_timestamp(); here both are the same, for the transaction is this
   // statement. The inner limits are known to the planner, which then walks the due items in order instead of sorting them.
@@ -48,13 +44,13 @@ function statement(
       left_over as (
         select id from (
           select i.id from strongroom.items i
-          where i.state = 'releasing' and i.next_attempt_at <= clock_timestamp() and ${free} and ${may}
+          where i.state = 'releasing' and i.next_attempt_at <= least(clock_timestamp(), ${by}) and ${free} and ${may}
           order by i.release_due limit ${limit} for no key update of i skip locked) l
         limit (select left_over from room)),
       due as (
         select id from (
           select i.id from strongroom.items i
-          where i.state = 'archived' and i.release_due <= now() and ${free} and ${may}
+          where i.state = 'archived' and i.release_due <= least(now(), ${by}) and ${free} and ${may}
           order by i.release_due limit ${limit} for no key update of i skip locked) d
         limit (select least(due, ${limit} - (select count(*) from left_over)) from room)),
       chosen as materialized (select id, true as begun from left_over union all select id, false from due),

@@ -4,7 +4,14 @@ import { isAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
 import { isSameVersion, mediaColumn, notDeleted } from './backend-sql.ts'
 import type { Sql } from './connect.ts'
-import { arrayText, type Held, type ItemRow, toItem, type WorkerContext } from './item-rows.ts'
+import {
+  arrayText,
+  type DueWish,
+  type Held,
+  type ItemRow,
+  toItem,
+  type WorkerContext,
+} from './item-rows.ts'
 
 /** A claim is repeated so often when others took what it saw. */
 const TURNS = 20
@@ -143,15 +150,14 @@ function statement(sql: Sql, context: WorkerContext, { limit, held, from }: Wish
 /** Takes over what dead workers left half published or half withdrawn. */
 export async function claimAbandoned(
   { database, owner, leaseMs, archiveId }: WorkerContext,
-  limit: number,
-  held: readonly Held[],
+  { limit, held, dueBy }: DueWish,
 ): Promise<Item[]> {
   const inHand = arrayText(held.map((item) => item.id))
   const rows = await database.settle(
     (sql) => sql<ItemRow[]>`
       with abandoned as (
         select id from strongroom.items
-        where state in ('publishing', 'withdrawing') and next_attempt_at <= clock_timestamp()
+        where state in ('publishing', 'withdrawing') and next_attempt_at <= least(clock_timestamp(), ${dueBy}::timestamptz)
           and (lease_until is null or lease_until < clock_timestamp()
             or (lease_owner = ${owner} and not id = any(${inHand}::bigint[])))
           and exists (select from strongroom.archives where id = ${archiveId} and sick_at is null)

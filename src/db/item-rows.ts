@@ -9,6 +9,15 @@ export interface Held {
   epoch: number
 }
 
+/** What is claimed of that whose time has come. */
+export interface DueWish {
+  limit: number
+  /** What this worker has in hand already. */
+  held: readonly Held[]
+  /** In database time: what became due later is not claimed; null for all that is due now. */
+  dueBy: Date | null
+}
+
 /** What a worker is and what it may touch; every statement is bound to it. */
 export interface WorkerContext {
   database: Database

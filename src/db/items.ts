@@ -39,18 +39,22 @@ export interface Items {
    * half a minute later. `held` is what this worker has in hand already.
    */
   claim(limit: number, held: readonly Held[]): Promise<Item[]>
-  /** Items that a dead worker left in `publishing` or `withdrawing`. */
-  claimAbandoned(limit: number, held: readonly Held[]): Promise<Item[]>
+  /**
+   * Items that a dead worker left in `publishing` or `withdrawing`.
+   *
+   * @param dueBy database time; a pass that names its beginning never meets again what it put back
+   */
+  claimAbandoned(limit: number, held: readonly Held[], dueBy?: Date | null): Promise<Item[]>
   /**
    * Archived items whose grace is over, as `releasing`; nothing while releases are paused or the disk is sick, and no more
-   * than RELEASE_DAILY_MAX leaves room for.
+   * than RELEASE_DAILY_MAX leaves room for. `dueBy` as with {@link claimAbandoned}.
    */
-  claimDue(limit: number, held: readonly Held[]): Promise<DueItem[]>
+  claimDue(limit: number, held: readonly Held[], dueBy?: Date | null): Promise<DueItem[]>
   /** What is due but lies in other buckets than the configured one, where {@link claimDue} leaves it. */
   dueElsewhere(): Promise<{ bucket: string; items: number }[]>
   /** The key of the source that is the last to become due; null when no item is `archived`. */
   newestSource(): Promise<string | null>
-  /** Extends the leases. @returns the ids still held, and the database's clock */
+  /** Extends the leases. @returns the ids still held, and the database's clock, rounded up */
   heartbeat(held: readonly Held[]): Promise<{ alive: Set<number>; databaseTimeMs: number }>
   /** `taken`: another item owns the archive path. */
   commitIntent(item: Held, intent: Intent): Promise<'committed' | 'taken' | 'stale'>
@@ -125,8 +129,8 @@ export function openItems(context: WorkerContext, clock = () => performance.now(
   )
   return {
     claim: (limit, held) => claimApproved(context, { limit, held, passed }),
-    claimAbandoned: (limit, held) => claimAbandoned(context, limit, held),
-    claimDue: (limit, held) => claimDueForRelease(context, limit, held),
+    claimAbandoned: (limit, held, dueBy = null) => claimAbandoned(context, { limit, held, dueBy }),
+    claimDue: (limit, held, dueBy = null) => claimDueForRelease(context, { limit, held, dueBy }),
     dueElsewhere: () => dueElsewhere(context),
     newestSource: () => newestSource(context),
     async heartbeat(held) {
@@ -190,7 +194,7 @@ async function heartbeat(
       extended as (
         update strongroom.items i set lease_until = clock_timestamp() + ${leaseMs} * interval '1 ms'
         from asked where i.id = asked.id and i.epoch = asked.epoch and i.lease_owner is not null returning i.id, i.epoch)
-      select e.id, e.epoch, (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
+      select e.id, e.epoch, ceil(extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms
       from (select 1) one left join extended e on true`,
   )
   const found = byHeld(rows)

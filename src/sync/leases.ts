@@ -158,6 +158,11 @@ export function createLeases(options: {
   }
 }
 
+/** By the database's clock. A pass that claims only what was due when it began never meets again what it put back. */
+export async function databaseTime({ items }: { items: Pick<Items, 'heartbeat'> }): Promise<Date> {
+  return new Date((await items.heartbeat([])).databaseTimeMs)
+}
+
 /** Those items that are still held become free for the next pass at once, in the state they are in. Never throws. */
 export async function giveBack(
   { items, leases, log }: { items: Pick<Items, 'yield'>; leases: Leases; log: Log },

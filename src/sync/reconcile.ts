@@ -4,7 +4,7 @@ import type { Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
 import { quarantine } from './aside.ts'
 import { makeDurable } from './filed.ts'
-import { giveBack } from './leases.ts'
+import { databaseTime, giveBack } from './leases.ts'
 import type { Parts } from './parts.ts'
 import { record, withdraw } from './record.ts'
 import { readSidecar } from './sidecar-file.ts'
@@ -47,8 +47,9 @@ export async function reconcile(parts: ReconcileParts, signal: AbortSignal): Pro
     failed: 0,
   }
   await parts.volume.verify()
+  const begunAt = await databaseTime(parts)
   while (!signal.aborted) {
-    const abandoned = await parts.items.claimAbandoned(BATCH, parts.leases.held())
+    const abandoned = await parts.items.claimAbandoned(BATCH, parts.leases.held(), begunAt)
     if (abandoned.length === 0) break
     for (const item of abandoned) parts.leases.hold(item)
     try {

@@ -8,7 +8,7 @@ import { createFeed } from './feed.ts'
 import { makeDurable } from './filed.ts'
 import { heal, lostError } from './heal.ts'
 import { inTurn } from './large.ts'
-import { giveBack } from './leases.ts'
+import { databaseTime, giveBack } from './leases.ts'
 import { type Brake, createBrake } from './mass-change.ts'
 import type { ReleaseParts } from './parts.ts'
 import type { ReleaseOutcome } from './report.ts'
@@ -18,6 +18,7 @@ const UNANSWERED_LIMIT = 3
 /** A claim costs as much as the statements of several items. */
 const BATCH = 64
 const RETRY_MS = 60_000
+const LONGEST_RETRY_MS = 24 * 60 * 60_000
 const DAMAGED_RETRY_MS = 60 * 60_000
 
 /**
@@ -42,7 +43,7 @@ export async function releaseDue(
     if (unanswered === UNANSWERED_LIMIT)
       throw new AppError('BUCKET_UNAVAILABLE', `${unanswered} DELETEs in a row went unanswered`)
   }
-  const pass = { ...parts, brake, honoursCondition }
+  const pass = { ...parts, brake, honoursCondition, begunAt: await databaseTime(parts) }
   // Once more when all is done: what was in hand counted against RELEASE_DAILY_MAX, and some of it may have stayed.
   while (!signal.aborted && (await releaseAll(pass, { signal, count })) > 0);
   return tally
@@ -95,9 +96,10 @@ async function releaseAll(
 }
 
 /** @throws VOLUME_*, DB_* */
-async function claimDue({ volume, leases, items, log }: PassParts): Promise<readonly DueItem[]> {
+async function claimDue(parts: PassParts): Promise<readonly DueItem[]> {
+  const { volume, leases, items, begunAt, log } = parts
   await volume.verify()
-  if (leases.clockIsSteady()) return items.claimDue(BATCH, leases.held())
+  if (leases.clockIsSteady()) return items.claimDue(BATCH, leases.held(), begunAt)
   log.error({}, 'the database clock jumped; releases pause until it runs steadily')
   return []
 }
@@ -111,7 +113,12 @@ async function tellDueElsewhere({ items, bucket, log }: ReleaseParts): Promise<v
 }
 
 type Outcome = ReleaseOutcome | 'unanswered'
-type PassParts = ReleaseParts & { brake: Brake; honoursCondition: () => Promise<boolean> }
+type PassParts = ReleaseParts & {
+  brake: Brake
+  honoursCondition: () => Promise<boolean>
+  /** In database time. */
+  begunAt: Date
+}
 
 async function releaseItem(
   parts: PassParts,
@@ -132,7 +139,7 @@ async function releaseItem(
       await items.keepSource(item, {
         state: 'archived',
         error: reason,
-        delayMs: jittered(RETRY_MS),
+        delayMs: retryMs(parts, item, reason),
       })
       log.warn({ item: item.id, error: reason }, 'the source stays for now')
       outcome = 'kept'
@@ -224,6 +231,16 @@ async function healFirst(
   const mine = await items.keepSource(item, lost)
   log.error({ item: item.id, error }, 'an archived file is lost')
   return mine ? 'lost' : 'stale'
+}
+
+/**
+ * A lock rule may hold for months, and a right be missing until a person sees it, while each look reads the archived file
+ * once more: they come ever more seldom, the longer ago the file was archived.
+ */
+function retryMs({ begunAt }: PassParts, { archivedAt }: Item, { code }: AppError): number {
+  if (code !== 'OBJECT_LOCKED' && code !== 'OBJECT_DENIED') return jittered(RETRY_MS)
+  const ageMs = begunAt.getTime() - (archivedAt ?? begunAt).getTime()
+  return jittered(Math.max(RETRY_MS, Math.min(ageMs / 4, LONGEST_RETRY_MS)))
 }
 
 function jittered(ms: number): number {

@@ -295,6 +295,25 @@ for (const { name, open } of implementations) {
       })
     })
 
+    test('what a pass puts back is not due by the time that it began', async (t) => {
+      const store = await open(t)
+      for (const id of [1, 2]) await store.addMedia(id, { objectKey: `${id}` })
+      await archiveOne(store)
+      await publishOne(store, 'a', '2026/01/2/clip.mp4')
+      await store.elapse(GRACE_MS + LEASE_MS + 1_000)
+      const items = store.worker('a')
+      const begunAt = new Date((await items.heartbeat([])).databaseTimeMs - 1)
+      const [due] = (await items.claimDue(9, [], begunAt)) as [DueItem]
+      const [left] = (await items.claimAbandoned(9, [], begunAt)) as [Item]
+      await items.keepSource(due, { state: 'archived', error: failure, delayMs: 5_000 })
+      await items.yield(left, failure, 5_000)
+      await store.elapse(5_000)
+      assert.deepEqual(await items.claimDue(9, [], begunAt), [])
+      assert.deepEqual(await items.claimAbandoned(9, [], begunAt), [])
+      assert.equal((await items.claimDue(9, [])).length, 1)
+      assert.equal((await items.claimAbandoned(9, [])).length, 1)
+    })
+
     test('a release that was given up is due again after its delay', async (t) => {
       const store = await open(t)
       await store.addMedia(1)

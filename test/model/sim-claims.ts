@@ -1,3 +1,4 @@
+import type { DueWish } from '../../src/db/item-rows.ts'
 import type { Held } from '../../src/db/items.ts'
 import type { ItemState } from '../../src/item-states.ts'
 import type { ItemRecord, MediaRecord, SimTables } from './sim-tables.ts'
@@ -92,29 +93,31 @@ function claimOne(worker: SimWorker, media: MediaRecord): ItemRecord {
   return item
 }
 
-export function claimAbandoned(worker: SimWorker, limit: number, held: readonly Held[]) {
+export function claimAbandoned(worker: SimWorker, { limit, held, dueBy }: DueWish) {
   if (!archiveIsSound(worker)) return []
   const { tables, now } = worker
+  const by = Math.min(now(), dueBy?.getTime() ?? now())
   return tables.items
-    .filter((item) => UNFINISHED.includes(item.state) && item.nextAttemptAt <= now())
+    .filter((item) => UNFINISHED.includes(item.state) && item.nextAttemptAt <= by)
     .filter((item) => isFree(worker, item, held))
     .sort((a, b) => a.id - b.id)
     .slice(0, limit)
     .map((item) => takeOver(worker, item))
 }
 
-export function claimDue(worker: SimWorker, limit: number, held: readonly Held[]) {
+export function claimDue(worker: SimWorker, { limit, held, dueBy }: DueWish) {
   const { tables, now } = worker
+  const by = Math.min(now(), dueBy?.getTime() ?? now())
   const room = roomUnderCap(worker, held)
   const inOrder = tables.items
     .filter((item) => mayBeReleased(worker, item))
     .sort((a, b) => Number(a.releaseDue) - Number(b.releaseDue))
   const leftOver = inOrder
-    .filter(({ state, nextAttemptAt }) => state === 'releasing' && nextAttemptAt <= now())
+    .filter(({ state, nextAttemptAt }) => state === 'releasing' && nextAttemptAt <= by)
     .filter((item) => isFree(worker, item, held))
     .slice(0, Math.min(limit, room.leftOver))
   const due = inOrder
-    .filter(({ state, releaseDue }) => state === 'archived' && Number(releaseDue) <= now())
+    .filter(({ state, releaseDue }) => state === 'archived' && Number(releaseDue) <= by)
     .filter((item) => isFree(worker, item, held))
     .slice(0, Math.min(limit - leftOver.length, room.due))
   return [...leftOver, ...due].map((item) => {

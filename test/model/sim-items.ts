@@ -36,11 +36,14 @@ export function createSimItems(worker: SimWorker, run: RunStatement): Items {
     })
   return {
     claim: (limit, held) => run('claim', () => claimApproved(worker, limit, held).map(toItem)),
-    claimAbandoned: (limit, held) =>
-      run('claimAbandoned', () => claimAbandoned(worker, limit, held).map(toItem)),
-    claimDue: (limit, held) =>
+    claimAbandoned: (limit, held, dueBy = null) =>
+      run('claimAbandoned', () => claimAbandoned(worker, { limit, held, dueBy }).map(toItem)),
+    claimDue: (limit, held, dueBy = null) =>
       run('claimDue', () =>
-        claimDue(worker, limit, held).map(({ item, begun }) => ({ ...toItem(item), begun })),
+        claimDue(worker, { limit, held, dueBy }).map(({ item, begun }) => ({
+          ...toItem(item),
+          begun,
+        })),
       ),
     dueElsewhere: () => run('dueElsewhere', () => dueElsewhere(worker)),
     newestSource: () => run('newestSource', () => newestSource(worker)),

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { AppError } from '../../src/errors.ts'
 import type { Disk } from '../../src/storage/disk.ts'
+import { releaseDue } from '../../src/sync/release.ts'
 import { openedS3, withDemoBucket } from '../support/demo-bucket.ts'
 import {
   approveMedium,
@@ -15,7 +16,7 @@ import {
 } from '../support/media-rows.ts'
 import { adminOf } from '../support/s3.ts'
 import type { Scope } from '../support/scopes.ts'
-import { openWorker, withSite } from '../support/worker.ts'
+import { openWorker, type Site, withSite } from '../support/worker.ts'
 
 describe('an archived file that the disk cannot read', { concurrency: 2 }, () => {
   test('is fetched again, and holds up no other release', async (t) => {
@@ -44,6 +45,71 @@ describe('an archived file that the disk cannot read', { concurrency: 2 }, () =>
     await assertArchived(site, bad)
   })
 })
+
+const refusals = [
+  { code: 'OBJECT_LOCKED', answer: 'ObjectLockedByBucketPolicy' },
+  { code: 'OBJECT_DENIED', answer: 'AccessDenied' },
+]
+
+describe('sources that the bucket does not let go', { concurrency: 2 }, () => {
+  for (const { code, answer } of refusals)
+    test(`are asked for once in a pass, however long that takes (${code})`, async (t) => {
+      const { site, media, worker } = await withReleasable(t, { items: 3, atOnce: 1 })
+      const stop = new AbortController()
+      const asked = refuseDeletes(site, { media: media.slice(0, 2), answer }, () => {
+        if (asked.deletes > 2) stop.abort()
+      })
+      // As when to read the archived files takes longer than what stays waits for its next turn.
+      const { items } = worker.parts
+      const keepSource: typeof items.keepSource = (item, to) =>
+        items.keepSource(item, { ...to, delayMs: 0 })
+      const tally = await releaseDue(
+        { ...worker.parts, items: { ...items, keepSource } },
+        stop.signal,
+      )
+      assert.equal(asked.deletes, 2)
+      assert.deepEqual([tally.kept, tally.released], [2, 1])
+      assert.equal((await itemOf(site, media[0]?.mediaId ?? 0)).error_code, code)
+    })
+
+  test('are asked for ever more seldom, and go once it does', async (t) => {
+    const { site, media, worker } = await withReleasable(t, { items: 1, atOnce: 1 })
+    refuseDeletes(site, { media, answer: 'ObjectLockedByBucketPolicy' })
+    for (const [age, next] of [
+      ['1 second', 60],
+      ['1 hour', 900],
+      ['30 days', 86_400],
+    ] as const) {
+      await site.sql`update strongroom.items set archived_at = clock_timestamp() - ${age}::interval,
+        release_due = clock_timestamp() - interval '1 second'`
+      assert.equal((await worker.release()).kept, 1)
+      const [row] = await site.sql<{ seconds: number }[]>`
+        select extract(epoch from release_due - clock_timestamp())::float8 as seconds from strongroom.items`
+      const share = (row?.seconds ?? 0) / next
+      assert.ok(share > 0.75 && share < 1.25, `${age}: ${row?.seconds} s`)
+    }
+    site.fault = () => undefined
+    await site.sql`update strongroom.items set release_due = clock_timestamp()`
+    assert.equal((await worker.release()).released, 1)
+  })
+})
+
+/** @param seen called at each of the counted DELETEs */
+function refuseDeletes(
+  site: Site,
+  { media, answer }: { media: readonly Medium[]; answer: string },
+  seen = () => {},
+) {
+  const asked = { deletes: 0 }
+  site.fault = ({ operation, key }) => {
+    if (operation !== 'DeleteObject' || !media.some((medium) => medium.key === key))
+      return undefined
+    asked.deletes += 1
+    seen()
+    return { kind: 'answer', status: 403, code: answer }
+  }
+  return asked
+}
 
 describe('sources in another bucket than the configured one', { concurrency: 2 }, () => {
   test('stay, are told of by both names, and keep no other source from going', async (t) => {
