@@ -142,7 +142,7 @@ async function readCalm({ database, backend, storage, health }: AdminParts): Pro
     unseenCounts,
     estimated,
     unseen: await listItems(database, tables, page),
-    damaged: await damagedFiles(database, UNSEEN_SHOWN),
+    damaged: await damagedFiles(database, UNSEEN_SHOWN, { unseen: true }),
     storage: await storage(),
     health: await health(),
   }

@@ -1,11 +1,16 @@
 import type { Config } from '../config.ts'
-import { damagedFiles } from '../db/damaged.ts'
+import { type DamagedFile, damagedFiles } from '../db/damaged.ts'
 import { toAppError } from '../errors.ts'
+import type { Trouble } from '../notify/standing.ts'
 import type { Watched } from '../notify/watch.ts'
 import type { SyncService } from '../open.ts'
 import { requireArchive } from '../serve/locate.ts'
 
 const EVERY_MS = 60_000
+/** More are not told of one after the other: whoever has so many looks at all of them. */
+const MOST_FILES = 20
+/** Among so many the ones that were damaged first are looked for. */
+const FILES_READ = 1_000
 
 /** What a syncer tells of beside its runs. */
 export function partsOfSyncer({ archives, database }: SyncService): Watched[] {
@@ -22,6 +27,7 @@ export function partsOfSyncer({ archives, database }: SyncService): Watched[] {
           detail: paused.reason ?? 'somebody ran "strongroom release pause" and gave no reason',
           next: 'look at what is named, then run "strongroom release resume"; until then no source is deleted',
           since: paused.at,
+          cases: [paused.at.toISOString()],
         }
       },
     },
@@ -30,17 +36,31 @@ export function partsOfSyncer({ archives, database }: SyncService): Watched[] {
       recovered: 'every archived file is what was archived again',
       everyMs: EVERY_MS,
       async look() {
-        const [first, second] = await damagedFiles(database, 2)
-        if (first === undefined) return null
-        const more = second === undefined ? '' : ', and others'
-        return {
-          title: 'archived files are damaged',
-          detail: `${first.archivePath} is not what was archived: ${first.damage}${more}`,
-          next: 'run "strongroom verify" (of the second bucket: "verify --second") to see all of them, restore them from your backup, then "strongroom verify --repair"',
-        }
+        return troubleOf(await damagedFiles(database, FILES_READ, { unseen: true }))
       },
     },
   ]
+}
+
+/** Names the newest, and counts the others; those that were damaged first are the cases, so that more of them change nothing. */
+function troubleOf(files: readonly DamagedFile[]): Trouble | null {
+  const age = ({ since }: DamagedFile) => since?.getTime() ?? 0
+  const first = files
+    .toSorted((a, b) => age(a) - age(b) || a.mediaId - b.mediaId)
+    .slice(0, MOST_FILES)
+  const newest = first.at(-1)
+  if (newest === undefined) return null
+  const others = first.length === 1 ? '' : `, and ${first.length - 1} more`
+  const full =
+    first.length < MOST_FILES
+      ? ''
+      : `; of more nothing is told until fewer than ${MOST_FILES} are left`
+  return {
+    title: 'archived files are damaged',
+    detail: `${newest.archivePath} (media ${newest.mediaId}) is not what was archived: ${newest.damage}${others}`,
+    next: `run "strongroom verify" (of the second bucket: "verify --second") to see all of them, restore them from your backup, then "strongroom verify --repair"; what is lost for good: "strongroom acknowledge MEDIA-ID"${full}`,
+    cases: first.map(({ archivePath, since }) => `${archivePath} ${since?.toISOString() ?? ''}`),
+  }
 }
 
 /** What a file server that stands alone tells of. */

@@ -1,33 +1,43 @@
 import { isFiled } from './archived.ts'
 import type { Database, Fragment, Sql } from './connect.ts'
+import { isAcknowledged } from './wishes.ts'
 
 /** A file that was not what was archived when it was last looked at. */
 export interface DamagedFile {
   mediaId: number
   archivePath: string
   damage: string
+  /** When that was noticed; null in the second bucket, where nothing says so. */
+  since: Date | null
+}
+
+interface Wish {
+  /** Only what nobody has acknowledged in the state that it is in. */
+  unseen: boolean
 }
 
 /** Those that were damaged when they were last looked at, in the archive and in the second bucket. */
-export async function damagedFiles(database: Database, most: number): Promise<DamagedFile[]> {
+export async function damagedFiles(
+  database: Database,
+  most: number,
+  wish: Wish = { unseen: false },
+): Promise<DamagedFile[]> {
   const rows = await database.run(
-    (sql) => sql<{ media_id: string; archive_path: string; damage: string }[]>`
-      select media_id, archive_path, damage from (${damaged(sql, most)}) d limit ${most}`,
+    (sql) => sql<(Omit<DamagedFile, 'mediaId'> & { mediaId: string })[]>`
+      select media_id as "mediaId", archive_path as "archivePath", damage, since
+      from (${damaged(sql, most, wish)}) d limit ${most}`,
   )
-  return rows.map((row) => ({
-    mediaId: Number(row.media_id),
-    archivePath: row.archive_path,
-    damage: row.damage,
-  }))
+  return rows.map((row) => ({ ...row, mediaId: Number(row.mediaId) }))
 }
 
-/** `media_id, archive_path, damage` of so many of either at most, the archive's first. */
-export function damaged(sql: Sql, most: number): Fragment {
+/** `media_id, archive_path, damage, since` of so many of either at most, the archive's first. */
+export function damaged(sql: Sql, most: number, { unseen }: Wish): Fragment {
+  const isWanted = unseen ? sql`not ${isAcknowledged(sql)}` : sql`true`
   return sql`
-    (select media_id, archive_path, damage from strongroom.items
-      where damage is not null and ${isFiled(sql)} order by verified_at limit ${most})
+    (select media_id, archive_path, damage, damaged_at as since from strongroom.items i
+      where damage is not null and ${isFiled(sql)} and ${isWanted} order by verified_at limit ${most})
     union all
-    (select i.media_id, i.archive_path, ${secondTrouble(sql)}
+    (select i.media_id, i.archive_path, ${secondTrouble(sql)}, null
       from strongroom.second_copies c join strongroom.items i on i.id = c.item_id and i.state = 'moved'
       where c.trouble is not null and c.recalled_at is null order by c.looked_at limit ${most})`
 }

@@ -16,7 +16,7 @@ export interface Gauges {
   releaseDue: number
   releasePaused: boolean
   healPaused: boolean
-  /** Archived files that were damaged when they were last read, and copies in the second bucket when they were last looked at. */
+  /** Archived files that were damaged when they were last read and that nobody has acknowledged, and copies in the second bucket. */
   damaged: number
   /** How long ago the archived file was read that was read longest ago; null when there is none. */
   oldestReadingSeconds: number | null
@@ -61,7 +61,7 @@ export async function readGauges(database: Database, backend: Backend): Promise<
         select count(*) as count from (
           select from strongroom.items where state = 'archived' and release_due <= now() limit ${MOST}) d),
       damaged as (
-        select least(count(*), ${MOST}) as count from (${damaged(sql, MOST)}) d),
+        select least(count(*), ${MOST}) as count from (${damaged(sql, MOST, { unseen: true })}) d),
       reading as (
         select coalesce(verified_at, archived_at, created_at) as read_at from strongroom.items
         where ${isFiled(sql)}

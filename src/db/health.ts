@@ -7,7 +7,7 @@ import { damaged } from './damaged.ts'
 export interface DatabaseHealth {
   /** How long ago the archived file was read that was read longest ago; null when there is none. */
   oldestReadingSeconds: number | null
-  /** Of the files that were damaged when they were last looked at, here or in the second bucket, the first. */
+  /** Of the files that were damaged when they were last looked at, here or in the second bucket, the first that nobody has acknowledged. */
   damaged: { archivePath: string; damage: string } | null
   /** How long ago a run of the job came to its end; null when none ever did. */
   lastWellSeconds: number | null
@@ -29,7 +29,7 @@ export async function readHealth(database: Database, job: Job): Promise<Database
       with oldest as (
         select coalesce(verified_at, archived_at, created_at) as read_at from strongroom.items
         where ${isFiled(sql)} order by coalesce(verified_at, archived_at, created_at) limit 1),
-      damaged as (select archive_path, damage from (${damaged(sql, 1)}) d limit 1),
+      damaged as (select archive_path, damage from (${damaged(sql, 1, { unseen: true })}) d limit 1),
       well as (
         select ended_at from strongroom.runs
         where job = ${job} and status in ('success', 'partial') order by ended_at desc limit 1)

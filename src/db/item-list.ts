@@ -12,6 +12,7 @@ import {
   statusColumns,
   toHistory,
 } from './history.ts'
+import { isAcknowledged } from './wishes.ts'
 
 /** The newest version of a medium, and what the backend says of it. */
 export interface ListedItem extends ItemHistory {
@@ -52,7 +53,7 @@ export async function listItems(
   const { states, before, limit } = page
   return readItems(database, backend, (sql) => {
     const rest = sql`${before === null ? sql`true` : sql`i.id < ${before}`}
-      and ${isNewest(sql)} and ${page.unseen ? isUnseen(sql) : sql`true`}`
+      and ${isNewest(sql)} and ${page.unseen ? sql`not ${isAcknowledged(sql)}` : sql`true`}`
     if (states === null)
       return sql`select i.id from strongroom.items i where ${rest} order by i.id desc limit ${limit}`
     // Each state has its own place in the index: so each gives its newest, and the newest of all are taken.
@@ -153,7 +154,7 @@ export async function countStates(
       (state) => sql`
         (select ${literal(sql, state)} as state, count(*) as count from (
           select from strongroom.items i
-          where i.state = ${literal(sql, state)} and ${isNewest(sql)} and ${unseen ? isUnseen(sql) : sql`true`}
+          where i.state = ${literal(sql, state)} and ${isNewest(sql)} and ${unseen ? sql`not ${isAcknowledged(sql)}` : sql`true`}
           limit ${most}) counted)`,
     )
     return sql<{ state: ItemState; count: string }[]>`${joined(sql, ofEach)}`
@@ -210,7 +211,7 @@ async function readItems(
       select i.id, i.media_id as "mediaId", ${historyColumns(sql, backend)},
         left(i.title, ${MOST_SHOWN}) as title, left(i.filename, ${MOST_SHOWN}) as filename,
         i.content_type as "contentType", i.declared_bytes as "declaredBytes", i.probe, i.updated_at as "updatedAt",
-        (select at from strongroom.acknowledgements a where a.item_id = i.id and a.state = i.state) as "acknowledgedAt",
+        (select at from strongroom.acknowledgements a where a.item_id = i.id and ${isAcknowledged(sql)}) as "acknowledgedAt",
         m.${sql(mediaColumns.id)} is not null as there, ${statusColumns(sql, backend)}
       from page join strongroom.items i on i.id = page.id
         left join ${sql(mediaTable)} m on m.${sql(mediaColumns.id)} = i.media_id
@@ -239,8 +240,4 @@ function joined(sql: Sql, parts: readonly Fragment[]): Fragment {
 function isNewest(sql: Sql): Fragment {
   return sql`not exists (select from strongroom.items later
     where later.media_id = i.media_id and later.generation > i.generation)`
-}
-
-function isUnseen(sql: Sql): Fragment {
-  return sql`not exists (select from strongroom.acknowledgements a where a.item_id = i.id and a.state = i.state)`
 }

@@ -1,7 +1,7 @@
 /** What a person may ask for: each statement changes only what nobody works on. */
 import type { ItemState } from '../item-states.ts'
 import { isFiled } from './archived.ts'
-import type { Database, Sql } from './connect.ts'
+import type { Database, Fragment, Sql } from './connect.ts'
 
 /** The newest version of a medium, as far as a wish depends on it. */
 export interface Wanted {
@@ -65,6 +65,15 @@ export async function acknowledgeItem(
       select newest.*, exists (select from seen) as done from newest`,
   )
   return row === undefined ? null : wanted(row)
+}
+
+/**
+ * Whether a person has seen item `i` in the state that it is in, and, where its file is damaged, since that was noticed: what
+ * was restored and is lost again counts anew.
+ */
+export function isAcknowledged(sql: Sql): Fragment {
+  return sql`exists (select from strongroom.acknowledgements a
+    where a.item_id = i.id and a.state = i.state and (i.damage is null or a.at >= i.damaged_at))`
 }
 
 interface Row {

@@ -47,7 +47,7 @@ export function addArchiveMetrics(registry: Registry, sources: ArchiveSources): 
     value: ({ healPaused }) => Number(healPaused),
   })
   add('strongroom_damaged_files', {
-    help: 'Archived files, and copies in the second bucket, that were damaged when they were last looked at; counted up to 100,000.',
+    help: 'Archived files, and copies in the second bucket, that were damaged when they were last looked at and that nobody has acknowledged; counted up to 100,000.',
     value: ({ damaged }) => damaged,
   })
   add('strongroom_scrub_oldest_age_seconds', {

@@ -171,7 +171,7 @@ function createRecall(
 }
 
 function failingRun({ startedAt, error, status }: Run): Failing {
-  return { since: startedAt, title: error?.message ?? status }
+  return { since: startedAt, title: error?.message ?? status, cases: [] }
 }
 
 function messageOfRun(
@@ -208,7 +208,7 @@ function messageOf(
     return tells ? recoveryOf(sender, condition, change.was) : null
   }
   const since = trouble.since ?? sender.stamp().at
-  const failing = { since, title: trouble.title }
+  const failing = { since, title: trouble.title, cases: trouble.cases ?? [] }
   const isOld = trouble.since !== undefined && toldUntil !== null && trouble.since < toldUntil
   if (isOld) standings.recall(subject, failing)
   const { kind } = standings.note(subject, failing)

@@ -8,6 +8,8 @@ export interface Trouble {
   next: string
   /** Since when, where that is known. */
   since?: Date
+  /** Where it is several things: a name of each that stays as long as it goes on. One that is new is told of, too. */
+  cases?: readonly string[]
 }
 
 /** What a part of the service reports of itself, as often as it likes; only a change is told. */
@@ -22,10 +24,13 @@ export interface Condition {
 export interface Failing {
   since: Date
   title: string
+  /** As those of {@link Trouble}; none where it is one thing. */
+  cases: readonly string[]
 }
 
 export type Change =
   | { kind: 'same' }
+  /** Or goes on, with cases that are new. */
   | { kind: 'began'; failing: Failing }
   | { kind: 'ended'; was: Failing }
 
@@ -43,11 +48,15 @@ export function createStandings(): Standings {
   return {
     note(subject, failing) {
       const was = known.get(subject) ?? null
+      if (failing === null) {
+        known.set(subject, null)
+        return was === null ? { kind: 'same' } : { kind: 'ended', was }
+      }
       // What goes on began when it was first seen.
-      known.set(subject, failing === null ? null : (was ?? failing))
-      if (failing !== null && was === null) return { kind: 'began', failing }
-      if (failing === null && was !== null) return { kind: 'ended', was }
-      return { kind: 'same' }
+      const now = was === null ? failing : { ...was, cases: failing.cases }
+      known.set(subject, now)
+      const isNews = was === null || now.cases.some((one) => !was.cases.includes(one))
+      return isNews ? { kind: 'began', failing: now } : { kind: 'same' }
     },
     recall(subject, failing) {
       if (!known.has(subject)) known.set(subject, failing)

@@ -74,9 +74,13 @@ describe('what the scrub takes', { concurrency: 2 }, () => {
     for (const file of all)
       await noteVerified(database, file, file.mediaId === 2 ? 'damaged' : null)
     assert.deepEqual(await take(), [])
-    assert.deepEqual(await damagedFiles(database, 9), [
-      { mediaId: 2, archivePath: 'folder/2.mp4', damage: 'damaged' },
-    ])
+    const [damaged, ...others] = await damagedFiles(database, 9)
+    assert.partialDeepStrictEqual(damaged, {
+      mediaId: 2,
+      archivePath: 'folder/2.mp4',
+      damage: 'damaged',
+    })
+    assert.deepEqual(others, [])
     await hoursPass(store, 2)
     const [again] = await take()
     assert.equal(again?.mediaId, 2)

@@ -1,6 +1,6 @@
 import type { Gauges } from '../../db/gauges.ts'
 import type { Look } from '../look.ts'
-import { agoText, shown, shownProblem, spanText } from '../text.ts'
+import { agoText, countText, shown, shownProblem, spanText } from '../text.ts'
 import { badge, bdi, button, empty, type Html, html, type PageContext } from './html.ts'
 import { page } from './layout.ts'
 
@@ -19,7 +19,7 @@ export function integrityPage(context: PageContext, view: IntegrityView): Html {
     place: '/integrity',
     body: html`
 <h1>Integrity</h1>
-<p>${readingText(gauges)}</p>
+<p>${readingText(view)}</p>
 ${gauges.healPaused ? html`<p class="notice bad">Healing is paused: too much was found damaged at once. Check the archive’s disk and the bucket; “strongroom release resume” goes on.</p>` : ''}
 <section aria-labelledby="h-bad"><h2 id="h-bad">Missing and differing files</h2>
 <p class="hint">What reading the archive again has found; a syncing node heals it from the bucket where the source lives. Nothing on this page changes or deletes a file.</p>
@@ -31,9 +31,10 @@ ${lookPart(context, view.look)}</section>`,
   })
 }
 
-function readingText({ oldestReadingSeconds, damaged }: Gauges): string {
+function readingText({ gauges: { oldestReadingSeconds }, damaged, most }: IntegrityView): string {
   if (oldestReadingSeconds === null) return 'Nothing is archived yet.'
-  const whole = damaged === 0 ? 'all of them whole' : `${damaged} of them not as archived`
+  const count = countText(damaged.length, most)
+  const whole = damaged.length === 0 ? 'all of them whole' : `${count} of them not as archived`
   return `Every file was read, or archived, within the last ${spanText(oldestReadingSeconds)}; ${whole}.`
 }
 
