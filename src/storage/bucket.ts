@@ -114,10 +114,11 @@ export type Take = (chunk: Uint8Array) => Promise<void> | undefined
 export interface Sink {
   take: Take
   /**
-   * Memory of its own in which it would like the next chunk to arrive, so that nothing need be copied; never empty. It stays
-   * lent until the next chunk is taken, whichever memory that lies in, or the body is over.
+   * Memory of its own in which it would like the next chunk to arrive, so that nothing need be copied; never empty, undefined
+   * where it has none to lend. It stays lent until the next chunk is taken, whichever memory that lies in, or the body is over:
+   * until then nobody else may write there, not even what a chunk before it left to be taken.
    */
-  room?(): Uint8Array
+  room?(): Uint8Array | undefined
 }
 
 /** What follows the headers of an answer. */

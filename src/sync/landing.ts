@@ -139,8 +139,12 @@ export async function openLanding(
     if (block !== null) waitForMore()
     return full.size >= fairShare() ? Promise.race(full) : undefined
   }
+  /** What waits comes first into the next block: none of it may be lent meanwhile. */
+  let isWaiting = false
   const takeLater = async (rest: Uint8Array) => {
+    isWaiting = true
     await Promise.race(full)
+    isWaiting = false
     await take(rest)
   }
   let isOpen = true
@@ -154,6 +158,7 @@ export async function openLanding(
   return {
     take,
     room() {
+      if (isWaiting) return undefined
       const { memory, filled } = current()
       return memory.subarray(filled)
     },

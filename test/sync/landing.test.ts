@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import { AppError } from '../../src/errors.ts'
 import { openDisk } from '../../src/storage/disk.ts'
 import type { NewFile } from '../../src/storage/new-file.ts'
-import { openLanding } from '../../src/sync/landing.ts'
+import { type Landing, openLanding } from '../../src/sync/landing.ts'
 import type { ProofPlan } from '../../src/sync/proof.ts'
 import { hasCode } from '../support/scopes.ts'
 
@@ -226,4 +226,61 @@ describe('what is read back', { concurrency: 2 }, () => {
     const readBack = () => assert.fail('it was asked for')
     assert.equal((await land({ isDirect: false, readBack })).isReadBack, false)
   })
+})
+
+/**
+ * Feeds a landing as a connection does: where the next bytes are to go is asked as soon as some were given, and memory that is
+ * not lent is overwritten as soon as what lay there is taken.
+ */
+async function readInto(
+  landing: Landing,
+  bytes: Uint8Array,
+  { sizes, between }: { sizes: readonly number[]; between: (read: number) => void },
+): Promise<void> {
+  const own = Buffer.alloc(64 << 10)
+  let memory: Uint8Array = own
+  for (let at = 0, read = 0; at < bytes.length; read++) {
+    const size = Math.min(sizes[read % sizes.length] ?? 1, memory.length)
+    const next = bytes.subarray(at, at + size)
+    memory.set(next)
+    const taken = landing.take(memory.subarray(0, next.length))
+    const lent = landing.room() ?? own
+    await taken
+    own.fill(0)
+    between(read)
+    memory = lent
+    at += next.length
+  }
+}
+
+test('a socket that writes into the memory it was lent spoils nothing that came before, however many downloads share the blocks', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const downloads = fc.record({
+    sizeBytes: fc.integer({ min: MIB + 1, max: 3 * MIB }),
+    // It goes on in the middle of a block.
+    before: fc.integer({ min: 0, max: MIB }),
+    sizes: fc.array(fc.integer({ min: 4_000, max: 100_000 }), { minLength: 1, maxLength: 9 }),
+    quietAt: fc.integer({ min: 1, max: 9 }),
+    others: fc.integer({ min: 0, max: 9 }),
+  })
+  await fc.assert(
+    fc.asyncProperty(downloads, async ({ sizeBytes, before, sizes, quietAt, others }) => {
+      const bytes = filled(sizeBytes)
+      const open = (file: ReturnType<typeof slowFile> | null) =>
+        openLanding(file, { plan: null, sizeBytes })
+      const beside = await Promise.all(Array.from({ length: others }, () => open(null)))
+      const file = slowFile()
+      const landing = await open(file)
+      await landing.take(bytes.subarray(0, before))
+      const between = (read: number) => {
+        if (read % quietAt === 0) t.mock.timers.tick(1000)
+      }
+      await readInto(landing, bytes.subarray(before), { sizes, between })
+      const found = await landing.finish()
+      for (const other of beside) await other.abandon()
+      assert.ok(Buffer.concat(file.writes).equals(bytes), 'what is written')
+      assert.equal(found.sha256, sha256(bytes), 'what is hashed')
+    }),
+    { numRuns: 40 },
+  )
 })
