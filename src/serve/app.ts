@@ -145,7 +145,7 @@ function createPages(options: {
   mount: Mount | null
   corsOrigins: CorsOrigins
   log: Log
-}): (visit: Visit) => void {
+}): (visit: Visit) => Promise<void> {
   const { metrics, mount, corsOrigins, log } = options
   const app = new Hono<AppEnv>()
   if (metrics !== null) addMetricsRoute(app, metrics)
@@ -175,9 +175,9 @@ function createPages(options: {
     hostname: 'localhost',
     errorHandler: (error) => answerUnroutable(error, log),
   })
-  return (visit) => {
+  return async (visit) => {
     visits.set(visit.incoming, visit)
-    void route(visit.incoming, visit.outgoing)
+    await route(visit.incoming, visit.outgoing)
   }
 }
 

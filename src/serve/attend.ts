@@ -1,7 +1,8 @@
-import type { IncomingMessage, RequestListener } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { AppError, toAppError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { answerError } from './answer.ts'
+import type { Listener } from './connections.ts'
 import { allowOrigin, answerOptions, type CorsOrigins, knowsOptions } from './cors.ts'
 import type { FileRoute } from './file-route.ts'
 import { isUnframed, prepareRequest } from './request-rules.ts'
@@ -30,10 +31,10 @@ export function createListener({
 }: Watch & {
   files: FileRoute | null
   /** Answers by itself, and logs the visit. */
-  pages: (visit: Visit) => void
+  pages: (visit: Visit) => Promise<void>
   corsOrigins: CorsOrigins
   log: Log
-}): RequestListener {
+}): Listener {
   return (incoming, outgoing) => {
     const visit = newVisit(incoming, outgoing, { watchdog, traffic })
     const fault = prepareRequest(incoming)
@@ -49,8 +50,8 @@ export function createListener({
       answerOptions(incoming, outgoing, corsOrigins)
       return logVisit(visit, log)
     }
-    if (files !== null && isForFile(incoming)) return void attend(visit, { files, log })
-    pages(visit)
+    if (files !== null && isForFile(incoming)) return attend(visit, { files, log })
+    return pages(visit)
   }
 }
 

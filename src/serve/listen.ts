@@ -1,15 +1,15 @@
-import { createServer, type RequestListener, type Server } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { AppError, systemCode } from '../errors.ts'
 import type { Log } from '../log.ts'
 import { answerBrokenRequests } from './broken-request.ts'
-import { type Connections, holdConnections } from './connections.ts'
+import { type Connections, holdConnections, type Listener } from './connections.ts'
 import { giveBackMemory } from './rush.ts'
 
 /** A server that was built but listens nowhere yet. */
 export interface HttpServer {
   /** Answers one request; for tests and for other servers to mount. */
-  listener: RequestListener
+  listener: Listener
   /** @throws PORT_TAKEN */
   listen(port: number, host?: string): Promise<Listening>
 }
@@ -31,7 +31,7 @@ const keepAliveMs = 100_000
 
 /** Puts a listener on a socket with limits that fit downloads: none on sending, tight ones on asking. */
 export function createHttpServer(options: {
-  listener: RequestListener
+  listener: Listener
   onDrain: () => void
   /** Called once the last connection is gone. */
   onClosed?: () => Promise<void>
