@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
+import { toAppError } from '../errors.ts'
 import type { AddressRange } from '../ip-address.ts'
 import type { Log } from '../log.ts'
 import type { Mounted } from '../mounted.ts'
+import { answerFailure } from './attend.ts'
 import { createClientAddress } from './client-address.ts'
 import { createFileRoute } from './file-route.ts'
 import { linkPathOf } from './locate.ts'
@@ -70,7 +72,13 @@ export function createMount({
           const query = `?token=${await mintToken(order)}&disposition=inline`
           // The one way from a request to its bytes reads the request itself.
           incoming.url = `${linkPathOf(archivePath, '')}${query}`
-          await route.serve(visit)
+          try {
+            await route.serve(visit)
+          } catch (error) {
+            // What the pages would say of it would be read as bytes of the file.
+            if (!outgoing.headersSent) throw error
+            answerFailure(visit, toAppError(error), log)
+          }
           return RESPONSE_ALREADY_SENT
         },
       })
