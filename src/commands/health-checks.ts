@@ -24,6 +24,8 @@ interface SyncerGauges extends Gauges {
   freeBytes: number | null
   /** What downloads under way are still going to write. */
   reservedBytes: number | null
+  /** How long ago the database's clock jumped, for which no source is deleted; null while it runs steadily. */
+  clockJumpedSeconds: number | null
 }
 
 export function newSyncer(): Syncer {
@@ -32,6 +34,7 @@ export function newSyncer(): Syncer {
     lastRunSeconds: null,
     freeBytes: null,
     reservedBytes: null,
+    clockJumpedSeconds: null,
   }
   return { service: null, problem: null, gauges }
 }
@@ -102,7 +105,9 @@ function liveChecks(config: Config, syncer: Syncer, look: Look): HealthChecks {
       Object.assign(syncer.gauges, { freeBytes, reservedBytes })
       if (low) throw new AppError('DISK_LOW', `${disk.root} has only ${freeBytes} bytes free`)
     }),
-    runs: when(async () => {
+    runs: when(async ({ leases }) => {
+      const jumpedMs = leases.clockJumpedMs()
+      syncer.gauges.clockJumpedSeconds = jumpedMs === null ? null : Math.floor(jumpedMs / 1e3)
       const { lastWellSeconds, underWay } = await look()
       const sinceMs =
         lastWellSeconds === null ? performance.now() - startedAt : lastWellSeconds * 1e3

@@ -98,6 +98,7 @@ export async function start(host: Host, config: Config, asked: Service): Promise
   const opened = withCleaning(config, run, reached)
   syncer.service = opened
   metrics.addSpace(() => opened.space.state())
+  metrics.addClock(opened.leases.clockJumpedMs)
   const hooks = openHooks(config, run, notifier)
   watchAll(run, notifier, partsOfSyncer(opened))
   digestDaily(config, run, notifier)

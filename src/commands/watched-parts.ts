@@ -13,7 +13,11 @@ const MOST_FILES = 20
 const FILES_READ = 1_000
 
 /** What a syncer tells of beside its runs. */
-export function partsOfSyncer({ archives, database }: SyncService): Watched[] {
+export function partsOfSyncer({
+  archives,
+  database,
+  leases,
+}: Pick<SyncService, 'archives' | 'database' | 'leases'>): Watched[] {
   return [
     {
       subject: 'releases',
@@ -21,7 +25,7 @@ export function partsOfSyncer({ archives, database }: SyncService): Watched[] {
       everyMs: EVERY_MS,
       async look() {
         const paused = (await archives.find())?.releasePaused ?? null
-        if (paused === null) return null
+        if (paused === null) return pausedByClock(leases.clockJumpedMs())
         return {
           title: 'releases are paused',
           detail: paused.reason ?? 'somebody ran "strongroom release pause" and gave no reason',
@@ -40,6 +44,17 @@ export function partsOfSyncer({ archives, database }: SyncService): Watched[] {
       },
     },
   ]
+}
+
+function pausedByClock(jumpedMs: number | null): Trouble | null {
+  if (jumpedMs === null) return null
+  return {
+    title: 'releases are paused',
+    detail: "the database's clock jumped: what it calls due may not be",
+    next: 'have both machines keep the right time (NTP); releases go on by themselves when the clock is back, or has run steadily for an hour',
+    since: new Date(Date.now() - jumpedMs),
+    cases: ['clock'],
+  }
 }
 
 /** Names the newest, and counts the others; those that were damaged first are the cases, so that more of them change nothing. */

@@ -6,7 +6,7 @@ import type { Traffic } from '../serve/traffic.ts'
 import type { DiskRoom } from '../storage/disk.ts'
 import type { SpaceState } from '../sync/space.ts'
 import { type ArchiveSources, addArchiveMetrics } from './archive.ts'
-import { addHealthMetrics, addRoomMetrics, addSpaceMetrics } from './place.ts'
+import { addClockMetrics, addHealthMetrics, addRoomMetrics, addSpaceMetrics } from './place.ts'
 import { addLastRuns, addRunMetrics } from './runs.ts'
 import { addTrafficMetrics } from './traffic.ts'
 import { addWorkMetrics, type WorkObserver } from './work.ts'
@@ -19,6 +19,7 @@ export interface Metrics extends Exposition {
   addArchive(sources: ArchiveSources): void
   addLastRuns(read: () => Promise<Partial<Record<Job, number>>>): void
   addSpace(read: () => Promise<SpaceState>): void
+  addClock(jumpedMs: () => number | null): void
   addRoom(readRoom: () => Promise<DiskRoom>): void
   addHealth(health: Pick<Health, 'deep'>): void
 }
@@ -52,6 +53,7 @@ export function createMetrics(
     runs: addRunMetrics(registry),
     addLastRuns: (read) => addLastRuns(registry, read),
     addSpace: (read) => addSpaceMetrics(registry, read),
+    addClock: (jumpedMs) => addClockMetrics(registry, jumpedMs),
     addTraffic: (traffic) => addTrafficMetrics(registry, traffic),
     addArchive: (sources) => addArchiveMetrics(registry, sources),
     addRoom: (readRoom) => addRoomMetrics(registry, readRoom),

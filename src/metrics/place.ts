@@ -55,6 +55,18 @@ export function addRoomMetrics(registry: Registry, readRoom: () => Promise<DiskR
   )
 }
 
+/** @param jumpedMs how long ago the database's clock was seen to have jumped; null while it runs steadily */
+export function addClockMetrics(registry: Registry, jumpedMs: () => number | null): void {
+  new Gauge({
+    name: 'strongroom_clock_jumped_seconds',
+    help: "How long ago the database's clock jumped, for which this process deletes no source; 0 while it runs steadily.",
+    registers: [registry],
+    collect() {
+      this.set((jumpedMs() ?? 0) / 1_000)
+    },
+  })
+}
+
 /** What `/health/deep` says, which is asked for at most every five seconds, whoever asks. */
 export function addHealthMetrics(
   registry: Registry,

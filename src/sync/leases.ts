@@ -2,9 +2,12 @@ import type { Held, Items } from '../db/items.ts'
 import { AppError, toAppError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Item } from '../media.ts'
-import { createWakefulClock } from './clock.ts'
+import { createClockWatch, createWakefulClock } from './clock.ts'
 
-/** The leases that this process holds, waiting items' too, kept alive by one heartbeat for all of them. */
+/**
+ * The leases that this process holds, waiting items' too, kept alive by one heartbeat for all of them. It goes out with nothing
+ * in hand, too: each answer tells the database's time, and so whether its clock can be relied on.
+ */
 export interface Leases {
   /** The time by which leases are judged, in milliseconds from an arbitrary start. */
   now(): number
@@ -28,8 +31,14 @@ export interface Leases {
    * @throws LEASE_LOST, DB_*
    */
   confirm(item: Held): Promise<number>
-  /** True while the database's clock and ours run alike; releases pause otherwise. */
-  clockIsSteady(): boolean
+  /**
+   * True while the database's clock, which is asked now, and ours run alike; releases pause otherwise.
+   *
+   * @throws DB_*
+   */
+  clockIsSteady(): Promise<boolean>
+  /** How long ago the database's clock was seen to have jumped, in milliseconds; null while it runs steadily. */
+  clockJumpedMs(): number | null
   /** Sends one heartbeat now. */
   beat(): Promise<void>
   stop(): void
@@ -40,13 +49,6 @@ interface Entry {
   renewedAt: number
   controller: AbortController
 }
-
-/** Node clocks are never compared with the database's; only their speeds are. */
-const CLOCK_TOLERANCE_MS = 60_000
-/** Far more than two clocks drift apart between two heartbeats. */
-const DRIFT_PER_BEAT_MS = 100
-/** A clock that jumped and then ran steadily for so long was put right. */
-const CLOCK_TRUSTED_AFTER_MS = 3_600_000
 
 /**
  * @param leaseMs a lease's length; a worker stops itself two thirds of it after the send time of the last
@@ -63,44 +65,31 @@ export function createLeases(options: {
   const { items, log, leaseMs, beatMs } = options
   const now = options.now ?? createWakefulClock()
   const entries = new Map<number, Entry>()
-  let usualOffset: number | null = null
-  let jumpedAt: number | null = null
+  const clock = createClockWatch(now)
   let beating: Promise<void> | null = null
 
   const lose = ({ held, controller }: Entry, why: string) => {
     controller.abort(new AppError('LEASE_LOST', `the lease of item ${held.id} is lost: ${why}`))
   }
 
-  /** Two clocks drift apart by seconds a day, which is followed; a jump is remembered. */
-  const judgeClock = (databaseTimeMs: number) => {
-    const at = now()
-    const offset = databaseTimeMs - at
-    usualOffset ??= offset
-    const away = offset - usualOffset
-    if (Math.abs(away) < CLOCK_TOLERANCE_MS) {
-      usualOffset += Math.sign(away) * Math.min(Math.abs(away), DRIFT_PER_BEAT_MS)
-      jumpedAt = null
-      return
-    }
-    jumpedAt ??= at
-    if (at - jumpedAt < CLOCK_TRUSTED_AFTER_MS) return
-    usualOffset = offset
-    jumpedAt = null
+  const ask = async (held: readonly Held[]) => {
+    const { alive, databaseTimeMs } = await items.heartbeat(held)
+    clock.told(databaseTimeMs)
+    return { alive, databaseTimeMs }
   }
 
   const beatOnce = async () => {
     const sentAt = now()
     const asked = [...entries.values()]
-    if (asked.length === 0) return
     try {
-      const { alive, databaseTimeMs } = await items.heartbeat(asked.map((entry) => entry.held))
+      const { alive } = await ask(asked.map((entry) => entry.held))
       for (const entry of asked) {
         if (alive.has(entry.held.id)) entry.renewedAt = sentAt
         else lose(entry, 'another worker holds it')
       }
-      judgeClock(databaseTimeMs)
     } catch (error) {
-      log.warn({ error: toAppError(error) }, 'heartbeat failed')
+      // With nothing in hand it was about the clock alone.
+      log[asked.length === 0 ? 'debug' : 'warn']({ error: toAppError(error) }, 'heartbeat failed')
     }
     for (const entry of asked)
       if (now() - entry.renewedAt > (leaseMs * 2) / 3) lose(entry, 'no heartbeat got through')
@@ -144,13 +133,17 @@ export function createLeases(options: {
     async confirm(item) {
       const entry = entryOf(item)
       const sentAt = now()
-      const { alive, databaseTimeMs } = await items.heartbeat([entry.held])
+      const { alive, databaseTimeMs } = await ask([entry.held])
       if (alive.has(item.id)) entry.renewedAt = Math.max(entry.renewedAt, sentAt)
       else lose(entry, 'another worker holds it')
       assertAlive(item)
       return databaseTimeMs
     },
-    clockIsSteady: () => jumpedAt === null,
+    async clockIsSteady() {
+      await ask([])
+      return clock.jumpedMs() === null
+    },
+    clockJumpedMs: clock.jumpedMs,
     beat,
     stop() {
       if (timer !== null) clearInterval(timer)

@@ -99,7 +99,7 @@ async function releaseAll(
 async function claimDue(parts: PassParts): Promise<readonly DueItem[]> {
   const { volume, leases, items, begunAt, log } = parts
   await volume.verify()
-  if (leases.clockIsSteady()) return items.claimDue(BATCH, leases.held(), begunAt)
+  if (await leases.clockIsSteady()) return items.claimDue(BATCH, leases.held(), begunAt)
   log.error({}, 'the database clock jumped; releases pause until it runs steadily')
   return []
 }

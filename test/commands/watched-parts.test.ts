@@ -19,7 +19,9 @@ async function withFiles(t: TestContext, count: number) {
     await items.record(item)
   }
   const standings = createStandings()
-  const service = { archives: openArchives(database), database } as unknown as SyncService
+  const clock = { jumpedMs: null as number | null }
+  const leases = { clockJumpedMs: () => clock.jumpedMs } as SyncService['leases']
+  const service = { archives: openArchives(database), database, leases }
   const told = async (): Promise<(string | null)[]> => {
     const news: (string | null)[] = []
     for (const { subject, look } of partsOfSyncer(service)) {
@@ -34,6 +36,7 @@ async function withFiles(t: TestContext, count: number) {
   return {
     ...store,
     told,
+    clock,
     lose: (mediaId: number, secondsAgo = 0) => sql`
       update strongroom.items set state = 'lost', damage = 'gone', verified_at = clock_timestamp(),
         damaged_at = clock_timestamp() - ${secondsAgo} * interval '1 s'
@@ -98,4 +101,14 @@ test('releases that are paused again are told of again, however short they ran',
   await archives.resumeRelease()
   await archives.pauseRelease('22 sources changed')
   assert.deepEqual(await told(), ['22 sources changed'])
+})
+
+test('releases that wait for the database clock are told of as paused, until they run again', async (t) => {
+  const { clock, told } = await withFiles(t, 0)
+  clock.jumpedMs = 0
+  assert.deepEqual(await told(), ["the database's clock jumped: what it calls due may not be"])
+  clock.jumpedMs = 60_000
+  assert.deepEqual(await told(), [])
+  clock.jumpedMs = null
+  assert.deepEqual(await told(), [null])
 })

@@ -33,6 +33,7 @@ export function fullMetrics() {
   })
   metrics.addLastRuns(async () => ({ sync: 1_700_000_000.5 }))
   metrics.addSpace(async () => space)
+  metrics.addClock(() => 12_500)
   metrics.addRoom(async () => ({ freeBytes: 10, totalBytes: 100 }))
   metrics.addHealth(
     createHealth({ checks: { archive: async () => {}, database: () => Promise.reject() } }),

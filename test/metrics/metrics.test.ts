@@ -44,6 +44,7 @@ test('figures of the database, the disk and the health checks are told as they a
     ['strongroom_archive_size_bytes', {}, 100],
     ['strongroom_archive_reserved_bytes', {}, 4],
     ['strongroom_archive_free_minimum_bytes', {}, 5],
+    ['strongroom_clock_jumped_seconds', {}, 12.5],
     ['strongroom_run_last_success_timestamp_seconds', { kind: 'sync' }, 1_700_000_000.5],
     ['strongroom_run_last_success_timestamp_seconds', { kind: 'scrub' }, null],
     ['strongroom_health_check', { check: 'archive' }, 1],

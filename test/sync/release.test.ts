@@ -2,8 +2,10 @@ import assert from 'node:assert/strict'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
+import type { Held } from '../../src/db/items.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Disk } from '../../src/storage/disk.ts'
+import { createLeases } from '../../src/sync/leases.ts'
 import { releaseDue } from '../../src/sync/release.ts'
 import { openedS3, withDemoBucket } from '../support/demo-bucket.ts'
 import {
@@ -16,7 +18,7 @@ import {
 } from '../support/media-rows.ts'
 import { adminOf } from '../support/s3.ts'
 import type { Scope } from '../support/scopes.ts'
-import { openWorker, type Site, withSite } from '../support/worker.ts'
+import { LEASE_MS, never, openWorker, type Site, withSite } from '../support/worker.ts'
 
 describe('an archived file that the disk cannot read', { concurrency: 2 }, () => {
   test('is fetched again, and holds up no other release', async (t) => {
@@ -188,6 +190,31 @@ async function withReleasable(
   const worker = await openWorker(t, site, { policy: { releasesAtOnce: atOnce } })
   return { site, media, worker }
 }
+
+test('what a database clock that jumped since the last run calls due stays until the clock is back', async (t) => {
+  const site = await withSite(t)
+  const { parts, ...worker } = await openWorker(t, site, { releaseGraceMs: 24 * 3_600_000 })
+  await Promise.all([approveMedium(site), approveMedium(site)])
+  await worker.sync()
+  const twoDaysMs = 48 * 3_600_000
+  let aheadMs = 0
+  const items = {
+    ...parts.items,
+    async heartbeat(held: readonly Held[]) {
+      const { alive, databaseTimeMs } = await parts.items.heartbeat(held)
+      return { alive, databaseTimeMs: databaseTimeMs + aheadMs }
+    },
+  }
+  const leases = createLeases({ items, log: parts.log, leaseMs: LEASE_MS, beatMs: 0 })
+  const release = async () => (await releaseDue({ ...parts, items, leases }, never)).released
+  assert.equal(await release(), 0)
+  aheadMs = twoDaysMs
+  await site.sql`update strongroom.items set release_due = release_due - ${twoDaysMs} * interval '1 ms'`
+  assert.equal(await release(), 0)
+  assert.deepEqual(await statesOf(site), { archived: 2 })
+  aheadMs = 0
+  assert.equal(await release(), 2)
+})
 
 describe('several sources', { concurrency: 2 }, () => {
   test('are released at once, no more than the policy allows', async (t) => {
