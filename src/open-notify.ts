@@ -1,19 +1,20 @@
 import { hostname } from 'node:os'
 import { type Config, secretsOf } from './config.ts'
 import type { Database } from './db/connect.ts'
-import { lastRuns, listRuns } from './db/runs.ts'
+import { listRuns } from './db/runs.ts'
+import { enterTold, readTold } from './db/told.ts'
 import { toAppError } from './errors.ts'
 import { createHooks, type Hooks } from './hooks/hooks.ts'
 import { createRedactor } from './log-redact.ts'
 import { openChannels } from './notify/channels.ts'
 import { sendDigests } from './notify/digest.ts'
-import { createNotifier, type Notifier, type RunHistory } from './notify/notifier.ts'
+import { createNotifier, type History, type Notifier } from './notify/notifier.ts'
 import { createReach } from './notify/reach.ts'
 import type { Sender } from './notify/texts.ts'
 import { createTunnelLook } from './notify/tunnel.ts'
 import { type Watched, watchParts } from './notify/watch.ts'
 import type { Program } from './open.ts'
-import { jobs, type Run } from './runs.ts'
+import type { Run } from './runs.ts'
 import { runTool } from './tools/spawn.ts'
 import { pauseUnlessStopped } from './waiting.ts'
 
@@ -98,7 +99,13 @@ export function partsOfTunnel({ notify }: Config): Watched[] {
   if (notify.tunnelMetrics === null) return []
   const look = createTunnelLook(notify.tunnelMetrics)
   return [
-    { subject: 'tunnel', recovered: 'the tunnel is up again', everyMs: TUNNEL_EVERY_MS, look },
+    {
+      subject: 'tunnel',
+      recovered: 'the tunnel is up again',
+      ofNode: true,
+      everyMs: TUNNEL_EVERY_MS,
+      look,
+    },
   ]
 }
 
@@ -125,12 +132,10 @@ export function digestDaily(
 const MOST_RUNS = 5_000
 const PAGE = 500
 
-function historyIn(database: Database): RunHistory {
+function historyIn(database: Database): History {
   return {
-    async lastEnded() {
-      const found = await Promise.all(jobs.map((job) => lastRuns(database, job)))
-      return found.flatMap(({ ended }) => (ended === null ? [] : [ended]))
-    },
+    told: () => readTold(database),
+    enterTold: (subject, failing) => enterTold(database, subject, failing),
     async endedSince(since) {
       const found: Run[] = []
       for (let before: number | null = null; found.length < MOST_RUNS; ) {

@@ -24,6 +24,7 @@ export const ourTables = [
   'run_events',
   'runs',
   'second_copies',
+  'told',
 ]
 
 /** @param table as configured, or with the schema in which it was found */

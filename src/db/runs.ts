@@ -250,26 +250,6 @@ export async function findRun(
   return row === undefined ? null : { ...runOf(row), log: row.log }
 }
 
-/** The run of a job that ended last, of those that began; and the last that came to its end. Null where there is none. */
-export async function lastRuns(
-  database: Database,
-  job: Job,
-): Promise<{ ended: Run | null; well: Run | null }> {
-  const rows = await database.run(
-    (sql) => sql<(RunRow & { which: 'ended' | 'well' })[]>`
-      (select 'ended' as which, ${columns(sql)} from strongroom.runs
-        where job = ${job} and status in ('success', 'partial', 'failed') order by id desc limit 1)
-      union all
-      (select 'well', ${columns(sql)} from strongroom.runs
-        where job = ${job} and status in ('success', 'partial') order by ended_at desc limit 1)`,
-  )
-  const of = (which: 'ended' | 'well') => {
-    const row = rows.find((one) => one.which === which)
-    return row === undefined ? null : runOf(row)
-  }
-  return { ended: of('ended'), well: of('well') }
-}
-
 const FORGOTTEN_AT_ONCE = 1_000
 
 /** Removes runs, and their events, that began longer ago. @returns how many */

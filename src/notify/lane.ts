@@ -5,8 +5,8 @@ import type { Delivery } from './delivery.ts'
 
 /** Sends what is put into it, one after the other, in the background. */
 export interface Lane<T> {
-  /** Returns at once and never throws. */
-  put(what: T): void
+  /** Returns at once and never throws; `delivered` is called once it is. */
+  put(what: T, delivered?: () => void): void
   /** Sends what is left without pausing for long; what has not gone when `signal` fires is dropped, and the log says so. */
   close(signal: AbortSignal): Promise<void>
 }
@@ -44,8 +44,8 @@ export function createLane<T>(parts: LaneParts<T>): Lane<T> {
     working = null
   }
   return {
-    put(what) {
-      queue.push({ what, since: parts.now(), dropped: new AbortController() })
+    put(what, delivered = () => {}) {
+      queue.push({ what, delivered, since: parts.now(), dropped: new AbortController() })
       if (queue.length > room) {
         queue.shift()?.dropped.abort()
         log.warn({ channel: channel.name }, 'too many messages wait; the oldest was dropped')
@@ -65,6 +65,7 @@ export function createLane<T>(parts: LaneParts<T>): Lane<T> {
 
 interface Entry<T> {
   what: T
+  delivered: () => void
   since: number
   /** Fires when it had to make room. */
   dropped: AbortController
@@ -81,6 +82,7 @@ async function deliver<T>(
     const delivery = stop.aborted ? stopped : await attempt(channel, entry.what, stop)
     if (delivery.kind === 'delivered') {
       log.debug({ channel: name, tries }, 'message sent')
+      entry.delivered()
       return
     }
     if (entry.dropped.signal.aborted) return

@@ -1,12 +1,13 @@
 import type { NotifyOn } from '../config/notify.ts'
-import { toAppError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Run } from '../runs.ts'
 import type { Channels } from './channels.ts'
 import { createLane, type LaneParts } from './lane.ts'
+import { createMemory, type ToldStore } from './memory.ts'
 import { clip, type Message, printable } from './message.ts'
+import { createOrder } from './order.ts'
 import { createPinger, isFailed, type Ping } from './pings.ts'
-import { type Condition, createStandings, type Failing, type Standings } from './standing.ts'
+import type { Change, Condition, Failing, Standings } from './standing.ts'
 import {
   attentionOfRun,
   digestOf,
@@ -45,13 +46,11 @@ export interface NotifierParts extends Omit<LaneParts<never>, 'channel' | 'room'
   channels: Channels
   sender: Sender
   log: Log
-  /** What the run history knows; null without a database. */
-  history: RunHistory | null
+  /** What outlives the process; null without a database. */
+  history: History | null
 }
 
-export interface RunHistory {
-  /** The last run of each job that has ended. */
-  lastEnded(): Promise<readonly Run[]>
+export interface History extends ToldStore {
   /** Every run that ended at or after this moment. */
   endedSince(since: Date): Promise<readonly Run[]>
 }
@@ -69,22 +68,26 @@ export function createNotifier(parts: NotifierParts): Notifier {
     createLane<Ping>({ ...parts, channel, room: PINGS_WAITING }),
   )
   const pinger = createPinger()
-  let firstOfOurs = Number.POSITIVE_INFINITY
-  const recall = createRecall(parts, ({ id }) => id !== null && id >= firstOfOurs)
+  const memory = createMemory(parts.history, parts.log)
   // Of the sync in hand: no other job settles items, and a scrub may begin and end beside it.
   let reasons: string[] = []
 
   const ping = (sign: Ping | null) => {
     if (sign !== null) for (const lane of pings) lane.put(sign)
   }
-  const inOrder = createOrder(parts.log)
-  const say = (message: Message | null) => {
-    if (message !== null) for (const lane of messages) lane.put(message)
+  const inOrder = createOrder(parts.log, 'a message could not be made')
+  const say = (message: Message, delivered?: () => void) => {
+    for (const lane of messages) lane.put(message, delivered)
+  }
+  const announce = (about: Pick<Condition, 'subject' | 'ofNode'>, { change, message }: News) => {
+    const learnt = about.ofNode === true ? () => {} : memory.learning(about.subject, change)
+    if (message !== null) say(message, learnt)
+    // Who asked to hear nothing of it need not be told later either.
+    else learnt()
   }
   return {
     started(run) {
       if (run.job === 'sync') reasons = []
-      firstOfOurs = Math.min(firstOfOurs, run.id ?? firstOfOurs)
       ping(pinger.started(run))
     },
     itemSettled({ item, outcome, reason }) {
@@ -97,16 +100,19 @@ export function createNotifier(parts: NotifierParts): Notifier {
       ping(pinger.ended(run))
       if (messages.length === 0) return
       const said = run.job === 'sync' ? reasons : []
-      inOrder(async () => say(messageOfRun(parts, { run, reasons: said, ...(await recall()) })))
+      inOrder(async () => {
+        const standings = await memory.standings()
+        announce({ subject: run.job }, newsOfRun(parts, { run, reasons: said, standings }))
+      })
     },
     tell(condition) {
       if (messages.length === 0) return
-      inOrder(async () => say(messageOf(parts, { condition, ...(await recall()) })))
+      inOrder(async () => announce(condition, newsOf(parts, condition, await memory.standings())))
     },
     digest(since) {
       if (messages.length === 0) return
       inOrder(async () => {
-        const { standings } = await recall()
+        const standings = await memory.standings()
         const runs = (await parts.history?.endedSince(since)) ?? []
         say(digestOf(parts.sender, { since, runs, failing: standings.failing() }))
       })
@@ -114,74 +120,38 @@ export function createNotifier(parts: NotifierParts): Notifier {
     async close(signal) {
       await inOrder(async () => {})
       await Promise.all([...messages, ...pings].map((lane) => lane.close(signal)))
+      await memory.close()
     },
   }
 }
 
-/** What happens one after the other, however long each takes; a failure of one is logged. */
-function createOrder(log: Log): (work: () => Promise<void>) => Promise<void> {
-  let last: Promise<void> = Promise.resolve()
-  return (work) => {
-    last = last.then(work).catch((thrown: unknown) => {
-      log.warn({ error: toAppError(thrown) }, 'a message could not be made')
-    })
-    return last
-  }
-}
-
-interface Memory {
-  standings: Standings
-  /** What began before that moment was told by an earlier process. */
-  toldUntil: Date | null
-}
-
-/**
- * What an earlier process left failing, from the run history. It is asked before the first run of this process can end, and
- * once more when there is something to tell; without an answer nothing is known.
- */
-function createRecall(
-  { history, log }: NotifierParts,
-  isOurs: (run: Run) => boolean,
-): () => Promise<Memory> {
-  const memory: Memory = { standings: createStandings(), toldUntil: null }
-  const ask = async (): Promise<boolean> => {
-    try {
-      for (const run of (await history?.lastEnded()) ?? []) {
-        if (run.mode === 'dry-run' || run.endedAt === null || isOurs(run)) continue
-        // Whoever finds a run that was cut off tells of it: perhaps this very process, a moment ago.
-        if (run.error?.code === 'RUN_INTERRUPTED') continue
-        memory.standings.recall(run.job, isFailed(run) ? failingRun(run) : null)
-        if (memory.toldUntil === null || run.endedAt > memory.toldUntil)
-          memory.toldUntil = run.endedAt
-      }
-      return true
-    } catch (thrown) {
-      log.debug({ error: toAppError(thrown) }, 'the last runs could not be read for messages')
-      return false
-    }
-  }
-  const first = ask()
-  let again: Promise<boolean> | null = null
-  return async () => {
-    if (await first) return memory
-    again ??= ask()
-    await again
-    return memory
-  }
+interface News {
+  change: Change
+  /** Null where it is no news for anybody. */
+  message: Message | null
 }
 
 function failingRun({ startedAt, error, status }: Run): Failing {
   return { since: startedAt, title: error?.message ?? status, cases: [] }
 }
 
+function newsOfRun(
+  parts: NotifierParts,
+  { standings, ...told }: { run: Run; reasons: readonly string[]; standings: Standings },
+): News {
+  const { run } = told
+  // Who was cut short or had to wait for another says nothing of whether it works.
+  if (run.mode === 'dry-run' || (!isFailed(run) && isUndecided(run)))
+    return { change: { kind: 'same' }, message: null }
+  const change = standings.note(run.job, isFailed(run) ? failingRun(run) : null)
+  return { change, message: messageOfRun(parts, { ...told, change }) }
+}
+
 function messageOfRun(
   { on, sender }: NotifierParts,
-  { run, reasons, standings }: Memory & { run: Run; reasons: readonly string[] },
+  { run, reasons, change }: { run: Run; reasons: readonly string[]; change: Change },
 ): Message | null {
-  // Who was cut short or had to wait for another says nothing of whether it works.
-  if (run.mode === 'dry-run' || (!isFailed(run) && isUndecided(run))) return null
   const always = on.includes('always')
-  const change = standings.note(run.job, isFailed(run) ? failingRun(run) : null)
   if (change.kind === 'began')
     return always || on.includes('failure') ? failureOfRun(sender, run, reasons) : null
   if (change.kind === 'ended' && (always || on.includes('recovery')))
@@ -196,23 +166,16 @@ function isUndecided({ status }: Run): boolean {
   return status !== 'success' && status !== 'partial'
 }
 
-function messageOf(
-  { on, sender }: NotifierParts,
-  { condition, standings, toldUntil }: Memory & { condition: Condition },
-): Message | null {
+function newsOf({ on, sender }: NotifierParts, condition: Condition, standings: Standings): News {
   const { subject, trouble } = condition
-  const always = on.includes('always')
+  const wants = (kind: 'failure' | 'recovery') => on.includes('always') || on.includes(kind)
   if (trouble === null) {
     const change = standings.note(subject, null)
-    const tells = change.kind === 'ended' && (always || on.includes('recovery'))
-    return tells ? recoveryOf(sender, condition, change.was) : null
+    const tells = change.kind === 'ended' && wants('recovery')
+    return { change, message: tells ? recoveryOf(sender, condition, change.was) : null }
   }
-  const since = trouble.since ?? sender.stamp().at
-  const failing = { since, title: trouble.title, cases: trouble.cases ?? [] }
-  const isOld = trouble.since !== undefined && toldUntil !== null && trouble.since < toldUntil
-  if (isOld) standings.recall(subject, failing)
-  const { kind } = standings.note(subject, failing)
-  return kind === 'began' && (always || on.includes('failure'))
-    ? failureOf(sender, condition, trouble)
-    : null
+  const { title, since = sender.stamp().at, cases = [] } = trouble
+  const change = standings.note(subject, { since, title, cases })
+  const tells = change.kind === 'began' && wants('failure')
+  return { change, message: tells ? failureOf(sender, condition, trouble) : null }
 }

@@ -19,6 +19,8 @@ export interface Condition {
   trouble: Trouble | null
   /** `the tunnel is up again` */
   recovered: string
+  /** Only of this node: neither another one nor a later process knows of it. */
+  ofNode?: boolean
 }
 
 export interface Failing {
@@ -37,8 +39,8 @@ export type Change =
 /** Which subjects fail at present, so that an outage is told when it begins and when it ends, and not in between. */
 export interface Standings {
   note(subject: string, failing: Failing | null): Change
-  /** As `note`, for what an earlier process has told: nothing is told again. */
-  recall(subject: string, failing: Failing | null): void
+  /** As `note`, for what an earlier process has told: it is not told again. */
+  recall(subject: string, failing: Failing): void
   /** What fails now, by subject. */
   failing(): ReadonlyMap<string, Failing>
 }

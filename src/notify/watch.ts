@@ -5,10 +5,7 @@ import type { Condition, Trouble } from './standing.ts'
 /** Looks at a part of the service. `unsure` changes nothing; so does whatever it throws. */
 export type Look = (signal: AbortSignal) => Promise<Trouble | null | 'unsure'>
 
-export interface Watched {
-  subject: string
-  /** What is told when it is well again. */
-  recovered: string
+export interface Watched extends Omit<Condition, 'trouble'> {
   everyMs: number
   look: Look
 }
@@ -23,13 +20,13 @@ export async function watchParts(
     log: Log
   },
 ): Promise<void> {
-  const watchOne = async ({ subject, recovered, everyMs, look }: Watched) => {
+  const watchOne = async ({ everyMs, look, ...part }: Watched) => {
     while (!on.signal.aborted) {
       try {
         const trouble = await look(on.signal)
-        if (trouble !== 'unsure' && !on.signal.aborted) on.tell({ subject, trouble, recovered })
+        if (trouble !== 'unsure' && !on.signal.aborted) on.tell({ ...part, trouble })
       } catch (error) {
-        on.log.debug({ subject, error: toAppError(error) }, 'could not be looked at')
+        on.log.debug({ subject: part.subject, error: toAppError(error) }, 'could not be looked at')
       }
       await on.wait(everyMs, on.signal)
     }

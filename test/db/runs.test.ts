@@ -11,7 +11,6 @@ import {
   findRun,
   forgetRuns,
   isAsked,
-  lastRuns,
   listRuns,
   type RunStart,
   renewRun,
@@ -125,10 +124,6 @@ test('an outage of many tries is one run with the number of them', async (t) => 
     ({ status }) => status,
   )
   assert.deepEqual(statuses, ['failed', 'failed', 'failed', 'failed', 'success'])
-  const last = await lastRuns(database, 'sync')
-  assert.equal(last.ended?.status, 'failed')
-  assert.equal(last.well?.status, 'success')
-  assert.deepEqual(await lastRuns(database, 'scrub'), { ended: null, well: null })
 })
 
 test('a run that is asked for is taken by one node, however often it is asked for', async (t) => {

@@ -105,6 +105,23 @@ test('a sync that is run by cron is two messages, too: the history remembers wha
   assert.deepEqual(titlesOf(receiver), ['sync is failing', 'sync works again'])
 })
 
+test('a failure that nobody could be told of, as nothing answered, is told by the next sync by cron, and once', async (t) => {
+  const service = await withService(t)
+  const { receiver, env } = await withListeners(t)
+  await service.run(['sync', '--once'], env)
+  await archiveOf(service).takeAway()
+  receiver.answer = (_request, response) => void response.writeHead(503).end()
+  const untold = await service.run(['sync', '--once'], env)
+  assert.equal(untold.code, 74, story(untold))
+  receiver.answer = (_request, response) => void response.end('ok')
+  receiver.requests.length = 0
+  for (let times = 0; times < 3; times++) {
+    const failed = await service.run(['sync', '--once'], env)
+    assert.equal(failed.code, 74, story(failed))
+  }
+  assert.deepEqual(titlesOf(receiver), ['sync is failing'])
+})
+
 test('hooks run around a sync and for each item, with what users wrote as text only', async (t) => {
   const service = await withService(t)
   const { receiver, env } = await withListeners(t)

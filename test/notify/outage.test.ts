@@ -4,8 +4,9 @@ import { describe, type TestContext, test } from 'node:test'
 import type { NotifyConfig, NotifyOn } from '../../src/config/notify.ts'
 import { createLog } from '../../src/log.ts'
 import { openChannels } from '../../src/notify/channels.ts'
-import { createNotifier, type RunHistory } from '../../src/notify/notifier.ts'
+import { createNotifier, type History } from '../../src/notify/notifier.ts'
 import { createReach } from '../../src/notify/reach.ts'
+import type { Failing } from '../../src/notify/standing.ts'
 import type { Run } from '../../src/runs.ts'
 import { type Mailbox, withMailbox } from '../support/mailbox.ts'
 import { type Receiver, withReceiver } from '../support/receiver.ts'
@@ -22,7 +23,7 @@ interface Services {
   /** What a run is for the services: with the same history a restarted program. */
   open(options?: {
     on?: readonly NotifyOn[]
-    history?: RunHistory | null
+    history?: History | null
   }): ReturnType<typeof createNotifier>
 }
 
@@ -91,6 +92,19 @@ function sixHours(): Run[] {
     )
   }
   return runs
+}
+
+/** What outlives a process. */
+function aHistory(runs: readonly Run[] = []): History {
+  const told = new Map<string, Failing>()
+  return {
+    told: async () => new Map(told),
+    async enterTold(subject, failing) {
+      if (failing === null) told.delete(subject)
+      else told.set(subject, failing)
+    },
+    endedSince: async () => runs,
+  }
 }
 
 const pathsOf = ({ requests }: Receiver, prefix: string) =>
@@ -177,46 +191,88 @@ describe('an outage of six hours', () => {
   test('is two messages although the program was restarted in the middle of it', async (t) => {
     const services = await withServices(t)
     const runs = sixHours()
-    await tellAll(services, runs.slice(0, 100))
-    const last = runs[99]
-    assert.ok(last !== undefined)
-    const history = { lastEnded: async () => [last], endedSince: async () => [] }
+    const history = aHistory()
+    await tellAll(services, runs.slice(0, 100), services.open({ history }))
     await tellAll(services, runs.slice(100), services.open({ history }))
+    await tellAll(services, runs.slice(-1), services.open({ history }))
     assert.deepEqual(titlesOf(services.receiver), [
       'failure: sync is failing',
       'recovery: sync works again',
     ])
+  })
+
+  for (const [message, end] of [
+    ['beginning', 100],
+    ['end', 363],
+  ] as const)
+    test(`whose ${message} could not be told before the program ended is told of by the next one`, async (t) => {
+      const services = await withServices(t)
+      const [runs, history] = [sixHours(), aHistory()]
+      const { receiver } = services
+      if (message === 'end') await tellAll(services, runs.slice(0, 9), services.open({ history }))
+      // The way to the internet is down: neither the bucket nor any service answers.
+      receiver.answer = (_request, response) => void response.writeHead(503).end()
+      services.mailbox.refuseRecipients = '450 later'
+      const untold = runs.slice(message === 'end' ? 9 : 0, end)
+      await tellAll(services, untold, services.open({ history }))
+      receiver.requests.length = 0
+      receiver.answer = (_request, response) => void response.end('ok')
+      services.mailbox.refuseRecipients = null
+      for (let times = 0; times < 2; times++)
+        await tellAll(services, untold.slice(-1), services.open({ history }))
+      const title = message === 'end' ? 'recovery: sync works again' : 'failure: sync is failing'
+      assert.deepEqual(titlesOf(receiver), [title])
+    })
+
+  test('that is over when its beginning can be told at last does not hide the next one', async (t) => {
+    const services = await withServices(t)
+    const { receiver } = services
+    const [runs, history] = [sixHours(), aHistory()]
+    receiver.answer = (_request, response) => void response.writeHead(503).end()
+    services.mailbox.refuseRecipients = '450 later'
+    const notifier = services.open({ on: ['failure'], history })
+    for (const run of [...runs.slice(0, 3), ...runs.slice(-1)]) notifier.ended(run)
+    while (pathsOf(receiver, '/webhook').length === 0)
+      await receiver.received(receiver.requests.length + 1)
+    services.mailbox.refuseRecipients = null
+    receiver.answer = (_request, response) => void response.end('ok')
+    await notifier.close(never)
+    receiver.requests.length = 0
+    await tellAll(services, runs.slice(0, 3), services.open({ history }))
+    assert.deepEqual(titlesOf(receiver), ['failure: sync is failing'])
   })
 
   test('that a kill began is told of by whoever finds the run cut off, and once', async (t) => {
     const services = await withServices(t)
     const error = { code: 'RUN_INTERRUPTED', message: 'its process ended', hint: null } as const
     const killed = aRun({ id: 3, status: 'failed', error })
-    const notifier = services.open({
-      history: { lastEnded: async () => [killed], endedSince: async () => [] },
-    })
-    notifier.ended(killed)
-    await tellAll(services, [aRun({ id: 4 })], notifier)
+    const history = aHistory()
+    await tellAll(services, [killed], services.open({ history }))
+    await tellAll(services, [killed, aRun({ id: 4 })], services.open({ history }))
     assert.deepEqual(titlesOf(services.receiver), [
       'failure: sync is failing',
       'recovery: sync works again',
     ])
   })
 
-  test('that begins after the restart is not taken for an old one, however late the history answers', async (t) => {
+  test('is told of once although what was told is read late, and in doubt twice', async (t) => {
     const services = await withServices(t)
     const failed = aRun({ status: 'failed', error: outage })
-    let calls = 0
-    const history = {
-      async lastEnded() {
-        calls += 1
-        if (calls === 1) throw new Error('the database is away')
-        return [failed]
-      },
-      endedSince: async () => [],
-    }
+    const history = aHistory()
     await tellAll(services, [failed], services.open({ history }))
+    const awayFor = (times: number): History => {
+      let calls = 0
+      const told = async () => {
+        calls += 1
+        if (calls <= times) throw new Error('the database is away')
+        return history.told()
+      }
+      return { ...history, told }
+    }
+    await tellAll(services, [failed, failed], services.open({ history: awayFor(1) }))
     assert.deepEqual(titlesOf(services.receiver), ['failure: sync is failing'])
+    await tellAll(services, [failed, failed], services.open({ history: awayFor(2) }))
+    assert.equal(titlesOf(services.receiver).length, 2)
   })
 })
 
@@ -303,12 +359,11 @@ describe('what is told', () => {
       since: at(5),
     }
     const paused = { subject: 'releases', trouble, recovered: 'releases run again' }
-    const notifier = services.open()
+    const history = aHistory()
+    const notifier = services.open({ history })
     notifier.tell({ ...paused, trouble: null })
     for (let times = 0; times < 50; times++) notifier.tell(paused)
     await notifier.close(never)
-    const last = aRun({ endedAt: at(10) })
-    const history = { lastEnded: async () => [last], endedSince: async () => [] }
     const restarted = services.open({ history })
     restarted.tell(paused)
     restarted.tell({ ...paused, trouble: null })
@@ -325,8 +380,7 @@ describe('what is told', () => {
       aRun({ id: 1 }),
       aRun({ id: 2, status: 'failed', error: outage, items: {}, bytes: 0 }),
     ]
-    const history = { lastEnded: async () => [], endedSince: async () => past }
-    const notifier = services.open({ on: ['digest'], history })
+    const notifier = services.open({ on: ['digest'], history: aHistory(past) })
     notifier.ended(aRun({ id: 2, status: 'failed', error: outage }))
     notifier.digest(at(0))
     await notifier.close(never)
