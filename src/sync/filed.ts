@@ -1,6 +1,7 @@
 import { dirname } from 'node:path'
 import type { Intent, Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
+import { isUnreadable } from './damage.ts'
 import type { Parts } from './parts.ts'
 import { putFinal } from './publish.ts'
 import { describesIntent, readSidecar, writeSidecar } from './sidecar-file.ts'
@@ -17,7 +18,11 @@ export async function makeDurable(parts: FiledParts, item: Item, intent: Intent)
   const { disk, folders } = parts
   const path = intent.archivePath
   await folders.ensure(dirname(path))
-  const sidecar = await readSidecar(parts, path)
+  const sidecar = await readSidecar(parts, path).catch((error: unknown) => {
+    // As a torn one: the item knows all that it says.
+    if (isUnreadable(error)) return null
+    throw error
+  })
   if (!describesIntent(sidecar, { media: item.media, intent }))
     await renewSidecar(parts, item, intent)
   await disk.syncFile(path)
@@ -25,7 +30,7 @@ export async function makeDurable(parts: FiledParts, item: Item, intent: Intent)
   await disk.syncFolder(dirname(path))
 }
 
-/** A missing sidecar is written, a torn one replaced atomically: the item knows all that it says. */
+/** A missing sidecar is written, one that is torn or cannot be read is replaced atomically. */
 async function renewSidecar(parts: FiledParts, item: Item, intent: Intent): Promise<void> {
   const { disk, leases } = parts
   const target = sidecarPathOf(intent.archivePath)

@@ -5,7 +5,7 @@ import type { Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
 import { adoptInPlace } from './adopt.ts'
 import { quarantine } from './aside.ts'
-import { findDamage } from './damage.ts'
+import { findDamage, isUnreadable } from './damage.ts'
 import { makeDurable } from './filed.ts'
 import { type FiledOutcome, underLease } from './filed-lease.ts'
 import { type HealParts, heal, healFromSecond, lostError, setAside } from './heal.ts'
@@ -52,7 +52,7 @@ async function attempt(
     await makeDurable(parts, item, intent)
     return { outcome: 'whole' }
   }
-  if (intent.source.bucket !== bucket.name) {
+  if (intent.source.bucket !== bucket.name && damage.code !== 'DISK_DENIED') {
     if (await healFromSecond(parts, { item, intent, damage }, signal)) return { outcome: 'whole' }
     const told = { item: item.id, error: damage }
     log.error(told, `the source of an archived file is in bucket "${intent.source.bucket}"`)
@@ -75,7 +75,7 @@ async function attemptLegacy(
     await describeAgain(parts, item, file)
     return { outcome: 'whole' }
   }
-  if (damage.code === 'DISK_SICK') return { outcome: 'damaged', damage: damage.message }
+  if (isUnreadable(damage)) return { outcome: 'damaged', damage: damage.message }
   await setAside(parts, item, { archivePath: file.archivePath, damage })
   const error = new AppError(
     'FILE_MISSING',

@@ -5,6 +5,7 @@ import type { Intent, Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
 import type { Bucket, ObjectFacts } from '../storage/bucket.ts'
 import { quarantine } from './aside.ts'
+import { isUnreadable } from './damage.ts'
 import { fetchVersion } from './download.ts'
 import type { Parts } from './parts.ts'
 import { putFinal } from './publish.ts'
@@ -38,7 +39,8 @@ interface Patient {
  * read and is wrong goes to quarantine too, so that nobody is served it. The source is never deleted here, and the item is the
  * caller's to settle.
  *
- * @returns `lost`: there is no other copy; `unreadable`: nor is there, but the disk may get well
+ * @returns `lost`: there is no other copy; `unreadable`: nor is there, but the disk may get well, or a
+ *   person may let us read it
  * @throws LEASE_LOST, TRANSFER_*, BUCKET_*, DISK_*, VOLUME_*
  */
 export async function heal(
@@ -49,13 +51,14 @@ export async function heal(
   const { bucket, log } = parts
   const told = { item: item.id, path: intent.archivePath }
   log.error({ ...told, error: damage }, 'an archived file is damaged')
+  // It may be whole, and a file of somebody else's cannot be moved aside either: that is for a person.
+  if (damage.code === 'DISK_DENIED') return 'unreadable'
   if ((await bringBack(parts, { item, intent, damage }, signal)) !== null) return 'healed'
   const { key } = intent.source
   const facts = await bucket.head(key, signal)
   if (facts === null || facts.etag !== intent.source.etag) {
     if (await healFromSecond(parts, { item, intent, damage }, signal)) return 'healed'
-    // What cannot be read today may be read once the disk is well; only what was read and is wrong is known to be lost.
-    if (damage.code === 'DISK_SICK') return 'unreadable'
+    if (isUnreadable(damage)) return 'unreadable'
     await setAside(parts, item, { archivePath: intent.archivePath, damage })
     return 'lost'
   }
@@ -145,7 +148,7 @@ export async function setAside(
 ): Promise<void> {
   await parts.volume.verify()
   // What was read and is wrong must not come back, even when our lease is over before it is away.
-  const undo = damage.code === 'DISK_SICK' ? 'always' : 'replaced'
+  const undo = isUnreadable(damage) ? 'always' : 'replaced'
   await quarantine(parts, item, { paths: [archivePath, sidecarPathOf(archivePath)], undo })
 }
 
@@ -177,7 +180,7 @@ async function hasBytes(
   try {
     return (await disk.hash(path, signal)).sha256 === sha256
   } catch (error) {
-    if (isAppError(error, 'FILE_MISSING', 'PATH_UNSAFE', 'DISK_SICK')) return false
+    if (isUnreadable(error) || isAppError(error, 'FILE_MISSING', 'PATH_UNSAFE')) return false
     throw error
   }
 }

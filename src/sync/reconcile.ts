@@ -79,8 +79,14 @@ async function recoverItem(parts: ReconcileParts, item: Item): Promise<Recovery>
   } catch (error) {
     const reason = toAppError(error)
     if (reason.code === 'LEASE_LOST') return 'failed'
-    if (!reason.code.startsWith('DB_')) await parts.items.yield(item, reason, RETRY_MS)
-    if (reason.retry === 'outage') throw reason
+    if (!reason.code.startsWith('DB_')) {
+      await parts.items.yield(item, reason, RETRY_MS)
+      // Given back as it is to stay, reason and all.
+      parts.leases.drop(item)
+    }
+    // A wrong owner of one file must not hold up all others; one of the whole archive is met here.
+    if (reason.code === 'DISK_DENIED') await parts.volume.verify()
+    else if (reason.retry === 'outage') throw reason
     parts.log.warn({ item: item.id, error: reason }, 'recovery failed, it is tried again')
     return 'failed'
   }
@@ -107,12 +113,27 @@ async function recover(parts: ReconcileParts, item: Item): Promise<Recovery> {
   return (await record(parts, item, { intent })) === 'archived' ? 'recorded' : 'withdrawn'
 }
 
-async function hashIfThere({ disk }: ReconcileParts, path: string): Promise<string | null> {
+/**
+ * What the disk does not give is not whole either: its source is there. The second such file in a row is the disk's trouble.
+ *
+ * @returns null for a file that is gone or cannot be read
+ * @throws DISK_SICK (latched), VOLUME_*
+ */
+async function hashIfThere(
+  { disk, volume, log }: ReconcileParts,
+  path: string,
+): Promise<string | null> {
   try {
-    return (await disk.hash(path)).sha256
+    const { sha256 } = await disk.hash(path)
+    await volume.noteWrite(null)
+    return sha256
   } catch (error) {
     if (isAppError(error, 'FILE_MISSING')) return null
-    throw error
+    if (!isAppError(error, 'DISK_SICK')) throw error
+    await volume.verify()
+    await volume.noteWrite(error)
+    log.error({ path, error }, 'a file cannot be read and is fetched again')
+    return null
   }
 }
 

@@ -24,7 +24,8 @@ export interface Volume {
    */
   verify(): Promise<{ device: number }>
   /**
-   * Told of every write to the archive: null when it went well. The second failure in a row is latched in the database.
+   * Told of every write to the archive, and of what recovery reads there: null when it went well. The second failure in a row
+   * is latched in the database.
    *
    * @throws DISK_SICK when this latched it
    */

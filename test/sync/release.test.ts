@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
-import { rm } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
+import { readHealth } from '../../src/db/health.ts'
 import type { Held } from '../../src/db/items.ts'
 import { AppError } from '../../src/errors.ts'
 import type { Disk } from '../../src/storage/disk.ts'
@@ -47,6 +48,66 @@ describe('an archived file that the disk cannot read', { concurrency: 2 }, () =>
     await assertArchived(site, bad)
   })
 })
+
+describe('an archived file that may not be read', { concurrency: 2 }, () => {
+  test('keeps its source, is told of, and holds up no other release', async (t) => {
+    const { site, bad, good, path } = await withBadSector(t)
+    const disk = (one: Disk): Disk => ({
+      ...one,
+      hash: (asked, signal) => (asked === path ? refuse(asked) : one.hash(asked, signal)),
+    })
+    const worker = await openWorker(t, site, { disk })
+    const tally = await worker.release()
+    assert.deepEqual([tally.kept, tally.released], [1, 1])
+    assert.deepEqual(await sourceOf(site, bad.key), bad.bytes)
+    assert.equal(await sourceOf(site, good.key), null)
+    const { state, error_code } = await itemOf(site, bad.mediaId)
+    assert.deepEqual([state, error_code], ['archived', 'DISK_DENIED'])
+    const health = await readHealth(site.database, 'sync')
+    assert.equal(health.damaged?.archivePath, path)
+
+    await site.sql`update strongroom.items set release_due = now() where state = 'archived'`
+    assert.equal((await (await openWorker(t, site)).release()).released, 1)
+    await assertArchived(site, bad)
+  })
+
+  test('ends the pass where the marker of the archive may not be read either', async (t) => {
+    const { site } = await withBadSector(t)
+    let refused = false
+    const disk = (one: Disk): Disk => ({
+      ...one,
+      async hash(asked) {
+        refused = true
+        return refuse(asked)
+      },
+      read: (asked, most) => (refused ? refuse(asked) : one.read(asked, most)),
+    })
+    const worker = await openWorker(t, site, { disk })
+    await assert.rejects(worker.release(), { code: 'DISK_DENIED' })
+    assert.deepEqual(await statesOf(site), { releasing: 2 })
+    assert.equal((await (await openWorker(t, site)).release()).released, 2)
+  })
+
+  for (const code of ['DISK_DENIED', 'DISK_SICK'] as const)
+    test(`is no such file when it is only the sidecar, which is written anew (${code})`, async (t) => {
+      const { site, bad, path } = await withBadSector(t)
+      const inode = (await stat(join(site.archiveDir, `${path}.json`))).ino
+      const disk = (one: Disk): Disk => ({
+        ...one,
+        async read(asked, most) {
+          if (asked === `${path}.json` && (await one.stat(asked))?.inode === inode)
+            refuse(asked, code)
+          return one.read(asked, most)
+        },
+      })
+      assert.equal((await (await openWorker(t, site, { disk })).release()).released, 2)
+      await assertArchived(site, bad)
+    })
+})
+
+function refuse(path: string, code: 'DISK_DENIED' | 'DISK_SICK' = 'DISK_DENIED'): never {
+  throw new AppError(code, `cannot read ${path}`)
+}
 
 const refusals = [
   { code: 'OBJECT_LOCKED', answer: 'ObjectLockedByBucketPolicy' },
@@ -175,7 +236,7 @@ async function withBadSector(t: Scope) {
       return disk.hash(asked, signal)
     },
   })
-  return { site, bad, good, unreadable }
+  return { site, bad, good, path, unreadable }
 }
 
 /** Archived media whose sources may go, and a worker that releases several of them at once. */
