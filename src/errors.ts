@@ -243,7 +243,10 @@ export const ERRORS = {
     403,
     'load the page again and try once more; ADMIN_HOSTS lists further names of this service',
   ),
-  TOO_MANY_LOGINS: request(429, 'wait a minute, then use the value of ADMIN_TOKEN'),
+  TOO_MANY_LOGINS: request(
+    429,
+    'use the value of ADMIN_TOKEN, which is let in at once; see what else at this address uses another',
+  ),
   METHOD_NOT_ALLOWED: request(405, 'use GET or HEAD'),
   PRECONDITION_FAILED: request(412, 'load the file anew from its beginning'),
   URL_TOO_LONG: request(414, 'use the link as it was given'),

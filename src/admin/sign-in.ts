@@ -25,10 +25,7 @@ export function addSignIn(
     } catch (thrown) {
       const error = toAppError(thrown)
       if (!isAppError(error, 'ADMIN_DENIED', 'TOO_MANY_LOGINS')) throw error
-      const wrong =
-        error.code === 'ADMIN_DENIED'
-          ? 'That is not the admin token.'
-          : 'Wait a minute: too many tries.'
+      const wrong = 'That is not the admin token.'
       return answerPage(loginPage({ wrong, next: place }), error.status)
     }
     // The token itself is in no cookie: what is, opens nothing once this process ends.

@@ -142,14 +142,15 @@ describe('the console', () => {
       )
   })
 
-  test('slows down who guesses', async (t) => {
+  test('slows down who guesses, and nobody else', async (t) => {
     const on = await withAdmin(t)
     for (let n = 0; n < 10; n++) {
       const { status, text } = await ask(on, '/login', { form: { token: `guess ${n}` } })
       assert.equal(status, 401)
       assert.match(text, /That is not the admin token/)
     }
-    assert.equal((await ask(on, '/login', { form: { token: adminToken } })).status, 429)
+    assert.equal((await ask(on, '/login', { form: { token: 'guess' } })).status, 429)
+    assert.equal((await ask(on, '/login', { form: { token: adminToken } })).status, 303)
     assert.doesNotMatch(on.log.text(), /guess/)
   })
 

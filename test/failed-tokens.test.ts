@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { createFailedTokens } from '../../src/serve/failed-tokens.ts'
+import { createFailedTokens } from '../src/failed-tokens.ts'
 
 function counting(options: { perMinute: number; maxClients?: number }) {
   let nowMs = 1_000_000
