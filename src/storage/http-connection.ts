@@ -3,6 +3,7 @@ import { connect as connectTls } from 'node:tls'
 import type { Body } from './bucket.ts'
 import { type BodyRules, type GuardedBody, guardBody } from './guarded-body.ts'
 import { type AnswerHead, HEAD_MAX_BYTES, parseHead } from './http-head.ts'
+import { createReads, type Reads, type Receive } from './socket-reads.ts'
 
 /** Where connections go. */
 export interface Peer {
@@ -47,13 +48,8 @@ export interface Connection {
 export const CONNECT_TIMEOUT_MS = 10_000
 /** Shorter than any store keeps an idle connection, so that few requests meet one that is just being closed. */
 export const IDLE_MS = 4_000
-/** One read of the socket, where nobody lends it other memory. All go into the same. */
-const READ_BYTES = 64 << 10
 const HEAD_END = Buffer.from('\r\n\r\n')
 const NOTHING = Buffer.alloc(0)
-
-/** What becomes of the bytes that arrive. @returns false: stop reading */
-type Receive = (chunk: Uint8Array) => boolean
 
 /**
  * Opens a connection whose reads cost neither memory nor streams: Node reads every 64 KiB of an answer into new memory,
@@ -65,7 +61,9 @@ export function openConnection(peer: Peer, sessions: Sessions): Connection {
   let onBreak: (error: Error) => void = () => {}
   let isIdle = true
   let failure: Error | null = null
-  const socket = dial(peer, sessions, { receive: (chunk) => receive(chunk), lent: () => lent() })
+  const told = { receive: (chunk: Uint8Array) => receive(chunk), lent: () => lent() }
+  const reads = createReads(told, { isSecure: peer.protocol === 'https:' })
+  const socket = dial(peer, sessions, reads)
 
   /** Between two questions nobody has anything to say. */
   const rest = () => {
@@ -82,10 +80,18 @@ export function openConnection(peer: Peer, sessions: Sessions): Connection {
   socket.on('error', (error) => {
     failure = error
   })
+  const breakOff = () =>
+    onBreak(failure ?? Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' }))
   socket.on('close', () => {
     isIdle = false
-    onBreak(failure ?? Object.assign(new Error('socket hang up'), { code: 'ECONNRESET' }))
+    // What came before is read first.
+    if (!reads.hasMore) breakOff()
   })
+  const goOn = () => {
+    if (!reads.goOn()) return
+    if (socket.closed) breakOff()
+    else socket.resume()
+  }
 
   const ask: Connection['ask'] = (request, signal, onFree) => {
     isIdle = false
@@ -117,10 +123,10 @@ export function openConnection(peer: Peer, sessions: Sessions): Connection {
         done.resolve(null)
         return false
       }
-      const first = head.subarray(at + HEAD_END.length)
+      reads.putBack(head.subarray(at + HEAD_END.length))
       // The length that an answer to HEAD names is that of what it leaves out (RFC 9112 section 6.3).
       const isEmpty = request.startsWith('HEAD ') && parsed.lengthBytes !== null
-      done.resolve(answerOn(isEmpty ? { ...parsed, lengthBytes: 0 } : parsed, first, onFree))
+      done.resolve(answerOn(isEmpty ? { ...parsed, lengthBytes: 0 } : parsed, onFree))
       return false
     }
     onBreak = (error) => {
@@ -134,26 +140,22 @@ export function openConnection(peer: Peer, sessions: Sessions): Connection {
     return done.promise
   }
 
-  /** The body of an answer whose head has been read, and the `first` bytes after it. */
-  const answerOn = (
-    head: AnswerHead,
-    first: Buffer,
-    onFree: (isReusable: boolean) => void,
-  ): Answer => {
+  /** The body of an answer whose head has been read. */
+  const answerOn = (head: AnswerHead, onFree: (isReusable: boolean) => void): Answer => {
     let left = head.lengthBytes ?? 0
-    let unread: Uint8Array = first
     let body: GuardedBody | null = null
     let isReusable = head.staysOpen && head.lengthBytes !== null
     let isFree = false
     const free = () => {
       if (isFree) return
       isFree = true
+      isReusable &&= !reads.hasMore
       onBreak = () => {}
       lent = () => undefined
       if (isReusable) rest()
       else socket.destroy()
       onFree(isReusable)
-      if (isReusable) socket.resume()
+      if (isReusable) goOn()
     }
     const destroy = () => {
       isReusable = false
@@ -172,19 +174,15 @@ export function openConnection(peer: Peer, sessions: Sessions): Connection {
       }
       left -= chunk.length
       if (left === 0) lent = () => undefined
-      const goesOn = chunk.length === 0 || body?.data(chunk) === true
+      const goesOn = body?.data(chunk) === true
       if (left > 0) return goesOn
       body?.end()
       // By now the next question may have been sent.
       return isFree && isReusable
     }
     const resume = () => {
-      const chunk = unread
-      unread = NOTHING
-      if (chunk.length > 0 || left === 0) {
-        if (!receive(chunk)) return
-      }
-      if (left > 0) socket.resume()
+      if (left === 0 && !reads.hasMore) body?.end()
+      else goOn()
     }
     return {
       ...head,
@@ -192,7 +190,7 @@ export function openConnection(peer: Peer, sessions: Sessions): Connection {
         body = guardBody({ resume, destroy, release: free }, rules)
         return body
       },
-      drop: () => (left === 0 && first.length === 0 ? free() : destroy()),
+      drop: () => (left === 0 && !reads.hasMore ? free() : destroy()),
     }
   }
   return {
@@ -211,14 +209,8 @@ function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
 function dial(
   { protocol, hostname, port }: Peer,
   { session, keepSession }: Sessions,
-  { receive, lent }: { receive: Receive; lent: () => Uint8Array | undefined },
+  { onread }: Pick<Reads, 'onread'>,
 ): Socket {
-  const own = Buffer.allocUnsafeSlow(READ_BYTES)
-  const onread = {
-    // Asked after each callback, also after one that returned false.
-    buffer: () => lent() ?? own,
-    callback: (bytes: number, memory: Uint8Array) => receive(memory.subarray(0, bytes)),
-  }
   const at = { host: hostname, port, onread }
   const isSecure = protocol === 'https:'
   const socket = isSecure

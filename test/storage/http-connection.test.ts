@@ -6,6 +6,7 @@ import { describe, type TestContext, test } from 'node:test'
 import { setImmediate } from 'node:timers/promises'
 import * as tls from 'node:tls'
 import fc from 'fast-check'
+import type { Body } from '../../src/storage/bucket.ts'
 import type { Answer, Peer } from '../../src/storage/http-connection.ts'
 import { openPool, type Pool } from '../../src/storage/http-pool.ts'
 import { afterwards } from '../support/afterwards.ts'
@@ -167,32 +168,6 @@ describe('a connection to a store', () => {
     assert.equal((await read(answer)).toString(), 'body')
   })
 
-  test('fills the memory that a reader lends it, and no other, while that reader is not ready', async (t) => {
-    const bytes = Buffer.from(Array.from({ length: 3_000_000 }, (_, at) => at % 251))
-    const talker = await withTalker(t, (socket) => {
-      socket.write(`HTTP/1.1 200 OK\r\nContent-Length: ${bytes.length}\r\n\r\n`)
-      socket.write(bytes)
-    })
-    const answer = await opened(t, talker).ask(request(), never)
-    const memory = new Uint8Array(new SharedArrayBuffer(bytes.length + 65_536))
-    let filled = 0
-    let inPlace = 0
-    await answer
-      ?.open({ sizeBytes: bytes.length, stallMs: 10_000, signal: null, subject: 'it' })
-      .drain({
-        room: () => memory.subarray(filled),
-        take(chunk) {
-          const isInPlace = chunk.buffer === memory.buffer && chunk.byteOffset === filled
-          if (isInPlace) inPlace += chunk.byteLength
-          else memory.set(chunk, filled)
-          filled += chunk.byteLength
-          return setImmediate()
-        },
-      })
-    assert.ok(Buffer.from(memory.buffer, 0, filled).equals(bytes))
-    assert.ok(inPlace > bytes.length / 2, `${inPlace} bytes arrived where they were wanted`)
-  })
-
   test('over TLS wants the certificate of its host from somebody it knows', async (t) => {
     const { ca, key, cert } = await withCertificate(t)
     const body = 'x'.repeat(300_000)
@@ -217,6 +192,71 @@ describe('a connection to a store', () => {
     })
   })
 })
+
+/** A server whose certificate is known to everybody until the test ends. */
+async function trustedServer(t: TestContext): Promise<Server> {
+  const { ca, key, cert } = await withCertificate(t)
+  const before = tls.getCACertificates('default')
+  tls.setDefaultCACertificates([...before, ca])
+  afterwards(t, () => tls.setDefaultCACertificates(before))
+  return tls.createServer({ key, cert })
+}
+
+for (const protocol of ['http:', 'https:'] as const)
+  describe(`a reader that is not ready after each chunk, over ${protocol}`, () => {
+    const bytes = Buffer.from(Array.from({ length: 3_000_000 }, (_, at) => (at ^ (at >> 8)) % 251))
+    const head = `HTTP/1.1 200 OK\r\nContent-Length: ${bytes.length}\r\n`
+    const rules = { sizeBytes: bytes.length, stallMs: 10_000, signal: null, subject: 'it' }
+    const bodyOf = async (t: TestContext, { closes = false } = {}): Promise<Body> => {
+      const server = protocol === 'http:' ? createServer() : await trustedServer(t)
+      const answer = (socket: Socket) => {
+        socket.write(`${head}${closes ? 'Connection: close\r\n' : ''}\r\n`)
+        if (closes) socket.end(bytes)
+        else socket.write(bytes)
+      }
+      const talker = await withTalker(t, answer, { server })
+      const pool = opened(t, { peer: { ...talker.peer, protocol } })
+      const answered = await pool.ask(request(), never)
+      assert.ok(answered)
+      // Whoever asked may look at the head first.
+      for (let turn = 0; turn < 5; turn++) await setImmediate()
+      return answered.open(rules)
+    }
+
+    test('has the memory filled that it lends, and no other', async (t) => {
+      const memory = new Uint8Array(new SharedArrayBuffer(bytes.length + 65_536))
+      let filled = 0
+      let inPlace = 0
+      await (await bodyOf(t)).drain({
+        room: () => memory.subarray(filled),
+        take(chunk) {
+          const isInPlace = chunk.buffer === memory.buffer && chunk.byteOffset === filled
+          if (isInPlace) inPlace += chunk.byteLength
+          else memory.set(chunk, filled)
+          filled += chunk.byteLength
+          return setImmediate()
+        },
+      })
+      assert.ok(Buffer.from(memory.buffer, 0, filled).equals(bytes))
+      assert.ok(inPlace > bytes.length / 8, `${inPlace} bytes arrived where they were wanted`)
+    })
+
+    for (const closes of [false, true])
+      test(`is given one chunk at a time, which stays as it is until it is taken${closes ? ', also by a server that has closed' : ''}`, async (t) => {
+        const read: Buffer[] = []
+        let isBusy = false
+        await (await bodyOf(t, { closes })).drain({
+          async take(chunk) {
+            assert.equal(isBusy, false, 'the chunk before is not taken yet')
+            isBusy = true
+            for (let turn = 0; turn < 3; turn++) await setImmediate()
+            read.push(Buffer.from(chunk))
+            isBusy = false
+          },
+        })
+        assert.ok(Buffer.concat(read).equals(bytes))
+      })
+  })
 
 /** Pieces of answers that were ever read in two ways, and some that never were. */
 const statusLines = [
