@@ -69,3 +69,11 @@ test('a preview that fails before its first byte is answered by the pages', asyn
   const answer = await fetch(`http://127.0.0.1:${port}/`)
   assert.deepEqual([answer.status, await answer.text()], [500, 'words of the pages'])
 })
+
+test('a preview does not mind what a proxy in front says in Authorization', async (t) => {
+  const { port } = await withMount(t, 'film')
+  for (const authorization of ['Bearer of-the-proxy', 'Basic cHJveHk6eA==']) {
+    const answer = await fetch(`http://127.0.0.1:${port}/`, { headers: { authorization } })
+    assert.deepEqual([answer.status, await answer.text()], [200, 'film'], authorization)
+  }
+})
