@@ -33,10 +33,12 @@ export async function checkDatabase(
   for (const finding of tables) tell(report, finding, { next: tableStep(backend, finding) })
   const types = checkTypes(backend)
   for (const finding of types) tell(report, finding)
+  for (const { what, remedy } of backend.misnamed) report.fail(what, { remedy: [remedy], exit: 78 })
   for (const finding of await checkNamesakes(database, backend)) tell(report, finding)
   const { reading, writing } = await checkTableRights(database, backend)
   const denied = [...reading, ...writing.map((finding) => forMode(config, finding))]
   for (const finding of denied) tell(report, finding)
+  if (backend.misnamed.length > 0) return
   if (![...tables, ...types].every((finding) => finding.ok)) return
   for (const finding of await checkIndexes(database, backend)) tell(report, finding)
   if (reading.length > 0) return

@@ -22,6 +22,9 @@ message (exit code 78), never with the value of a secret. \`strongroom config\` 
 where it came from. \`strongroom --env-file FILE COMMAND\` reads them from a file (see .env.example); what is set in the
 environment wins.
 
+A column that MEDIA_COLUMN_… or AUDIT_COLUMN_… names must be there. Without the setting only id, status, object_key and
+approved_at of the media table, and media_id and action of the audit table, must be.
+
 A variable that looks like one of these but is none (\`DB_HSOT\`) is warned about, beside the one that was probably meant.
 
 Durations are written as \`1h30m\`, \`90s\` or plain seconds; true and false may also be 1, 0, yes and no.

@@ -23,6 +23,7 @@ export interface Backend {
   auditColumns: ReadonlySet<AuditColumn>
   /** Columns that must hold ids and cannot. */
   misfits: readonly Misfit[]
+  misnamed: readonly Misnamed[]
 }
 
 /** A column of ids whose type holds no whole numbers. */
@@ -34,6 +35,16 @@ export interface Misfit {
   setting: string
   /** One that is only read is taken as not there. */
   needed: boolean
+}
+
+/**
+ * A setting names a column that its table does not have, and that a backend may lack. One that nobody named is not there on
+ * purpose; of this one nobody knows, and without deleted_at what users deleted would be archived.
+ */
+export interface Misnamed {
+  /** `MEDIA_COLUMN_DELETED_AT=Deleted_At names no column of public.media` */
+  what: string
+  remedy: string
 }
 
 export const requiredMediaColumns = ['id', 'status', 'object_key', 'approved_at'] as const
@@ -105,6 +116,16 @@ export async function inspectBackend(
     mediaColumns,
     auditColumns: present(mapping.auditColumns, audit),
     misfits,
+    misnamed: [
+      ...misnamedIn(media, mapping.mediaColumns, {
+        prefix: 'MEDIA_COLUMN_',
+        required: requiredMediaColumns,
+      }),
+      ...misnamedIn(audit, mapping.auditColumns, {
+        prefix: 'AUDIT_COLUMN_',
+        required: requiredAuditColumns,
+      }),
+    ],
   }
 }
 
@@ -122,7 +143,32 @@ function misfitsOf(
   return [{ column: `${table.name}.${column}`, type: type.name, setting, needed }]
 }
 
-/** @throws DB_SCHEMA that names each required column that is missing, or whose type does not fit */
+/** Where there is no table, that is what is wrong; a required column that is missing is told as such, whoever named it. */
+function misnamedIn<C extends string>(
+  table: Located | null,
+  names: Record<C, string>,
+  { prefix, required }: { prefix: string; required: readonly C[] },
+): Misnamed[] {
+  if (table === null) return []
+  const there = [...table.columns.keys()]
+  return (Object.entries(names) as [C, string][])
+    .filter(
+      ([column, name]) => name !== column && !there.includes(name) && !required.includes(column),
+    )
+    .map(([column, name]) => {
+      const setting = `${prefix}${column.toUpperCase()}`
+      const meant =
+        there.find((other) => other.toLowerCase() === name.toLowerCase()) ??
+        there.find((other) => other === column)
+      const remedy =
+        meant === undefined
+          ? `set ${setting} to the name of that column, or take the setting away if there is none`
+          : `set ${setting}=${meant}, if that column was meant`
+      return { what: `${setting}=${name} names no column of ${table.name}`, remedy }
+    })
+}
+
+/** @throws DB_SCHEMA that names each required column that is missing or does not fit, and each setting that names none */
 export async function openBackend(database: Database, mapping: BackendMapping): Promise<Backend> {
   const backend = await inspectBackend(database, mapping)
   const missing = [
@@ -136,6 +182,10 @@ export async function openBackend(database: Database, mapping: BackendMapping): 
   if (missing.length > 0)
     throw new AppError('DB_SCHEMA', `the backend's tables lack ${missing.join(', ')}`, {
       hint: 'run "strongroom doctor" for the exact SQL, or name your own columns with MEDIA_COLUMN_… and AUDIT_COLUMN_…',
+    })
+  if (backend.misnamed.length > 0)
+    throw new AppError('DB_SCHEMA', backend.misnamed.map(({ what }) => what).join('; '), {
+      hint: backend.misnamed.map(({ remedy }) => remedy).join('; '),
     })
   const [misfit] = backend.misfits.filter(({ needed }) => needed)
   if (misfit !== undefined)

@@ -147,6 +147,30 @@ test('required columns that are missing are named by the names they should have'
   )
 })
 
+for (const { settings, says, hint } of [
+  {
+    settings: { MEDIA_COLUMN_DELETED_AT: 'Deleted_At' },
+    says: 'MEDIA_COLUMN_DELETED_AT=Deleted_At names no column of public.media',
+    hint: 'set MEDIA_COLUMN_DELETED_AT=deleted_at, if that column was meant',
+  },
+  {
+    settings: { MEDIA_COLUMN_FILE_SIZE: 'filesize', AUDIT_COLUMN_DETAILS: 'payload' },
+    says: 'MEDIA_COLUMN_FILE_SIZE=filesize names no column of public.media; AUDIT_COLUMN_DETAILS=payload names no column of public.audit_logs',
+    hint: 'set MEDIA_COLUMN_FILE_SIZE=file_size, if that column was meant; set AUDIT_COLUMN_DETAILS to the name of that column, or take the setting away if there is none',
+  },
+])
+  test(`a column that is named and is not there is not taken for one that nobody has: ${Object.keys(settings)}`, async (t) => {
+    const { sql, database } = await withProduct(t)
+    await createBackendTables(database, mapping)
+    await sql`alter table audit_logs drop column details`
+    const refused = await openBackend(database, parse(settings).backend).catch(
+      (error: unknown) => error,
+    )
+    assert.ok(isAppError(refused, 'DB_SCHEMA'))
+    assert.deepEqual([refused.message, refused.hint], [says, hint])
+    assert.ok(await openBackend(database, mapping), 'what nobody named may be missing')
+  })
+
 test('a backend with nothing but the required columns is archived, rejected and released', async (t) => {
   const { sql, database } = await withProduct(t)
   await sql`create table media (id int primary key, status text, object_key text, approved_at timestamptz)`

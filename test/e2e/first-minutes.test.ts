@@ -118,6 +118,13 @@ const ofSettings: (Expected & { name: string; env: Env })[] = [
     next: /MEDIA_COLUMN_….*alter table "public"."media" add column "accepted_on" timestamptz;$/,
   },
   {
+    name: 'a column that is spelt otherwise',
+    env: { MEDIA_COLUMN_DELETED_AT: 'Deleted_At' },
+    code: 78,
+    fails: /MEDIA_COLUMN_DELETED_AT=Deleted_At names no column of public\.media/,
+    next: /^set MEDIA_COLUMN_DELETED_AT=deleted_at, if that column was meant$/,
+  },
+  {
     name: 'a table of another name',
     env: { MEDIA_TABLE: 'uploads' },
     code: 78,
