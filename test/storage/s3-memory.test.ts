@@ -37,5 +37,5 @@ test('a download of any size needs few buffers', async (t) => {
 
 test('the program is started so that downloads may collect what they dropped', async () => {
   const launcher = await readFile(new URL('../../bin/strongroom', import.meta.url), 'utf8')
-  assert.match(launcher, /exec .* --expose-gc /)
+  assert.match(launcher, /exec .* --expose-gc /s)
 })
