@@ -60,8 +60,12 @@ export function guardBody(source: BodySource, rules: BodyRules): GuardedBody {
       source.release()
       outcome.resolve()
     }
+    const refuse = (error: unknown) => {
+      source.destroy()
+      outcome.reject(error)
+    }
     if (taken === undefined) tell()
-    else taken.then(tell, outcome.reject)
+    else taken.then(tell, refuse)
   }
   const fail = (code: 'TRANSFER_STALLED' | 'TRANSFER_BROKEN' | 'CANCELLED', what: string) =>
     settle({ error: new AppError(code, `${subject} ${what}`) })

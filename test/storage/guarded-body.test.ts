@@ -76,6 +76,16 @@ test('what a reader throws ends the body with that very error', async () => {
   assert.equal(body.data(Buffer.from('def')), false, 'and nothing more is given to it')
 })
 
+test('a reader that cannot take the last chunk gives the connection up', async () => {
+  const error = new Error('no room')
+  const body = bodyByHand(3)
+  const read = body.drain({ take: () => Promise.reject(error) })
+  body.data(Buffer.from('abc'))
+  body.end()
+  await assert.rejects(read, error)
+  assert.deepEqual(body.told, ['resume', 'destroy'])
+})
+
 test('a reader that finds no memory ends the body with that very error', async () => {
   const error = new RangeError('Array buffer allocation failed')
   const body = bodyByHand(6)
