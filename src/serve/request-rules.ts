@@ -26,7 +26,7 @@ export function prepareRequest(incoming: IncomingMessage): AppError | null {
   incoming.url = target
   dropDoubleDates(incoming)
   if (target.length > maxUrlBytes) return new AppError('URL_TOO_LONG', 'the address is too long')
-  return hostFault(incoming) ?? framingFault(incoming)
+  return hostFault(incoming) ?? doubleTokenFault(incoming) ?? framingFault(incoming)
 }
 
 /** After these nobody knows where the next request on the connection would begin. */
@@ -59,6 +59,13 @@ function hostFault({ rawHeaders, headers, httpVersion }: IncomingMessage): AppEr
   if (lines === 0 && httpVersion === '1.0') return null
   if (lines !== 1) return invalid('a request names one host')
   return isHost(headers.host ?? '') ? null : invalid('the Host header names no host')
+}
+
+/** Node drops all lines but the first, and a proxy in front may have gone by another. */
+function doubleTokenFault({ rawHeaders, headers }: IncomingMessage): AppError | null {
+  if (headers.authorization === undefined) return null
+  if (countLines(rawHeaders, 'authorization') === 1) return null
+  return invalid('a request has one Authorization')
 }
 
 /** RFC 9112 6.1 and 6.3; that there is no Content-Length beside it, and no broken one, `node:http` sees to itself. */

@@ -132,7 +132,7 @@ test('a token comes in the query or as a bearer, and two are refused whatever th
   await withFileServer({}, async ({ file, token, ask }) => {
     await file(path, 'bytes')
     const good = await token()
-    const statusOf = async (query: string, authorization?: string) =>
+    const statusOf = async (query: string, authorization?: string | string[]) =>
       (await ask(encoded + query, { headers: authorization ? { authorization } : {} })).status
     for (const query of [
       `?token=${good}&token=${good}`,
@@ -143,6 +143,9 @@ test('a token comes in the query or as a bearer, and two are refused whatever th
       assert.equal(await statusOf(query), 400, query)
     }
     assert.equal(await statusOf(`?token=${good}`, `Bearer ${good}`), 400)
+    const bearers = [`Bearer ${good}`, 'Bearer x', 'Basic eDp5']
+    for (const first of bearers)
+      for (const second of bearers) assert.equal(await statusOf('', [first, second]), 400)
     for (const bearer of [`Bearer ${good}`, `bearer  ${good}`, `BEARER ${good} `])
       assert.equal(await statusOf('', bearer), 200, bearer)
     for (const other of [
