@@ -6,6 +6,7 @@ import type { Links, SyncService } from '../open.ts'
 import type { Gauges, HealthChecks } from '../serve/health.ts'
 import { requireArchive } from '../serve/locate.ts'
 import { createWriteProbe } from '../sync/write-probe.ts'
+import { createRunCheck } from './run-check.ts'
 
 /** What became of the syncer in this process so far. */
 export interface Syncer {
@@ -88,8 +89,7 @@ function createLook({ database }: Links, { gauges }: Syncer): Look {
 /** What only a syncer that archives is asked; until it is open, its own check says why. */
 function liveChecks(config: Config, syncer: Syncer, look: Look): HealthChecks {
   if (config.mode !== 'live') return {}
-  const startedAt = performance.now()
-  const staleAfterMs = config.staleAfterMs ?? usualStaleMs(config)
+  const checkRuns = createRunCheck(config.staleAfterMs ?? usualStaleMs(config))
   let probe: { of: SyncService; write: () => Promise<void> } | null = null
   const when = (check: (service: SyncService) => Promise<void>) => async () => {
     if (syncer.service !== null) await check(syncer.service)
@@ -108,11 +108,7 @@ function liveChecks(config: Config, syncer: Syncer, look: Look): HealthChecks {
     runs: when(async ({ leases }) => {
       const jumpedMs = leases.clockJumpedMs()
       syncer.gauges.clockJumpedSeconds = jumpedMs === null ? null : Math.floor(jumpedMs / 1e3)
-      const { lastWellSeconds, underWay } = await look()
-      const sinceMs =
-        lastWellSeconds === null ? performance.now() - startedAt : lastWellSeconds * 1e3
-      if (!underWay && sinceMs > staleAfterMs)
-        throw new AppError('RUN_OVERDUE', `no sync has come to its end for ${sinceMs} ms`)
+      checkRuns(await look())
     }),
   }
 }

@@ -111,6 +111,8 @@ function createTally(now: () => number) {
       inHand.delete(id)
       settled[outcome] = (settled[outcome] ?? 0) + 1
     },
+    // Their files are shown while they are read.
+    released() {},
   }
   const reading = (disk: Disk): Disk => ({
     ...disk,

@@ -56,7 +56,11 @@ export async function runOnce(
     stoppedBy = run.stoppedBy
     // Without the archive or the database nothing may be released; a bucket that is down cannot be asked.
     if (stoppedBy === null || isOfFetchingOnly(stoppedBy))
-      summary.released = await releaseDue({ ...service, now: () => performance.now() }, drain)
+      summary.released = await releaseDue(
+        { ...service, now: () => performance.now() },
+        drain,
+        progress.watch.released,
+      )
     if (stoppedBy === null) {
       summary.unfinished = await unfinishedItems(service.database)
       summary.releasesPaused = (await service.archives.find())?.releasePaused ?? null

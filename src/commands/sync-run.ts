@@ -3,7 +3,7 @@ import { AppError, toAppError } from '../errors.ts'
 import { type JobKind, type OpenRun, plain, type Runs } from '../jobs/runs.ts'
 import type { SyncService } from '../open.ts'
 import type { Run, RunEnd, RunTrigger } from '../runs.ts'
-import type { ItemReport } from '../sync/report.ts'
+import type { ItemReport, ReleaseOutcome } from '../sync/report.ts'
 import { watchBoth } from '../sync/watch.ts'
 import { callAfter } from '../waiting.ts'
 import type { Progress } from './progress.ts'
@@ -118,7 +118,13 @@ function watchItems(open: OpenRun, { progress, hooks }: SyncRunParts): Progress 
     open.progress({ items, bytes })
     hooks?.settled(report)
   }
-  return { ...progress, watch: watchBoth(progress.watch, { settled }) }
+  const released = (outcome: ReleaseOutcome) => {
+    // What stays is asked for again and again: nobody gets on by that.
+    if (outcome === 'kept' || outcome === 'stale') return
+    items[outcome] = (items[outcome] ?? 0) + 1
+    open.progress({ items, bytes })
+  }
+  return { ...progress, watch: watchBoth(progress.watch, { settled, released }) }
 }
 
 /** After SYNC_TIMEOUT nothing new is begun, and after SHUTDOWN_TIMEOUT more what is in hand is let go. */

@@ -11,8 +11,8 @@ export interface DatabaseHealth {
   damaged: { archivePath: string; damage: string } | null
   /** How long ago a run of the job came to its end; null when none ever did. */
   lastWellSeconds: number | null
-  /** One is under way, and whoever runs it is alive. */
-  underWay: boolean
+  /** What has come of those that are under way, and whose runners are alive, so far; only to be compared. Null for none. */
+  underWay: string | null
 }
 
 interface Row {
@@ -20,7 +20,7 @@ interface Row {
   archive_path: string | null
   damage: string | null
   last_well: number | null
-  under_way: boolean
+  under_way: string | null
 }
 
 export async function readHealth(database: Database, job: Job): Promise<DatabaseHealth> {
@@ -36,7 +36,7 @@ export async function readHealth(database: Database, job: Job): Promise<Database
       select extract(epoch from clock_timestamp() - (select read_at from oldest))::float8 as oldest_reading,
         damaged.archive_path, damaged.damage,
         extract(epoch from clock_timestamp() - (select ended_at from well))::float8 as last_well,
-        exists (select from strongroom.runs
+        (select string_agg(concat_ws(' ', id, items, bytes), ', ' order by id) from strongroom.runs
           where job = ${job} and status = 'running' and lease_until > clock_timestamp()) as under_way
       from (select) one left join damaged on true`,
   )
@@ -45,6 +45,6 @@ export async function readHealth(database: Database, job: Job): Promise<Database
     oldestReadingSeconds: row?.oldest_reading ?? null,
     damaged: archivePath === null || damage === null ? null : { archivePath, damage },
     lastWellSeconds: row?.last_well ?? null,
-    underWay: row?.under_way === true,
+    underWay: row?.under_way ?? null,
   }
 }

@@ -25,11 +25,13 @@ const DAMAGED_RETRY_MS = 60 * 60_000
  * Deletes the sources of items whose grace is over: the archived file is read again (read-back.ts), the object must be the very
  * version that was archived, and the state `releasing` is committed before the DELETE is sent. In doubt the source stays.
  *
+ * @param told what became of each
  * @throws MASS_CHANGE, VOLUME_*, BUCKET_* and DB_* outages: the pass ends there and nothing is lost
  */
 export async function releaseDue(
   parts: ReleaseParts,
   signal: AbortSignal,
+  told: (outcome: ReleaseOutcome) => void = () => {},
 ): Promise<Record<ReleaseOutcome, number>> {
   const tally = { released: 0, kept: 0, source_differs: 0, healed: 0, lost: 0, stale: 0 }
   const brake = createBrake(parts, signal)
@@ -39,7 +41,9 @@ export async function releaseDue(
   let unanswered = 0
   const count = async (outcome: Outcome) => {
     unanswered = outcome === 'unanswered' ? unanswered + 1 : 0
-    tally[outcome === 'unanswered' ? 'kept' : outcome] += 1
+    const counted = outcome === 'unanswered' ? 'kept' : outcome
+    tally[counted] += 1
+    told(counted)
     if (unanswered === UNANSWERED_LIMIT)
       throw new AppError('BUCKET_UNAVAILABLE', `${unanswered} DELETEs in a row went unanswered`)
   }

@@ -1,5 +1,5 @@
 import type { Item } from '../media.ts'
-import type { ItemReport } from './report.ts'
+import type { ItemReport, ReleaseOutcome } from './report.ts'
 import type { Space } from './space.ts'
 
 /** Told what a run does while it does it, for whoever shows it; changes nothing and never throws. */
@@ -10,9 +10,17 @@ export interface Watch {
   /** So many more of them are on the disk. */
   fetched(item: Item, sizeBytes: number): void
   settled(report: ItemReport): void
+  /** What became of a source that was due to go. */
+  released(outcome: ReleaseOutcome): void
 }
 
-export const unwatched: Watch = { claimed() {}, fetching() {}, fetched() {}, settled() {} }
+export const unwatched: Watch = {
+  claimed() {},
+  fetching() {},
+  fetched() {},
+  settled() {},
+  released() {},
+}
 
 /** Tells both, the first one first; of the second only what it wants to hear. */
 export function watchBoth(first: Watch, second: Partial<Watch>): Watch {
@@ -32,6 +40,10 @@ export function watchBoth(first: Watch, second: Partial<Watch>): Watch {
     settled(report) {
       first.settled(report)
       second.settled?.(report)
+    },
+    released(outcome) {
+      first.released(outcome)
+      second.released?.(outcome)
     },
   }
 }

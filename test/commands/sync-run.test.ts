@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { createProgress } from '../../src/commands/progress.ts'
 import { syncAsRun } from '../../src/commands/sync-run.ts'
 import { openBackend } from '../../src/db/backend.ts'
+import type { Runs } from '../../src/jobs/runs.ts'
 import { createLogTail } from '../../src/log-tail.ts'
 import { openRuns } from '../../src/open-runs.ts'
 import { parse } from '../support/config.ts'
@@ -50,4 +51,21 @@ test('a run that had to keep a source is partial, and says so', async (t) => {
   const done = await syncAsRun(config, run, 'schedule')
   assert.equal(done.run?.status, 'partial')
   assert.deepEqual(done.run.items, { archived: 1, kept: 1 })
+})
+
+test('a run tells of each source that goes as it goes, and not of those that stay', async (t) => {
+  const site = await withWorker(t)
+  const { config, run } = await withRun(t, site)
+  const [{ key }] = [await approveMedium(site), await approveMedium(site)]
+  site.fault = (request) =>
+    request.operation === 'DeleteObject' && request.key === key
+      ? { kind: 'answer', status: 403, code: 'ObjectLockedByBucketPolicy' }
+      : undefined
+  const told: unknown[] = []
+  const begin: Runs['begin'] = async (...asked) => {
+    const open = await run.runs.begin(...asked)
+    return open && { ...open, progress: ({ items }) => told.push({ ...items }) }
+  }
+  await syncAsRun(config, { ...run, runs: { ...run.runs, begin } }, 'schedule')
+  assert.deepEqual(told, [{ archived: 1 }, { archived: 2 }, { archived: 2, released: 1 }])
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { readHealth } from '../../src/db/health.ts'
-import { beginRun, endRun } from '../../src/db/runs.ts'
+import { beginRun, endRun, renewRun } from '../../src/db/runs.ts'
 import { intentFor, postgresStore } from '../contract/items-stores.ts'
 
 test('one statement tells the oldest reading, the first damage and how the last runs came out', async (t) => {
@@ -12,7 +12,7 @@ test('one statement tells the oldest reading, the first damage and how the last 
     oldestReadingSeconds: null,
     damaged: null,
     lastWellSeconds: null,
-    underWay: false,
+    underWay: null,
   }
   assert.deepEqual(await health(), nothing)
 
@@ -36,14 +36,17 @@ test('one statement tells the oldest reading, the first damage and how the last 
     endRun(database, { worker, status, items: {}, bytes: 0, error: null, repeatMs: 0, log: null })
   const [first, failed, other] = [run('sync'), run('sync'), run('scrub')]
   await beginRun(database, first)
-  assert.equal((await health()).underWay, true)
+  const begun = (await health()).underWay
+  assert.notEqual(begun, null)
+  await renewRun(database, { ...first, items: { archived: 1 }, bytes: 5 })
+  assert.notEqual((await health()).underWay, begun, 'it goes on')
   await end(first.worker, 'partial')
   await sql`update strongroom.runs set ended_at = now() - interval '1 hour'`
   for (const later of [failed, other]) await beginRun(database, later)
   await end(failed.worker, 'failed')
   const { lastWellSeconds, underWay } = await health()
   assert.equal(Math.floor((lastWellSeconds ?? 0) / 3_600), 1, 'a failure is no end of a run')
-  assert.equal(underWay, false, 'nor is another job this one')
+  assert.equal(underWay, null, 'nor is another job this one')
   await beginRun(database, run('sync', -1))
-  assert.equal((await health()).underWay, false, 'whoever ran it is dead')
+  assert.equal((await health()).underWay, null, 'whoever ran it is dead')
 })
