@@ -12,7 +12,7 @@ import { createNotifier, type History, type Notifier } from './notify/notifier.t
 import { createReach } from './notify/reach.ts'
 import type { Sender } from './notify/texts.ts'
 import { createTunnelLook } from './notify/tunnel.ts'
-import { type Watched, watchParts } from './notify/watch.ts'
+import { lookAt, type Watched, watchParts } from './notify/watch.ts'
 import type { Program } from './open.ts'
 import type { Run } from './runs.ts'
 import { runTool } from './tools/spawn.ts'
@@ -92,6 +92,15 @@ export function watchAll(
   parts: readonly Watched[],
 ): void {
   void watchParts(parts, { tell, wait: pauseUnlessStopped, signal, log })
+}
+
+/** Looks at them once, and tells of what has changed since anybody was told. */
+export async function lookAtAll(
+  { program: { log }, abort: signal }: Running,
+  { tell }: Notifier,
+  parts: readonly Watched[],
+): Promise<void> {
+  await Promise.all(parts.map((part) => lookAt(part, { tell, signal, log })))
 }
 
 /** The tunnel, where its address is known. */

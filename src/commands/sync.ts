@@ -7,7 +7,7 @@ import type { Host, Session } from '../host.ts'
 import type { Runs } from '../jobs/runs.ts'
 import { type Links, openLinks, openSync, type Program, type SyncService } from '../open.ts'
 import { withCleaning } from '../open-cleaning.ts'
-import { openHooks, openNotifier } from '../open-notify.ts'
+import { lookAtAll, openHooks, openNotifier } from '../open-notify.ts'
 import { openRuns } from '../open-runs.ts'
 import { startDigestThread } from '../storage/threaded-digest.ts'
 import { type PlanEntry, plan } from '../sync/plan.ts'
@@ -17,6 +17,7 @@ import { createProgress } from './progress.ts'
 import type { RunSummary } from './run.ts'
 import { summaryText } from './summary.ts'
 import { syncAsRun, syncKind } from './sync-run.ts'
+import { partsOfSyncer } from './watched-parts.ts'
 
 /** Exit code of a run that ended well but left items for another run or a person (EX_TEMPFAIL). */
 export const EXIT_UNFINISHED = 75
@@ -39,6 +40,8 @@ export async function syncOnce(
   const hooks = openHooks(config, run, notifier)
   const parts = { ...run, service, runs, hooks, progress }
   const { summary, stoppedBy } = await syncAsRun(config, parts, 'manual')
+  // Where cron runs it nobody watches them.
+  await lookAtAll(run, notifier, partsOfSyncer(service))
   if (summary === null) {
     if (stoppedBy !== null) throw stoppedBy
     host.err(

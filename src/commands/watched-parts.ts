@@ -37,7 +37,7 @@ export function partsOfSyncer({
     },
     {
       subject: 'files',
-      recovered: 'every archived file is what was archived again',
+      recovered: 'every archived file is whole again, or acknowledged',
       everyMs: EVERY_MS,
       async look() {
         return troubleOf(await damagedFiles(database, FILES_READ, { unseen: true }))

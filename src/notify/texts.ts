@@ -171,7 +171,7 @@ export function testMessage(sender: Sender, setting: string): Message {
 /** How many reasons one message repeats. */
 export const MOST_REASONS = 3
 
-/** Files that are lost are told of as such, whoever finds them. */
+/** Not `lost`: whatever found it, files that are damaged are told of as a part that fails. */
 const endsForAPerson = ['rejected', 'held', 'source_differs']
 
 /** How many items of the run only a person can help. */

@@ -10,26 +10,35 @@ export interface Watched extends Omit<Condition, 'trouble'> {
   look: Look
 }
 
+interface Told {
+  tell: (condition: Condition) => void
+  signal: AbortSignal
+  log: Log
+}
+
 /** Looks again and again until `signal` aborts. */
 export async function watchParts(
   parts: readonly Watched[],
-  on: {
-    tell: (condition: Condition) => void
-    wait: (ms: number, signal: AbortSignal) => Promise<void>
-    signal: AbortSignal
-    log: Log
-  },
+  on: Told & { wait: (ms: number, signal: AbortSignal) => Promise<void> },
 ): Promise<void> {
-  const watchOne = async ({ everyMs, look, ...part }: Watched) => {
+  const watchOne = async (part: Watched) => {
     while (!on.signal.aborted) {
-      try {
-        const trouble = await look(on.signal)
-        if (trouble !== 'unsure' && !on.signal.aborted) on.tell({ ...part, trouble })
-      } catch (error) {
-        on.log.debug({ subject: part.subject, error: toAppError(error) }, 'could not be looked at')
-      }
-      await on.wait(everyMs, on.signal)
+      await lookAt(part, on)
+      await on.wait(part.everyMs, on.signal)
     }
   }
   await Promise.all(parts.map(watchOne))
+}
+
+/** Looks once, and tells what it finds. Never throws. */
+export async function lookAt(
+  { everyMs: _, look, ...part }: Watched,
+  { tell, signal, log }: Told,
+): Promise<void> {
+  try {
+    const trouble = await look(signal)
+    if (trouble !== 'unsure' && !signal.aborted) tell({ ...part, trouble })
+  } catch (error) {
+    log.debug({ subject: part.subject, error: toAppError(error) }, 'could not be looked at')
+  }
 }

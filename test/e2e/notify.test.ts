@@ -1,9 +1,10 @@
 /** What the built program tells, and what it runs, while something fails and when it works again. */
 import assert from 'node:assert/strict'
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { withMailbox } from '../support/mailbox.ts'
+import { approveMedium, assertArchived, itemOf } from '../support/media-rows.ts'
 import { startTalking } from '../support/program.ts'
 import { type Receiver, withReceiver } from '../support/receiver.ts'
 import { type Env, type Service, story, withService } from '../support/service.ts'
@@ -120,6 +121,35 @@ test('a failure that nobody could be told of, as nothing answered, is told by th
     assert.equal(failed.code, 74, story(failed))
   }
   assert.deepEqual(titlesOf(receiver), ['sync is failing'])
+})
+
+test('what a sync by cron finds lost, or pauses releases for, is told of, and once', async (t) => {
+  const service = await withService(t)
+  const { receiver, env } = await withListeners(t)
+  const sync = async (code: number) => {
+    receiver.requests.length = 0
+    const ended = await service.run(['sync', '--once'], { ...env, RELEASE_GRACE: '1h' })
+    assert.equal(ended.code, code, story(ended))
+    return titlesOf(receiver)
+  }
+  const medium = await approveMedium(service)
+  assert.deepEqual(await sync(0), [])
+  await rm(join(service.archiveDir, await assertArchived(service, medium)))
+  await service.admin.delete(medium.key)
+  await service.sql`update strongroom.items set release_due = now() - interval '1 minute'`
+  assert.deepEqual(await sync(75), ['archived files are damaged'])
+  assert.equal((await itemOf(service, medium.mediaId)).state, 'lost')
+  assert.deepEqual(await sync(0), [])
+  const seen = await service.run(['acknowledge', `${medium.mediaId}`], env)
+  assert.equal(seen.code, 0, story(seen))
+  assert.deepEqual(await sync(0), ['every archived file is whole again, or acknowledged'])
+  for (const [command, title] of [
+    ['pause', 'releases are paused'],
+    ['resume', 'releases run again'],
+  ] as const) {
+    await service.run(['release', command], env)
+    assert.deepEqual([await sync(0), await sync(0)], [[title], []])
+  }
 })
 
 test('hooks run around a sync and for each item, with what users wrote as text only', async (t) => {
