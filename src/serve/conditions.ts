@@ -12,7 +12,8 @@ export interface ConditionalHeaders {
 export interface Validators {
   /** Strong, with its quotes. */
   etag: string
-  lastModified: Date
+  /** Null where there is none to tell; then dates are compared with nothing. */
+  lastModified: Date | null
 }
 
 /** RFC 9110 13.1.1 (strong comparison) and 13.1.4, which counts only where there is no If-Match. */
@@ -20,7 +21,8 @@ export function mayProceed(headers: ConditionalHeaders, file: Validators): boole
   const wanted = headers['if-match']
   if (wanted !== undefined) return wanted.trim() === '*' || tagsOf(wanted).includes(file.etag)
   const since = parseHttpDate(headers['if-unmodified-since'])
-  return since === null || seconds(file.lastModified) <= seconds(since)
+  if (since === null || file.lastModified === null) return true
+  return seconds(file.lastModified) <= seconds(since)
 }
 
 /** RFC 9110 13.1.2 (weak comparison) and 13.1.3, which counts only where there is no If-None-Match. */
@@ -31,7 +33,8 @@ export function isUnchanged(headers: ConditionalHeaders, file: Validators): bool
     return known.trim() === '*' || weak.includes(file.etag)
   }
   const since = parseHttpDate(headers['if-modified-since'])
-  return since !== null && seconds(file.lastModified) <= seconds(since)
+  if (since === null || file.lastModified === null) return false
+  return seconds(file.lastModified) <= seconds(since)
 }
 
 /** RFC 9110 13.1.5: a strong tag or the exact date; a weak tag never matches. */
@@ -39,7 +42,8 @@ export function rangeApplies(headers: ConditionalHeaders, file: Validators): boo
   const condition = headers['if-range']?.trim()
   if (condition === undefined || condition === file.etag) return true
   const date = parseHttpDate(condition)
-  return date !== null && seconds(date) === seconds(file.lastModified)
+  if (date === null || file.lastModified === null) return false
+  return seconds(date) === seconds(file.lastModified)
 }
 
 function tagsOf(header: string): string[] {

@@ -35,6 +35,7 @@ export function fileHeaders(
   return {
     ofCaching: [
       ...(visit.embeddable ? of.embeddable : of.caching),
+      ...(isFiled(of, visit.now) ? of.dated : []),
       'Cache-Control',
       `private, max-age=${maxAge}, no-transform`,
     ],
@@ -43,8 +44,14 @@ export function fileHeaders(
 }
 
 /** What the conditions and ranges of a request are judged by. */
-export function representationOf(sidecar: Sidecar): Representation {
-  return lastingOf(sidecar).representation
+export function representationOf(sidecar: Sidecar, now: Date): Representation {
+  const of = lastingOf(sidecar)
+  return isFiled(of, now) ? of.representation : { ...of.representation, lastModified: null }
+}
+
+/** RFC 9110 8.8.2.1: what was filed by a clock that is ahead was not modified yet. Our own time would be another with each answer. */
+function isFiled({ filedAt }: Lasting, now: Date): boolean {
+  return filedAt <= now
 }
 
 /** A value that is no media type would be a header of the uploader's making. */
@@ -53,8 +60,10 @@ export function mediaTypeOf(sidecar: Sidecar): string {
 }
 
 interface Lasting {
+  filedAt: Date
   representation: Representation
   mediaType: string
+  dated: HeaderList
   caching: HeaderList
   embeddable: HeaderList
   inline: HeaderList
@@ -69,14 +78,13 @@ function lastingOf(sidecar: Sidecar): Lasting {
   if (known !== undefined) return known
   // Strong: equal tags mean equal bytes, on every node and after every restore.
   const etag = `"${sidecar.sha256}"`
-  const lastModified = new Date(sidecar.filed_at)
+  const filedAt = new Date(sidecar.filed_at)
   const mediaType = safeMediaType(sidecar)
   const ofCaching = (policy: string) =>
     Object.entries({
       ...commonHeaders,
       'Cross-Origin-Resource-Policy': policy,
       ETag: etag,
-      'Last-Modified': lastModified.toUTCString(),
       'Cloudflare-CDN-Cache-Control': 'no-store',
     }).flat()
   const ofFile = (inline: boolean) => [
@@ -88,8 +96,10 @@ function lastingOf(sidecar: Sidecar): Lasting {
     digestOf(sidecar),
   ]
   const made = {
-    representation: { sizeBytes: sidecar.bytes, etag, lastModified },
+    filedAt,
+    representation: { sizeBytes: sidecar.bytes, etag, lastModified: filedAt },
     mediaType,
+    dated: ['Last-Modified', filedAt.toUTCString()],
     caching: ofCaching(commonHeaders['Cross-Origin-Resource-Policy']),
     embeddable: ofCaching('cross-origin'),
     inline: ofFile(true),

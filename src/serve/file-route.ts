@@ -154,7 +154,8 @@ function answer(visit: Visit, file: OpenFile, wish: Wish): Promise<boolean> | un
   const { claims, now, inline, embeddable, offloadTo, deliver } = wish
   const { incoming, outgoing } = visit
   const { sidecar } = file
-  const verdict = judgeRequest(incoming.method ?? '', incoming.headers, representationOf(sidecar))
+  const representation = representationOf(sidecar, now)
+  const verdict = judgeRequest(incoming.method ?? '', incoming.headers, representation)
   if (verdict.status === 412) {
     throw new AppError('PRECONDITION_FAILED', 'the file is another version')
   }

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { contentDisposition, fileHeaders, mediaTypeOf } from '../../src/serve/file-headers.ts'
 import type { Sidecar } from '../../src/sidecar.ts'
-import { sidecarOf } from '../support/file-server.ts'
+import { sidecarOf, withFileServer } from '../support/file-server.ts'
 
 const now = new Date('2026-05-01T12:00:00.900Z')
 const visit = { expiresAt: now.getTime() / 1000 + 60, now, inline: false, embeddable: false }
@@ -96,4 +96,35 @@ test('the cache age never exceeds the rest of the token', () => {
   assert.equal(age(seconds + 59.9), 'private, max-age=59, no-transform')
   assert.equal(age(seconds + 99_999), 'private, max-age=3600, no-transform')
   assert.equal(age(seconds - 1), 'private, max-age=0, no-transform')
+})
+
+test('a file filed by a clock that is ahead has no Last-Modified, and no date is compared with it, until then (RFC 9110 8.8.2.1)', async () => {
+  let passedMs = 0
+  const filedAt = new Date(Date.now() + 3_600_000)
+  const [same, before] = [filedAt, new Date()].map((date) => date.toUTCString()) as [string, string]
+  const now = () => new Date(Date.now() + passedMs)
+  await withFileServer({ now }, async ({ file, token, ask }) => {
+    await file('f.mp4', 'film', { filed_at: filedAt.toISOString() })
+    const target = `/f.mp4?token=${await token(1, 7_200)}`
+    const range = 'bytes=0-1'
+    const cases: [headers: Record<string, string>, ahead: number, afterwards: number][] = [
+      [{}, 200, 200],
+      [{ 'If-Modified-Since': same }, 200, 304],
+      [{ 'If-Unmodified-Since': before }, 200, 412],
+      [{ Range: range, 'If-Range': same }, 200, 206],
+      [{ Range: range }, 206, 206],
+    ]
+    for (const [headers, ahead] of cases) {
+      const answer = await ask(target, { headers })
+      assert.equal(answer.status, ahead, JSON.stringify(headers))
+      assert.equal(answer.headers['last-modified'], undefined)
+      assert.match(String(answer.headers.etag), /^"[0-9a-f]{64}"$/)
+    }
+    passedMs = 3_600_000
+    for (const [headers, , afterwards] of cases) {
+      const answer = await ask(target, { headers })
+      assert.equal(answer.status, afterwards, JSON.stringify(headers))
+      if (afterwards !== 412) assert.equal(answer.headers['last-modified'], same)
+    }
+  })
 })
