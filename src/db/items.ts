@@ -24,7 +24,7 @@ import {
   recordReleased,
   refusedThrown,
 } from './records.ts'
-import { confirmRelease, dueElsewhere, newestSource } from './release-check.ts'
+import { type Begun, confirmRelease, dueElsewhere, newestSource } from './release-check.ts'
 
 export type { HealVerdict } from './heals.ts'
 export type { Held, Rejection, WorkerContext } from './item-rows.ts'
@@ -68,8 +68,8 @@ export interface Items {
   /** Keeps the state and gives up the lease: recovery takes over after `delayMs`. */
   yield(item: Held, error: AppError | null, delayMs: number): Promise<boolean>
   finishWithdrawal(item: Held, movedTo: string): Promise<boolean>
-  /** May the source go at this moment? `refused`: the item was given back as `archived`, due as before. */
-  confirmRelease(item: Held): Promise<'confirmed' | 'refused' | 'stale'>
+  /** May the source go at this moment? `refused`: the item was given back, due as before, a begun one as `releasing`. */
+  confirmRelease(item: Begun): Promise<'confirmed' | 'refused' | 'stale'>
   released(item: Held, outcome: 'deleted' | 'already_gone'): Promise<boolean>
   /** Ends a release without deletion: `archived` is due again after `delayMs`. */
   keepSource(item: Held, to: KeepSource): Promise<boolean>
@@ -117,7 +117,7 @@ export function openItems(context: WorkerContext, clock = () => performance.now(
   const record = createGroup(lasting, (held: readonly Held[], ask) =>
     recordArchived(context, held, ask),
   )
-  const confirm = createGroup(lasting, (held: readonly Held[], ask) =>
+  const confirm = createGroup(lasting, (held: readonly Begun[], ask) =>
     confirmRelease(context, held, ask),
   )
   const release = createGroup(lasting, (held: readonly Gone[], ask) =>
@@ -166,7 +166,7 @@ export function openItems(context: WorkerContext, clock = () => performance.now(
       )
       return rows.length === 1
     },
-    confirmRelease: confirm,
+    confirmRelease: ({ id, epoch, begun }) => confirm({ id, epoch, begun }),
     released: ({ id, epoch }, outcome) => release({ id, epoch, outcome }),
     keepSource: (item, to) => keepSource(context, item, to),
     claimFiled: (item, held) => claimFiled(context, item, held),

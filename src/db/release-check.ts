@@ -1,36 +1,43 @@
+import type { DueItem } from '../media.ts'
 import { notDeleted } from './backend-sql.ts'
 import type { Fragment, Sql } from './connect.ts'
 import type { Ask } from './group.ts'
-import { askedRows, byHeld, type Held, type WorkerContext } from './item-rows.ts'
+import { arrayText, askedRows, byHeld, type Held, type WorkerContext } from './item-rows.ts'
+
+/** What is known of it besides: as in {@link DueItem}. */
+export type Begun = Held & Pick<DueItem, 'begun'>
 
 export type ReleaseCheck = 'confirmed' | 'refused' | 'stale'
 
 /**
  * Asks once more, directly before a DELETE, what was asked at the claim: files may have been read for hours since. What may
- * no longer go is given back by the same statement, due as before.
+ * no longer go is given back by the same statement, due as before, and still `releasing` where its DELETE may have been sent.
  *
  * @returns of each item: `confirmed` only if this very statement found it in our hands and nothing against its release
  */
 export async function confirmRelease(
   context: WorkerContext,
-  held: readonly Held[],
+  held: readonly Begun[],
   ask: Ask,
 ): Promise<ReleaseCheck[]> {
+  const begun = arrayText(held.filter((item) => item.begun).map(({ id }) => id))
   const rows = await ask(
     (sql) => sql<{ id: string; epoch: number; confirmed: boolean; refused: boolean }[]>`
       with ${askedRows(sql, held)},
       i as materialized (
         select items.* from strongroom.items join asked using (id, epoch)
-        where state = 'releasing' order by id for no key update of items),
+        where state = 'releasing' and lease_owner is not null order by id for no key update of items),
       confirmed as materialized (select i.id, i.epoch from i where ${mayBeReleased(sql, context)}),
       given_back as (
-        update strongroom.items item set state = 'archived', lease_owner = null, lease_until = null,
-          updated_at = clock_timestamp()
+        update strongroom.items item set
+          state = case when item.id = any(${begun}::bigint[]) then 'releasing' else 'archived' end,
+          lease_owner = null, lease_until = null, updated_at = clock_timestamp()
         from i where item.id = i.id and i.id not in (select id from confirmed) returning item.id, item.epoch)
       select id, epoch, (id, epoch) in (select id, epoch from confirmed) as confirmed,
         (id, epoch) in (select id, epoch from given_back) or exists (
           select from strongroom.items item
-          where item.id = asked.id and item.epoch = asked.epoch and item.state = 'archived') as refused
+          where item.id = asked.id and item.epoch = asked.epoch and item.lease_owner is null
+            and item.state in ('archived', 'releasing')) as refused
       from asked`,
   )
   const found = byHeld(rows)

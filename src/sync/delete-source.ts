@@ -1,5 +1,5 @@
 import { AppError, isAppError } from '../errors.ts'
-import type { DueItem, Intent, Item } from '../media.ts'
+import type { DueItem, Intent } from '../media.ts'
 import type { Bucket, ObjectFacts } from '../storage/bucket.ts'
 import type { ReleaseParts } from './parts.ts'
 
@@ -105,7 +105,7 @@ async function sendDelete(
  */
 export async function isStillDue(
   { items, log }: Pick<ReleaseParts, 'items' | 'log'>,
-  item: Item,
+  item: DueItem,
 ): Promise<boolean> {
   const answer = await items.confirmRelease(item)
   if (answer === 'stale') throw new AppError('LEASE_LOST', `item ${item.id} is another worker's`)

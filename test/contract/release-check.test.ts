@@ -145,6 +145,24 @@ for (const { name, open } of implementations) {
     })
 
     for (const { what, speakAgainst, takeBack } of objections) {
+      test(`gives back as begun what another worker began, when ${what}`, async (t) => {
+        const store = await open(t)
+        await archiveDue(store)
+        const items = store.worker('a')
+        const [left] = (await store.worker('dead').claimDue(9, [])) as [DueItem]
+        await store.worker('dead').yield(left, null, 0)
+        const [due] = (await items.claimDue(9, [])) as [DueItem]
+        await speakAgainst(store)
+        for (const asked of ['once', 'again after a lost answer'])
+          assert.equal(await items.confirmRelease(due), 'refused', asked)
+        const [seen] = (await store.seen()).items
+        assert.deepEqual([seen?.state, seen?.owner, seen?.leased], ['releasing', null, false])
+        await takeBack(store)
+        assert.equal(await items.confirmRelease(due), 'refused', 'it is in nobody’s hands')
+        const [again] = (await items.claimDue(9, [])) as [DueItem]
+        assert.equal(again.begun, true)
+      })
+
       test(`gives the item back when ${what}`, async (t) => {
         const store = await open(t)
         await archiveDue(store)

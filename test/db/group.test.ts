@@ -128,7 +128,9 @@ describe('items that are written in one statement', () => {
       due.map((item) => (isStale(item) ? 0 : 1)),
     )
     await store.changeMedia(2, { status: 'approved' })
-    const confirmed = await Promise.all(due.map((item) => items.confirmRelease(asHeld(item))))
+    const confirmed = await Promise.all(
+      due.map((item) => items.confirmRelease({ ...asHeld(item), begun: false })),
+    )
     assert.deepEqual(confirmed, [
       'refused',
       ...due.slice(1).map((item) => (isStale(item) ? 'stale' : 'confirmed')),

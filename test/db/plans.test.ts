@@ -43,7 +43,7 @@ import {
 } from '../../src/db/second-files.ts'
 import { acknowledgeItem, tryAgain, wantReading } from '../../src/db/wishes.ts'
 import { AppError } from '../../src/errors.ts'
-import type { Item } from '../../src/media.ts'
+import type { DueItem, Item } from '../../src/media.ts'
 import { itemOf } from '../../src/sync/rebuild.ts'
 import { intentFor } from '../contract/items-stores.ts'
 import { madeFile, sidecarOf } from '../support/archive-of.ts'
@@ -95,7 +95,7 @@ interface Rig {
   second: SecondItems
   /** What it has in hand, for tests to use up. */
   claimed: Item[]
-  releasing: Item[]
+  releasing: DueItem[]
   explained(): Promise<Explained[]>
 }
 
@@ -232,7 +232,7 @@ const writes: Statement[] = [
     name: 'confirmRelease reads its item, and the rows that share its key',
     most: { media: 3, items: 5 },
     async run({ items, releasing }) {
-      assert.equal(await items.confirmRelease(releasing[0] as Item), 'confirmed')
+      assert.equal(await items.confirmRelease(releasing[0] as DueItem), 'confirmed')
     },
   },
   {

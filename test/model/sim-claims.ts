@@ -1,5 +1,6 @@
 import type { DueWish } from '../../src/db/item-rows.ts'
 import type { Held } from '../../src/db/items.ts'
+import type { Begun } from '../../src/db/release-check.ts'
 import type { ItemState } from '../../src/item-states.ts'
 import type { ItemRecord, MediaRecord, SimTables } from './sim-tables.ts'
 
@@ -126,12 +127,17 @@ export function claimDue(worker: SimWorker, { limit, held, dueBy }: DueWish) {
   })
 }
 
-export function confirmRelease(worker: SimWorker, { id, epoch }: Held) {
+export function confirmRelease(worker: SimWorker, { id, epoch, begun }: Begun) {
   const item = worker.tables.items.find((row) => row.id === id && row.epoch === epoch)
   if (item?.state === 'archived') return 'refused'
   if (item?.state !== 'releasing') return 'stale'
+  if (item.leaseOwner === null) return 'refused'
   if (mayBeReleased(worker, item)) return 'confirmed'
-  Object.assign(item, { state: 'archived', leaseOwner: null, leaseUntil: null })
+  Object.assign(item, {
+    state: begun ? 'releasing' : 'archived',
+    leaseOwner: null,
+    leaseUntil: null,
+  })
   return 'refused'
 }
 

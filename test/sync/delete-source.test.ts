@@ -127,6 +127,24 @@ describe('a DELETE that is not answered within two seconds of its HEAD', { concu
     assert.equal((await worker.release()).released, 1)
   })
 
+  test('stays unknown, and is not called kept, when releases are paused before the next look', async (t) => {
+    const { site, worker, medium } = await withLostAnswer(t)
+    await worker.release()
+    site.fault = () => undefined
+    await expireLeases(site)
+    const next = await openWorker(t, site, {
+      reached: async (point) => {
+        if (point === 'release-claimed') await site.archives.pauseRelease('by hand')
+      },
+    })
+    assert.equal((await next.release()).kept, 1)
+    const { state, lease_owner } = await itemOf(site, medium.mediaId)
+    assert.deepEqual([state, lease_owner], ['releasing', null])
+
+    await site.archives.resumeRelease()
+    assert.equal((await worker.release()).released, 1)
+  })
+
   test('and objects that cannot be looked at, however many, hold up no other release', async (t) => {
     const site = await withSite(t)
     const worker = await openWorker(t, site)
