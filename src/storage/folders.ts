@@ -7,6 +7,11 @@ export interface DurableFolders {
    * lifetime: that a folder exists does not mean that its name would survive a power cut.
    */
   ensure(folderPath: string): Promise<void>
+  /**
+   * The same, whatever was seen before: for where a file is missing, with its folder perhaps. Asked for only once it is known
+   * that the volume is there, for what is not there is made.
+   */
+  ensureAnew(folderPath: string): Promise<void>
   /** Forgets what was seen, for when the volume below may be another one or a folder was removed. */
   forget(): void
 }
@@ -50,9 +55,15 @@ export function createDurableFolders(disk: Disk, mostKnown = MOST_KNOWN): Durabl
     await disk.syncFolder(parent)
   }
 
+  async function ensure(folderPath: string): Promise<void> {
+    if (segmentsOf(folderPath).length > 0) await level(folderPath)
+  }
+
   return {
-    async ensure(folderPath) {
-      if (segmentsOf(folderPath).length > 0) await level(folderPath)
+    ensure,
+    async ensureAnew(folderPath) {
+      for (let path = folderPath; path !== ''; path = parentOf(path)) levels.delete(path)
+      await ensure(folderPath)
     },
     forget: () => levels.clear(),
   }

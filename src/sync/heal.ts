@@ -192,7 +192,7 @@ async function replace(
   const { disk, folders, leases } = parts
   const path = intent.archivePath
   await setAside(parts, item, { archivePath: path, damage })
-  await folders.ensure(dirname(path))
+  await folders.ensureAnew(dirname(path))
   const sidecar = await writeSidecar(parts, item, intent)
   try {
     leases.assertAlive(item)

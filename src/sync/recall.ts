@@ -121,7 +121,7 @@ async function fetchBack(
       })
     await reached('recall-fetched', item)
     await volume.verify()
-    await folders.ensure(dirname(intent.archivePath))
+    await folders.ensureAnew(dirname(intent.archivePath))
     await leases.confirm(item)
     await putFinal(parts, file.path, intent.archivePath)
     await reached('recall-placed', item)

@@ -85,7 +85,7 @@ async function bringLegacyBack(
     if ((await disk.hash(from, signal)).sha256 !== file.sha256) continue
     await volume.verify()
     for (const name of [from, sidecarPathOf(from)]) await disk.syncFile(name)
-    await folders.ensure(dirname(path))
+    await folders.ensureAnew(dirname(path))
     await leases.confirm(item)
     if (!(await describes(parts, file, path)))
       await putFinal(parts, sidecarPathOf(from), sidecarPathOf(path))

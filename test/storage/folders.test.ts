@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { createDurableFolders } from '../../src/storage/folders.ts'
 import { hasCode, withDisk } from '../support/scopes.ts'
@@ -65,6 +67,15 @@ test('what was forgotten is made and synced again', async () => {
   folders.forget()
   await folders.ensure('a')
   assert.deepEqual([...disk.tree().keys()], ['a'])
+})
+
+test('a folder that was removed is made anew, with all above it that went with it', async (t) => {
+  const disk = await withDisk(t)
+  const folders = createDurableFolders(disk)
+  await folders.ensure('a/b/c')
+  await rm(join(disk.root, 'a'), { recursive: true })
+  await folders.ensureAnew('a/b/c')
+  assert.equal((await disk.stat('a/b/c'))?.kind, 'folder')
 })
 
 test('a failure from before forget() spoils nothing that was ensured after it', async () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
 import { readdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { damagedFiles } from '../../src/db/damaged.ts'
 import { AppError } from '../../src/errors.ts'
@@ -71,6 +71,7 @@ const damages: { what: string; spoil: (path: string) => Promise<unknown> }[] = [
   { what: 'a flipped bit', spoil: flip },
   { what: 'a truncated file', spoil: (path) => truncate(path, 7) },
   { what: 'a missing file', spoil: (path) => rm(path) },
+  { what: 'a missing folder', spoil: (path) => rm(dirname(path), { recursive: true }) },
   { what: 'a file with other bytes', spoil: (path) => writeFile(path, 'something else') },
   { what: 'a torn sidecar', spoil: (path) => truncate(`${path}.json`, 70) },
   { what: 'a missing sidecar', spoil: (path) => rm(`${path}.json`) },
