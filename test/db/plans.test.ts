@@ -133,13 +133,13 @@ const claims: Statement[] = [
   {
     name: 'claimAbandoned looks at what is in work, and at what it takes',
     most: ({ inWork }) => ({ media: 0, items: inWork + LIMIT }),
-    run: ({ items }) => items.claimAbandoned(LIMIT, []),
+    run: ({ items }) => items.claimAbandoned(LIMIT, [], new Date()),
   },
   {
     name: 'claimDue looks at what is being released, and at what it takes with the rows that share its key',
     most: ({ inWork }) => ({ media: 3 * LIMIT, items: inWork + 3 * LIMIT }),
     run: async ({ items, releasing }) =>
-      releasing.push(...(await items.claimDue(LIMIT, releasing))),
+      releasing.push(...(await items.claimDue(LIMIT, releasing, new Date()))),
   },
   {
     name: 'claimDue under a daily cap counts what was released today and is being released as well',
@@ -148,7 +148,7 @@ const claims: Statement[] = [
       items: 2 * inWork + releasedToday + 3 * LIMIT,
     }),
     run: async ({ capped, releasing }) =>
-      releasing.push(...(await capped.claimDue(LIMIT, releasing))),
+      releasing.push(...(await capped.claimDue(LIMIT, releasing, new Date()))),
   },
 ]
 
