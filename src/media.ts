@@ -107,6 +107,8 @@ export interface Item {
   state: ItemState
   media: MediaRow
   attempts: number
+  /** Why the last attempt that told it failed, or null. */
+  lastError: string | null
   /** Known from the intent on. */
   intent: Intent | null
   archivedAt: Date | null

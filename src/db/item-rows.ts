@@ -102,6 +102,7 @@ export interface ItemRow extends MediaFactsRow {
   epoch: number
   state: ItemState
   attempts: number
+  error_message: string | null
   archive_path: string | null
   sha256: string | null
   size_bytes: string | null
@@ -124,6 +125,7 @@ export function toItem(row: ItemRow): Item {
     state: row.state,
     media: toMediaRow(row),
     attempts: row.attempts,
+    lastError: row.error_message,
     intent: toIntent(row),
     archivedAt: row.archived_at,
     damaged: row.damage !== null,

@@ -65,8 +65,8 @@ export interface Items {
   putBack(item: Held, to: PutBack): Promise<boolean>
   /** From `publishing` back to the start: nothing usable lies at the intent's path. */
   restart(item: Held): Promise<boolean>
-  /** Keeps the state and gives up the lease: recovery takes over after `delayMs`. */
-  yield(item: Held, error: AppError | null, delayMs: number): Promise<boolean>
+  /** Keeps the state and gives up the lease: recovery takes over. */
+  yield(item: Held, to: Yield): Promise<boolean>
   finishWithdrawal(item: Held, movedTo: string): Promise<boolean>
   /** May the source go at this moment? `refused`: the item was given back, due as before, a begun one as `releasing`. */
   confirmRelease(item: Begun): Promise<'confirmed' | 'refused' | 'stale'>
@@ -98,6 +98,13 @@ export interface CurrentItem {
   epoch: number
   state: ItemState
   leased: boolean
+}
+
+export interface Yield {
+  error: AppError | null
+  delayMs: number
+  /** That it has used up by now; by default as before. */
+  attempts?: number
 }
 
 export type PutBack =
@@ -156,7 +163,7 @@ export function openItems(context: WorkerContext, clock = () => performance.now(
       )
       return rows.length === 1
     },
-    yield: (item, error, delayMs) => yieldLease(context, item, error, delayMs),
+    yield: (item, to) => yieldLease(context, item, to),
     async finishWithdrawal(item, movedTo) {
       const rows = await database.settle(
         (sql) => sql`
@@ -223,11 +230,12 @@ async function putBack({ database }: WorkerContext, item: Held, to: PutBack): Pr
 async function yieldLease(
   { database }: WorkerContext,
   item: Held,
-  ...[error, delayMs]: [AppError | null, number]
+  { error, delayMs, attempts }: Yield,
 ): Promise<boolean> {
   const rows = await database.settle(
     (sql) => sql`
       update strongroom.items set lease_owner = null, lease_until = null,
+        attempts = coalesce(${attempts ?? null}::int, attempts),
         next_attempt_at = clock_timestamp() + ${delayMs} * interval '1 ms',
         error_code = ${error?.code ?? null}, error_message = ${error?.message ?? null}, updated_at = clock_timestamp()
       where id = ${item.id} and epoch = ${item.epoch} and state in ('publishing', 'withdrawing', 'releasing') returning id`,

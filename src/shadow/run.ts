@@ -167,6 +167,7 @@ function itemOf(media: MediaRow, attempts: number): Item {
     state: 'claimed',
     media,
     attempts: attempts + 1,
+    lastError: null,
     intent: null,
     archivedAt: null,
     damaged: false,

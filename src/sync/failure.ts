@@ -1,4 +1,4 @@
-import type { PutBack } from '../db/items.ts'
+import type { PutBack, Yield } from '../db/items.ts'
 import { AppError, toAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
 import type { Parts } from './parts.ts'
@@ -45,10 +45,9 @@ export async function settleFailure(
     return { report: reportOf(item, 'left', reason.message), outage, doubt }
   const to = destination(item, reason)
   try {
-    const delayMs = 'delayMs' in to ? to.delayMs : 0
     const mine =
       (await parts.items.putBack(item, to)) ||
-      (await parts.items.yield(item, stop ? null : reason, delayMs))
+      (await parts.items.yield(item, yielded(item, to, stop ? null : reason)))
     // Another worker took it, and with it what we had of it: that is no failure of the item.
     if (!mine) return { report: reportOf(item, 'left', reason.message), outage, doubt }
     return { report: reportOf(item, outcomeOf(to), stop ? null : reason.message), outage, doubt }
@@ -95,6 +94,12 @@ function isFirstWriteError(reason: AppError): boolean {
   return reason.code === 'DISK_SICK' && !(reason.cause instanceof AppError)
 }
 
+/** Recovery finds out whether what was being published is whole; whatever it has to fetch again counts as tried before. */
+function yielded({ attempts }: Pick<Item, 'attempts'>, to: PutBack, error: AppError | null): Yield {
+  if (to.state === 'held') return { error, delayMs: 0, attempts: MAX_ATTEMPTS }
+  return { error, delayMs: to.delayMs, attempts: attempts + (to.burn ? 1 : 0) }
+}
+
 /** Pure: where an item goes after `reason`. */
 export function destination(
   item: Pick<Item, 'attempts'> & { media: Pick<Item['media'], 'approvedAt'> },
@@ -126,15 +131,18 @@ export function destination(
 }
 
 /**
- * An item that ends its worker (no memory, a crash) never comes to {@link settleFailure}; only the claims count it.
+ * An item that ends its worker (no memory, a crash) never comes to {@link settleFailure}; only the claims count it. One that
+ * fails while it is published was left to recovery, which sends it here.
  *
  * @throws ATTEMPTS_EXHAUSTED before an attempt too many
  */
-export function assertMayTry({ attempts }: Pick<Item, 'attempts'>): void {
+export function assertMayTry({ attempts, lastError }: Pick<Item, 'attempts' | 'lastError'>): void {
   if (attempts < MAX_ATTEMPTS) return
   throw new AppError(
     'ATTEMPTS_EXHAUSTED',
-    `${attempts} attempts ended without an answer; the process may have died of it each time`,
+    lastError === null
+      ? `${attempts} attempts ended without an answer; the process may have died of it each time`
+      : `no attempt is left; the last one that gave a reason: ${lastError}`,
   )
 }
 

@@ -164,7 +164,7 @@ export async function giveBack(
   for (const item of taken) {
     if (!leases.held().some(({ id, epoch }) => id === item.id && epoch === item.epoch)) continue
     leases.drop(item)
-    await items.yield(item, null, 0).catch((error: unknown) => {
+    await items.yield(item, { error: null, delayMs: 0 }).catch((error: unknown) => {
       const told = { item: item.id, error: toAppError(error) }
       log.warn(told, 'the lease could not be given back; it runs out')
     })

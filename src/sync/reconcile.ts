@@ -80,7 +80,7 @@ async function recoverItem(parts: ReconcileParts, item: Item): Promise<Recovery>
     const reason = toAppError(error)
     if (reason.code === 'LEASE_LOST') return 'failed'
     if (!reason.code.startsWith('DB_')) {
-      await parts.items.yield(item, reason, RETRY_MS)
+      await parts.items.yield(item, { error: reason, delayMs: RETRY_MS })
       // Given back as it is to stay, reason and all.
       parts.leases.drop(item)
     }

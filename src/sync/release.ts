@@ -209,7 +209,7 @@ async function leaveUnknown(
   const wasSeen = request === 'DELETE'
   if (wasSeen) brake.foundThere()
   log.warn({ item: item.id, error }, 'whether the source is gone is not known; looked at later')
-  if (!(await items.yield(item, error, jittered(RETRY_MS)))) return 'stale'
+  if (!(await items.yield(item, { error, delayMs: jittered(RETRY_MS) }))) return 'stale'
   return wasSeen ? 'unanswered' : 'kept'
 }
 

@@ -21,7 +21,7 @@ function itemOf(id: number, declaredBytes: number | null = null): Item {
     objectKey: `uploads/${id}`,
     approvedAt: new Date(0),
   } as const
-  const facts = { generation: 1, epoch: 1, state: 'claimed', attempts: 0 } as const
+  const facts = { generation: 1, epoch: 1, state: 'claimed', attempts: 0, lastError: null } as const
   return { id, ...facts, media, intent: null, archivedAt: null, damaged: false }
 }
 

@@ -186,7 +186,7 @@ for (const { name, open } of implementations) {
       assert.equal(await items.reject(old, refused), 'stale')
       assert.equal(await items.putBack(old, later), false)
       assert.equal(await items.restart(old), false)
-      assert.equal(await items.yield(old, failure, 0), false)
+      assert.equal(await items.yield(old, { error: failure, delayMs: 0 }), false)
       assert.equal(await items.finishWithdrawal(old, 'x'), false)
       assert.equal(await items.released(old, 'deleted'), false)
       const to = { state: 'archived', error: failure, delayMs: 0 } as const
@@ -203,7 +203,7 @@ for (const { name, open } of implementations) {
       assert.equal(await items.released(item, 'deleted'), false)
       assert.equal(await items.finishWithdrawal(item, 'x'), false)
       assert.equal(await items.restart(item), false)
-      assert.equal(await items.yield(item, null, 0), false)
+      assert.equal(await items.yield(item, { error: null, delayMs: 0 }), false)
       await items.commitIntent(item, intentFor(item, 'p'))
       assert.equal(await items.putBack(item, later), false)
       assert.equal(await items.reject(item, refused), 'stale')
@@ -257,7 +257,7 @@ for (const { name, open } of implementations) {
       const store = await open(t)
       await store.addMedia(1)
       const item = await publishOne(store)
-      assert.equal(await store.worker('a').yield(item, failure, 1_000), true)
+      assert.equal(await store.worker('a').yield(item, { error: failure, delayMs: 1_000 }), true)
       assert.deepEqual(await store.worker('a').claimAbandoned(9, []), [])
       assert.deepEqual(await store.worker('a').claim(9, []), [])
       await store.elapse(1_000)
@@ -268,6 +268,22 @@ for (const { name, open } of implementations) {
       assert.equal(await store.worker('a').restart(mine), true)
       assert.equal((await itemSeen(store)).archivePath, null)
       assert.equal((await claimOne(store)).epoch, 3)
+    })
+
+    test('what failed while it was published remembers how often, and why', async (t) => {
+      const store = await open(t)
+      await store.addMedia(1)
+      const to = { error: failure, delayMs: 0 }
+      await store.worker('a').yield(await publishOne(store), { ...to, attempts: 1 })
+      const [second] = await store.worker('a').claimAbandoned(9, [])
+      assert.ok(second)
+      assert.deepEqual([second.attempts, second.lastError], [1, failure.message])
+      await store.worker('a').yield(second, to)
+      const [third] = await store.worker('a').claimAbandoned(9, [])
+      assert.ok(third)
+      await store.worker('a').restart(third)
+      const { attempts, lastError } = await claimOne(store)
+      assert.deepEqual([attempts, lastError], [1, failure.message])
     })
 
     test('a source is due after its grace, and gone is recorded once', async (t) => {
@@ -306,7 +322,7 @@ for (const { name, open } of implementations) {
       const [due] = (await items.claimDue(9, [], begunAt)) as [DueItem]
       const [left] = (await items.claimAbandoned(9, [], begunAt)) as [Item]
       await items.keepSource(due, { state: 'archived', error: failure, delayMs: 5_000 })
-      await items.yield(left, failure, 5_000)
+      await items.yield(left, { error: failure, delayMs: 5_000 })
       await store.elapse(5_000)
       assert.deepEqual(await items.claimDue(9, [], begunAt), [])
       assert.deepEqual(await items.claimAbandoned(9, [], begunAt), [])
@@ -328,7 +344,7 @@ for (const { name, open } of implementations) {
       await store.elapse(5_000)
       const [again] = (await items.claimDue(9, [])) as [DueItem]
       assert.deepEqual([again.epoch, again.begun], [3, false])
-      await items.yield(again, null, 0)
+      await items.yield(again, { error: null, delayMs: 0 })
       const [third] = (await items.claimDue(9, [])) as [DueItem]
       assert.deepEqual([third.epoch, third.begun], [4, true], 'its DELETE may have been sent')
       await items.keepSource(third, { state: 'source_differs', error: failure, delayMs: 0 })
@@ -342,7 +358,7 @@ for (const { name, open } of implementations) {
       await store.addMedia(2, { objectKey: 'two' })
       await archiveOne(store)
       const abandoned = await publishOne(store, 'a', 'two')
-      await store.worker('a').yield(abandoned, null, 0)
+      await store.worker('a').yield(abandoned, { error: null, delayMs: 0 })
       await store.addMedia(3, { objectKey: 'three' })
       await store.elapse(GRACE_MS + 1_000)
       const counts = async () => [

@@ -150,7 +150,7 @@ for (const { name, open } of implementations) {
         await archiveDue(store)
         const items = store.worker('a')
         const [left] = (await store.worker('dead').claimDue(9, [])) as [DueItem]
-        await store.worker('dead').yield(left, null, 0)
+        await store.worker('dead').yield(left, { error: null, delayMs: 0 })
         const [due] = (await items.claimDue(9, [])) as [DueItem]
         await speakAgainst(store)
         for (const asked of ['once', 'again after a lost answer'])

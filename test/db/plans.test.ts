@@ -216,7 +216,7 @@ const writes: Statement[] = [
   {
     name: 'yield reads its item',
     most: oneItem,
-    run: ({ items, releasing }) => items.yield(next(releasing), null, 60_000),
+    run: ({ items, releasing }) => items.yield(next(releasing), { error: null, delayMs: 60_000 }),
   },
   {
     name: 'finishWithdrawal reads its item',

@@ -59,6 +59,7 @@ function aReport(
     epoch: 1,
     state: 'archived',
     attempts: 0,
+    lastError: null,
     intent: null,
     archivedAt: null,
     damaged: false,

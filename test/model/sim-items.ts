@@ -59,11 +59,12 @@ export function createSimItems(worker: SimWorker, run: RunStatement): Items {
         Object.assign(row, { state: 'waiting', archivePath: null, nextAttemptAt: now() })
         return true
       }),
-    yield: (item, error, delayMs) =>
+    yield: (item, { error, delayMs, attempts }) =>
       change('yield', item, (row) => {
         if (!isIn(row, 'publishing', 'withdrawing', 'releasing')) return false
         endLease(row)
         row.nextAttemptAt = now() + delayMs
+        row.attempts = attempts ?? row.attempts
         return explain(row, error)
       }),
     finishWithdrawal: (item, movedTo) =>

@@ -118,6 +118,7 @@ export function toItem(row: ItemRecord): Item {
     epoch,
     state,
     attempts,
+    lastError: row.errorMessage,
     media: {
       mediaId: row.mediaId,
       userId: row.userId,

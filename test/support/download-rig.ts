@@ -141,6 +141,7 @@ export function itemOf(media: Partial<Item['media']> = {}, epoch = 3): Item {
     epoch,
     state: 'claimed',
     attempts: 0,
+    lastError: null,
     intent: null,
     archivedAt: null,
     damaged: false,

@@ -96,8 +96,12 @@ test('waiting for an object burns no attempt', () => {
 })
 
 test('an item that ended its worker too often is not tried again', () => {
-  assertMayTry({ attempts: MAX_ATTEMPTS - 1 })
-  assert.throws(() => assertMayTry({ attempts: MAX_ATTEMPTS }), hasCode('ATTEMPTS_EXHAUSTED'))
+  assertMayTry({ attempts: MAX_ATTEMPTS - 1, lastError: null })
+  assert.throws(
+    () => assertMayTry({ attempts: MAX_ATTEMPTS, lastError: null }),
+    hasCode('ATTEMPTS_EXHAUSTED'),
+  )
+  assert.throws(() => assertMayTry({ attempts: MAX_ATTEMPTS, lastError: 'no link' }), /no link/)
 })
 
 function delayOf(to: PutBack): number {

@@ -2,8 +2,15 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AppError } from '../../src/errors.ts'
 import type { Disk } from '../../src/storage/disk.ts'
+import { MAX_ATTEMPTS } from '../../src/sync/failure.ts'
 import { reconcile } from '../../src/sync/reconcile.ts'
-import { approveMedium, assertArchived, itemOf, type Medium } from '../support/media-rows.ts'
+import {
+  approveMedium,
+  assertArchived,
+  itemOf,
+  type Medium,
+  sourceOf,
+} from '../support/media-rows.ts'
 import type { Scope } from '../support/scopes.ts'
 import { expireLeases, openWorker, type Site, withSite } from '../support/worker.ts'
 
@@ -31,11 +38,40 @@ test('a recovery that the database refuses is tried once in a pass, however long
   })
   // As when to read the files takes longer than what failed waits for its next turn.
   const { items } = parts
-  const yields: typeof items.yield = (item, error) => items.yield(item, error, 0)
+  const yields: typeof items.yield = (item, to) => items.yield(item, { ...to, delayMs: 0 })
   const found = await reconcile({ ...parts, items: { ...items, yield: yields } }, stop.signal)
   assert.deepEqual([hashed, found.failed], [2, 2])
   await site.sql.unsafe('drop trigger refuse on media')
   assert.equal((await (await openWorker(t, site)).reconcile()).recorded, 2)
+})
+
+test('an item that fails each time it is published is tried so often and no more, and says why', async (t) => {
+  const site = await withSite(t)
+  const medium = await approveMedium(site)
+  let downloads = 0
+  site.fault = ({ operation }) => {
+    if (operation === 'GetObject') downloads += 1
+    return undefined
+  }
+  const worker = await openWorker(t, site, {
+    // As file systems that join others do: links within a folder, where it was tried, and none to another one.
+    disk: (disk) => ({
+      ...disk,
+      async link(from, to) {
+        if (to.startsWith('.strongroom/')) return disk.link(from, to)
+        throw new AppError('LINK_REFUSED', `cannot link ${from} as ${to} (EXDEV)`)
+      },
+    }),
+  })
+  for (let run = 0; run < MAX_ATTEMPTS + 2; run++) {
+    await worker.reconcile()
+    await worker.sync()
+    await expireLeases(site)
+  }
+  const { state, error_code, error_message } = await itemOf(site, medium.mediaId)
+  assert.deepEqual([downloads, state, error_code], [MAX_ATTEMPTS, 'held', 'ATTEMPTS_EXHAUSTED'])
+  assert.match(error_message ?? '', /EXDEV/)
+  assert.deepEqual(await sourceOf(site, medium.key), medium.bytes)
 })
 
 /** Media that were published when the power was cut, in the order of their items. */
