@@ -51,7 +51,8 @@ any other gzip file.
 
 Debian's ffprobe links more than 200 libraries, and most of the time that a small file takes is its start. \`make ffprobe\` builds
 a small one from the same source: no network, no playlist, only the file protocol and the demuxers of the formats above. The
-image has it; elsewhere \`FFPROBE_SMALL_PATH\` names it. It is asked first.
+image has it; elsewhere \`FFPROBE_SMALL_PATH\` names it. It is asked first. Before a sync the small one must answer and the full
+one be there; whether that works, too, is told by \`strongroom doctor\`, and by the first file that needs it.
 
 | Format | Which ffprobe |
 |---|---|
