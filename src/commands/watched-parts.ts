@@ -25,7 +25,7 @@ export function partsOfSyncer({
       everyMs: EVERY_MS,
       async look() {
         const paused = (await archives.find())?.releasePaused ?? null
-        if (paused === null) return pausedByClock(leases.clockJumpedMs())
+        if (paused === null) return null
         return {
           title: 'releases are paused',
           detail: paused.reason ?? 'somebody ran "strongroom release pause" and gave no reason',
@@ -34,6 +34,14 @@ export function partsOfSyncer({
           cases: [paused.at.toISOString()],
         }
       },
+    },
+    {
+      subject: 'clock',
+      recovered: "the database's clock runs steadily again, and releases with it",
+      // Another process may not have seen it jump.
+      ofNode: true,
+      everyMs: EVERY_MS,
+      look: async () => pausedByClock(leases.clockJumpedMs()),
     },
     {
       subject: 'files',
@@ -53,11 +61,10 @@ function pausedByClock(jumpedMs: number | null): Trouble | null {
     detail: "the database's clock jumped: what it calls due may not be",
     next: 'have both machines keep the right time (NTP); releases go on by themselves when the clock is back, or has run steadily for an hour',
     since: new Date(Date.now() - jumpedMs),
-    cases: ['clock'],
   }
 }
 
-/** Names the newest, and counts the others; those that were damaged first are the cases, so that more of them change nothing. */
+/** Names the newest, and counts the others. Each is a case, but many are one: more or fewer of them change nothing. */
 function troubleOf(files: readonly DamagedFile[]): Trouble | null {
   const age = ({ since }: DamagedFile) => since?.getTime() ?? 0
   const first = files
@@ -66,15 +73,15 @@ function troubleOf(files: readonly DamagedFile[]): Trouble | null {
   const newest = first.at(-1)
   if (newest === undefined) return null
   const others = first.length === 1 ? '' : `, and ${first.length - 1} more`
-  const full =
-    first.length < MOST_FILES
-      ? ''
-      : `; of more nothing is told until fewer than ${MOST_FILES} are left`
+  const areMany = first.length === MOST_FILES
+  const full = areMany ? `; of more nothing is told until fewer than ${MOST_FILES} are left` : ''
   return {
     title: 'archived files are damaged',
     detail: `${newest.archivePath} (media ${newest.mediaId}) is not what was archived: ${newest.damage}${others}`,
     next: `run "strongroom verify" (of the second bucket: "verify --second") to see all of them, restore them from your backup, then "strongroom verify --repair"; what is lost for good: "strongroom acknowledge MEDIA-ID"${full}`,
-    cases: first.map(({ archivePath, since }) => `${archivePath} ${since?.toISOString() ?? ''}`),
+    cases: areMany
+      ? ['many']
+      : first.map(({ archivePath, since }) => `${archivePath} ${since?.toISOString() ?? ''}`),
   }
 }
 

@@ -6,6 +6,8 @@ export interface Told {
   title: string
   /** Where it is several things: a name of each. */
   cases: readonly string[]
+  /** It has worked since, although nobody was told; a later failure is another one. */
+  isOver: boolean
 }
 
 /** As long as a process that ends waits for it. */
@@ -15,7 +17,10 @@ const ENTERED_WITHIN_MS = 5_000
 export async function readTold(database: Database): Promise<Map<string, Told>> {
   const rows = await database.run(
     (sql) => sql<(Told & { subject: string })[]>`
-      select subject, since, title, cases from strongroom.told`,
+      select subject, since, title, cases, exists (
+        select from strongroom.runs
+        where job = subject and status in ('success', 'partial') and mode <> 'dry-run' and ended_at > told_at) as "isOver"
+      from strongroom.told where failing`,
   )
   return new Map(rows.map(({ subject, ...told }) => [subject, told]))
 }
@@ -24,17 +29,17 @@ export async function readTold(database: Database): Promise<Map<string, Told>> {
 export async function enterTold(
   database: Database,
   subject: string,
-  told: Told | null,
+  told: Omit<Told, 'isOver'> | null,
 ): Promise<void> {
   await database.settle(
     (sql) =>
       told === null
-        ? sql`delete from strongroom.told where subject = ${subject}`
+        ? sql`update strongroom.told set failing = false, told_at = clock_timestamp() where subject = ${subject}`
         : sql`
-          insert into strongroom.told (subject, since, title, cases)
-          values (${subject}, ${told.since}, ${told.title}, ${JSON.stringify(told.cases)}::text::jsonb)
+          insert into strongroom.told (subject, since, title, cases, failing)
+          values (${subject}, ${told.since}, ${told.title}, ${JSON.stringify(told.cases)}::text::jsonb, true)
           on conflict (subject) do update set since = excluded.since, title = excluded.title,
-            cases = excluded.cases, told_at = excluded.told_at`,
+            cases = excluded.cases, failing = true, told_at = excluded.told_at`,
     ENTERED_WITHIN_MS,
   )
 }

@@ -73,7 +73,7 @@ export async function acknowledgeItem(
  */
 export function isAcknowledged(sql: Sql): Fragment {
   return sql`exists (select from strongroom.acknowledgements a
-    where a.item_id = i.id and a.state = i.state and (i.damage is null or a.at >= i.damaged_at))`
+    where a.item_id = i.id and a.state = i.state and (i.damage is null or a.at >= coalesce(i.damaged_at, '-infinity')))`
 }
 
 interface Row {

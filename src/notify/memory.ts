@@ -29,17 +29,18 @@ export interface Memory {
  */
 export function createMemory(store: ToldStore | null, log: Log): Memory {
   const standings = createStandings()
-  const ask = async (): Promise<boolean> => {
+  const ask = async (level: 'debug' | 'warn'): Promise<boolean> => {
     try {
       for (const [subject, failing] of (await store?.told()) ?? [])
         standings.recall(subject, failing)
       return true
     } catch (thrown) {
-      log.debug({ error: toAppError(thrown) }, 'what was told before could not be read')
+      log[level]({ error: toAppError(thrown) }, 'what was told before could not be read')
       return false
     }
   }
-  const first = ask()
+  // Before the first start there is no table for it.
+  const first = ask('debug')
   let again: Promise<boolean> | null = null
   const inOrder = createOrder(log, 'what was told could not be entered; it may be told again')
   let changes = 0
@@ -48,7 +49,7 @@ export function createMemory(store: ToldStore | null, log: Log): Memory {
   return {
     async standings() {
       if (await first) return standings
-      again ??= ask()
+      again ??= ask('warn')
       await again
       return standings
     },

@@ -28,6 +28,8 @@ export interface Failing {
   title: string
   /** As those of {@link Trouble}; none where it is one thing. */
   cases: readonly string[]
+  /** Only people believe so: it has worked since, and another failure is news. */
+  isOver?: boolean
 }
 
 export type Change =
@@ -54,16 +56,21 @@ export function createStandings(): Standings {
         known.set(subject, null)
         return was === null ? { kind: 'same' } : { kind: 'ended', was }
       }
+      const isNew = was === null || was.isOver === true
       // What goes on began when it was first seen.
-      const now = was === null ? failing : { ...was, cases: failing.cases }
+      const now = isNew ? failing : { ...was, cases: failing.cases }
       known.set(subject, now)
-      const isNews = was === null || now.cases.some((one) => !was.cases.includes(one))
+      const isNews = isNew || now.cases.some((one) => !was.cases.includes(one))
       return isNews ? { kind: 'began', failing: now } : { kind: 'same' }
     },
     recall(subject, failing) {
       if (!known.has(subject)) known.set(subject, failing)
     },
     failing: () =>
-      new Map([...known].flatMap(([subject, f]) => (f === null ? [] : [[subject, f]]))),
+      new Map(
+        [...known].flatMap(([subject, f]) =>
+          f === null || f.isOver === true ? [] : [[subject, f]],
+        ),
+      ),
   }
 }

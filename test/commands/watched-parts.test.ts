@@ -91,6 +91,18 @@ describe('a file that is lost', () => {
     await lose(2, 2)
     assert.deepEqual(await told(), [])
   })
+
+  test('among many that are restored one after the other, brings no message for each', async (t) => {
+    const { told, lose, restore } = await withFiles(t, 24)
+    for (let id = 1; id <= 24; id++) await lose(id, 100 - id)
+    assert.deepEqual(await told(), [lost(20, ', and 19 more')])
+    const news: (string | null)[] = []
+    for (let id = 1; id <= 8; id++) {
+      await restore(id)
+      news.push(...(await told()))
+    }
+    assert.deepEqual(news, [lost(24, ', and 18 more')], 'once, when few enough are left')
+  })
 })
 
 test('releases that are paused again are told of again, however short they ran', async (t) => {

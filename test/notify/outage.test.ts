@@ -242,6 +242,21 @@ describe('an outage of six hours', () => {
     assert.deepEqual(titlesOf(receiver), ['failure: sync is failing'])
   })
 
+  for (const [next, titles] of [
+    ['failed', ['failure: sync is failing']],
+    ['success', ['recovery: sync works again']],
+  ] as const)
+    test(`that another process told of, and that is over, hides no later one: the next run is ${next}`, async (t) => {
+      const services = await withServices(t)
+      const history = aHistory()
+      const told = async () =>
+        new Map([['sync', { since: at(1), title: 'by hand', cases: [], isOver: true }]])
+      const error = next === 'failed' ? outage : null
+      const runs = [1, 2].map((id) => aRun({ id, status: next, error }))
+      await tellAll(services, runs, services.open({ history: { ...history, told } }))
+      assert.deepEqual(titlesOf(services.receiver), titles)
+    })
+
   test('that a kill began is told of by whoever finds the run cut off, and once', async (t) => {
     const services = await withServices(t)
     const error = { code: 'RUN_INTERRUPTED', message: 'its process ended', hint: null } as const
