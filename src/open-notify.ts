@@ -97,9 +97,10 @@ export function watchAll(
 /** Looks at them once, and tells of what has changed since anybody was told. */
 export async function lookAtAll(
   { program: { log }, abort: signal }: Running,
-  { tell }: Notifier,
+  { tell, tellsPeople }: Notifier,
   parts: readonly Watched[],
 ): Promise<void> {
+  if (!tellsPeople) return
   await Promise.all(parts.map((part) => lookAt(part, { tell, signal, log })))
 }
 

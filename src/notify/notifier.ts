@@ -23,6 +23,8 @@ import {
 
 /** Tells people, and services that wait for signs of life. Nothing here throws, and nobody waits for it but `close`. */
 export interface Notifier {
+  /** False where no message goes anywhere: nothing need be looked at to tell of it. */
+  readonly tellsPeople: boolean
   started(run: Run): void
   ended(run: Run): void
   /** An item of the sync in hand ended so. */
@@ -85,7 +87,9 @@ export function createNotifier(parts: NotifierParts): Notifier {
     // Who asked to hear nothing of it need not be told later either.
     else learnt()
   }
+  const tellsPeople = messages.length > 0
   return {
+    tellsPeople,
     started(run) {
       if (run.job === 'sync') reasons = []
       ping(pinger.started(run))
@@ -98,7 +102,7 @@ export function createNotifier(parts: NotifierParts): Notifier {
     },
     ended(run) {
       ping(pinger.ended(run))
-      if (messages.length === 0) return
+      if (!tellsPeople) return
       const said = run.job === 'sync' ? reasons : []
       inOrder(async () => {
         const standings = await memory.standings()
@@ -106,11 +110,11 @@ export function createNotifier(parts: NotifierParts): Notifier {
       })
     },
     tell(condition) {
-      if (messages.length === 0) return
+      if (!tellsPeople) return
       inOrder(async () => announce(condition, newsOf(parts, condition, await memory.standings())))
     },
     digest(since) {
-      if (messages.length === 0) return
+      if (!tellsPeople) return
       inOrder(async () => {
         const standings = await memory.standings()
         const runs = (await parts.history?.endedSince(since)) ?? []
