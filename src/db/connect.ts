@@ -164,7 +164,13 @@ function connect(
       application_name: 'strongroom',
       ...(config.pooler
         ? {}
-        : { statement_timeout: STATEMENT_TIMEOUT_MS, lock_timeout: LOCK_TIMEOUT_MS }),
+        : {
+            statement_timeout: STATEMENT_TIMEOUT_MS,
+            lock_timeout: LOCK_TIMEOUT_MS,
+            // Each of our statements reads few rows. What PostgreSQL fears to be long in a large table it compiles first,
+            // which took ten times as long as the search itself.
+            jit: 'off',
+          }),
     },
     ...more,
   })

@@ -438,7 +438,7 @@ describe('a pooler between', () => {
     assert.ok(names.length >= 5)
     assert.deepEqual([...new Set(names)], [''])
     for (const connection of sent) {
-      assert.doesNotMatch(settingsOf(connection), /timeout/)
+      assert.doesNotMatch(settingsOf(connection), /timeout|jit/)
       assert.match(settingsOf(connection), /application_name\0strongroom\0/)
     }
   })
@@ -451,10 +451,13 @@ describe('a pooler between', () => {
     }
   })
 
-  test('is no matter otherwise: statements are prepared, and the server knows our time-outs', async (t) => {
+  test('is no matter otherwise: statements are prepared and never compiled, and the server knows our time-outs', async (t) => {
     const sent = await sentBy(t, false)
     assert.ok(namesIn(sent).some((name) => name !== ''))
     for (const connection of sent)
-      assert.match(settingsOf(connection), /statement_timeout\W+10000\W+lock_timeout\W+5000/)
+      assert.match(
+        settingsOf(connection),
+        /statement_timeout\W+10000\W+lock_timeout\W+5000\W+jit\W+off/,
+      )
   })
 })
