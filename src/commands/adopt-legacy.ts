@@ -8,8 +8,8 @@ import { countLegacy, keepLegacy, legacyRows, requireArchivePath } from '../db/l
 import { canReadItems } from '../db/plan.ts'
 import type { Host, Session } from '../host.ts'
 import type { Log } from '../log.ts'
+import { openArchiveFolder } from '../open/folders.ts'
 import { openAdoptionOn, openDatabaseOnly, type Program, prepareSchema } from '../open.ts'
-import { openArchiveFolder } from '../open-folders.ts'
 import {
   adoptLegacy,
   type LegacyEntry,

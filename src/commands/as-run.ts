@@ -3,7 +3,7 @@ import type { Database } from '../db/connect.ts'
 import { toAppError } from '../errors.ts'
 import type { Session } from '../host.ts'
 import { type JobKind, plain } from '../jobs/runs.ts'
-import { openRuns } from '../open-runs.ts'
+import { openRuns } from '../open/runs.ts'
 import type { RunEnd } from '../runs.ts'
 
 /**

@@ -4,10 +4,10 @@ import { openBackend } from '../db/backend.ts'
 import { assertMigrated } from '../db/migrate.ts'
 import type { Host, Session } from '../host.ts'
 import type { JobKind } from '../jobs/runs.ts'
+import { cleanableDisks, openCleaning } from '../open/cleaning.ts'
+import { openFoldersToRead } from '../open/folders.ts'
+import { openSpaces } from '../open/space.ts'
 import { openDatabaseOnly, openLinks, openSync } from '../open.ts'
-import { cleanableDisks, openCleaning } from '../open-cleaning.ts'
-import { openFoldersToRead } from '../open-folders.ts'
-import { openSpaces } from '../open-space.ts'
 import type { CleanParts, PlanParts } from '../space/clean.ts'
 import {
   type CleanableDisk,

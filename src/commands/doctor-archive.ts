@@ -1,6 +1,6 @@
 import type { ArchiveRow, Archives } from '../db/archives.ts'
 import { AppError, isAppError } from '../errors.ts'
-import { openArchiveFolder, refuseUnwritable } from '../open-folders.ts'
+import { openArchiveFolder, refuseUnwritable } from '../open/folders.ts'
 import { readMarker, verifyMarker } from '../sync/marker.ts'
 import { bytesText } from '../units.ts'
 import type { Examined } from './doctor-report.ts'

@@ -6,7 +6,7 @@ import { type ChannelName, channelNames, openChannels, settingOf } from '../noti
 import type { Delivery } from '../notify/delivery.ts'
 import { createReach } from '../notify/reach.ts'
 import { testMessage } from '../notify/texts.ts'
-import { senderOf } from '../open-notify.ts'
+import { senderOf } from '../open/notify.ts'
 
 /** As for a database that cannot be reached (EX_UNAVAILABLE). */
 const EXIT_UNSENT = 69

@@ -2,8 +2,8 @@ import type { Config } from '../config.ts'
 import { openArchives } from '../db/archives.ts'
 import type { Database } from '../db/connect.ts'
 import { AppError, toAppError } from '../errors.ts'
+import { openArchiveFolder, refuseUnwritable } from '../open/folders.ts'
 import { openProbe, type Program } from '../open.ts'
-import { openArchiveFolder, refuseUnwritable } from '../open-folders.ts'
 import { readMarker, verifyMarker } from '../sync/marker.ts'
 
 /** What would stop a real run although a dry run works; looks only, and makes nothing. */

@@ -10,8 +10,8 @@ import {
   releasedVersions,
 } from '../db/rebuild.ts'
 import type { Host, Session } from '../host.ts'
+import { openArchiveToRead } from '../open/folders.ts'
 import { openBucketOnly, openDatabaseOnly, prepareSchema } from '../open.ts'
-import { openArchiveToRead } from '../open-folders.ts'
 import {
   type RebuildOutcome,
   type RebuildParts,

@@ -3,8 +3,8 @@ import { assertMigrated } from '../db/migrate.ts'
 import { movedAfter } from '../db/second-files.ts'
 import type { Host, Session } from '../host.ts'
 import type { JobKind } from '../jobs/runs.ts'
+import { requireSecond, secondLooks } from '../open/second.ts'
 import { openDatabaseOnly, openSecondBucket } from '../open.ts'
-import { requireSecond, secondLooks } from '../open-second.ts'
 import {
   type SecondTrouble,
   type SecondVerified,

@@ -2,8 +2,8 @@ import type { Config } from '../config.ts'
 import { openArchives } from '../db/archives.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
+import { openArchiveFolder, openFolderAlone } from '../open/folders.ts'
 import { migrateWithLog, openDatabaseOnly, type Program } from '../open.ts'
-import { openArchiveFolder, openFolderAlone } from '../open-folders.ts'
 import { acceptVolume, initVolume, initVolumeAlone } from '../sync/volume.ts'
 
 /** `strongroom init-volume --no-database`: the archive of a file server that stands alone. */

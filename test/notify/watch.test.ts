@@ -5,7 +5,7 @@ import { sendDigests } from '../../src/notify/digest.ts'
 import type { Condition } from '../../src/notify/standing.ts'
 import { createTunnelLook } from '../../src/notify/tunnel.ts'
 import { type Look, watchParts } from '../../src/notify/watch.ts'
-import { partsOfTunnel } from '../../src/open-notify.ts'
+import { partsOfTunnel } from '../../src/open/notify.ts'
 import { parse } from '../support/config.ts'
 import { withReceiver } from '../support/receiver.ts'
 

@@ -6,9 +6,9 @@ import { parseConfig } from '../../src/config.ts'
 import { createStopStack } from '../../src/lifecycle.ts'
 import { createLog } from '../../src/log.ts'
 import { createLogTail } from '../../src/log-tail.ts'
+import { measureArchive, openMetrics } from '../../src/open/metrics.ts'
+import { openRuns } from '../../src/open/runs.ts'
 import { openLinks, openSync } from '../../src/open.ts'
-import { measureArchive, openMetrics } from '../../src/open-metrics.ts'
-import { openRuns } from '../../src/open-runs.ts'
 
 /** What the process answers to each run. */
 export interface RunMemory {

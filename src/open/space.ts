@@ -1,9 +1,9 @@
-import { bytesOf } from './config/sizes.ts'
-import type { Config } from './config.ts'
-import type { Log } from './log.ts'
-import type { Disk } from './storage/disk.ts'
-import { createRoom, type Room, type SpaceChange } from './sync/room.ts'
-import { createSpace, type Space } from './sync/space.ts'
+import { bytesOf } from '../config/sizes.ts'
+import type { Config } from '../config.ts'
+import type { Log } from '../log.ts'
+import type { Disk } from '../storage/disk.ts'
+import { createRoom, type Room, type SpaceChange } from '../sync/room.ts'
+import { createSpace, type Space } from '../sync/space.ts'
 
 /** The free space of both disks; one and the same where ERROR_DIR is on the archive's. */
 export async function openSpaces(

@@ -1,12 +1,12 @@
-import type { Config } from './config.ts'
-import type { Archives } from './db/archives.ts'
-import { AppError, isAppError, toAppError } from './errors.ts'
-import { type Disk, fileSystemKind, openDisk } from './storage/disk.ts'
-import { isOnRoot, whyNotWritable } from './storage/folder-check.ts'
-import { createDurableFolders } from './storage/folders.ts'
-import { makeFolders } from './storage/make-folders.ts'
-import { guardSyncs } from './sync/guard.ts'
-import type { VolumeParts } from './sync/volume.ts'
+import type { Config } from '../config.ts'
+import type { Archives } from '../db/archives.ts'
+import { AppError, isAppError, toAppError } from '../errors.ts'
+import { type Disk, fileSystemKind, openDisk } from '../storage/disk.ts'
+import { isOnRoot, whyNotWritable } from '../storage/folder-check.ts'
+import { createDurableFolders } from '../storage/folders.ts'
+import { makeFolders } from '../storage/make-folders.ts'
+import { guardSyncs } from '../sync/guard.ts'
+import type { VolumeParts } from '../sync/volume.ts'
 
 /**
  * Says what is wrong with the folders before anything else is opened or waited for.

@@ -1,4 +1,4 @@
-import type { Config } from './config.ts'
+import type { Config } from '../config.ts'
 import {
   archivedFile,
   archivedTotal,
@@ -6,14 +6,14 @@ import {
   isReadingWanted,
   noteVerified,
   takeForScrub,
-} from './db/archived.ts'
-import { toAppError } from './errors.ts'
-import { openLeased, type Program, type SyncService } from './open.ts'
-import { secondSourceOf } from './open-second.ts'
-import type { HealFoundParts } from './sync/heal-found.ts'
-import type { LastingScrubParts } from './sync/scrub.ts'
-import { planScrub, slowScrubText } from './sync/scrub-plan.ts'
-import { createPace } from './sync/verify.ts'
+} from '../db/archived.ts'
+import { toAppError } from '../errors.ts'
+import { openLeased, type Program, type SyncService } from '../open.ts'
+import type { HealFoundParts } from '../sync/heal-found.ts'
+import type { LastingScrubParts } from '../sync/scrub.ts'
+import { planScrub, slowScrubText } from '../sync/scrub-plan.ts'
+import { createPace } from '../sync/verify.ts'
+import { secondSourceOf } from './second.ts'
 
 const SCRUB_BATCH = 20
 

@@ -1,13 +1,13 @@
-import type { Config } from './config.ts'
-import { openBackend } from './db/backend.ts'
-import type { Database } from './db/connect.ts'
-import { lastSuccesses, readGauges } from './db/gauges.ts'
-import { countByState } from './db/lookup.ts'
-import { createMetrics, type Metrics } from './metrics/metrics.ts'
-import type { Program } from './open.ts'
-import { roomOf } from './storage/disk.ts'
-import { type Watch, watchBoth } from './sync/watch.ts'
-import { onceOpened } from './waiting.ts'
+import type { Config } from '../config.ts'
+import { openBackend } from '../db/backend.ts'
+import type { Database } from '../db/connect.ts'
+import { lastSuccesses, readGauges } from '../db/gauges.ts'
+import { countByState } from '../db/lookup.ts'
+import { createMetrics, type Metrics } from '../metrics/metrics.ts'
+import type { Program } from '../open.ts'
+import { roomOf } from '../storage/disk.ts'
+import { type Watch, watchBoth } from '../sync/watch.ts'
+import { onceOpened } from '../waiting.ts'
 
 /** The figures of this process, and the program that reports to them. */
 export interface Measured {

@@ -1,8 +1,8 @@
 import { hostname } from 'node:os'
-import type { Config } from './config.ts'
-import type { Database } from './db/connect.ts'
-import { beginRemoval, endRemoval } from './db/removals.ts'
-import { openSecondItems } from './db/second.ts'
+import type { Config } from '../config.ts'
+import type { Database } from '../db/connect.ts'
+import { beginRemoval, endRemoval } from '../db/removals.ts'
+import { openSecondItems } from '../db/second.ts'
 import {
   filesInBoth,
   movableFiles,
@@ -10,19 +10,19 @@ import {
   noteSecondLook,
   secondCopyOf,
   takeSecondDue,
-} from './db/second-files.ts'
-import { AppError } from './errors.ts'
-import { LEASE_MS, openLeased, type Program, type SyncService } from './open.ts'
-import type { MovingParts, MovingPlanParts } from './space/moving.ts'
-import type { UploadBucket } from './storage/bucket.ts'
-import { seeFile } from './storage/removal.ts'
-import { idOf } from './storage/s3.ts'
-import type { SecondSource } from './sync/heal.ts'
-import { finishMove, moveFile } from './sync/move.ts'
-import type { Lasting } from './sync/scrub.ts'
-import { type SecondParts, secondKeyOf } from './sync/second-copy.ts'
-import { createPace } from './sync/verify.ts'
-import type { VerifySecondParts } from './sync/verify-second.ts'
+} from '../db/second-files.ts'
+import { AppError } from '../errors.ts'
+import { LEASE_MS, openLeased, type Program, type SyncService } from '../open.ts'
+import type { MovingParts, MovingPlanParts } from '../space/moving.ts'
+import type { UploadBucket } from '../storage/bucket.ts'
+import { seeFile } from '../storage/removal.ts'
+import { idOf } from '../storage/s3.ts'
+import type { SecondSource } from '../sync/heal.ts'
+import { finishMove, moveFile } from '../sync/move.ts'
+import type { Lasting } from '../sync/scrub.ts'
+import { type SecondParts, secondKeyOf } from '../sync/second-copy.ts'
+import { createPace } from '../sync/verify.ts'
+import type { VerifySecondParts } from '../sync/verify-second.ts'
 
 const PAGE = 100
 /** A file that is being read keeps the others of its batch from other nodes. */

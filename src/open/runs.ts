@@ -1,12 +1,12 @@
 import { hostname } from 'node:os'
-import type { Config } from './config.ts'
-import { forgetActions } from './db/admin-actions.ts'
-import type { Database } from './db/connect.ts'
-import { addEvents } from './db/run-events.ts'
-import * as db from './db/runs.ts'
-import { createRuns, type RunStore, type Runs } from './jobs/runs.ts'
-import type { Program } from './open.ts'
-import type { RunListener } from './runs.ts'
+import type { Config } from '../config.ts'
+import { forgetActions } from '../db/admin-actions.ts'
+import type { Database } from '../db/connect.ts'
+import { addEvents } from '../db/run-events.ts'
+import * as db from '../db/runs.ts'
+import { createRuns, type RunStore, type Runs } from '../jobs/runs.ts'
+import type { Program } from '../open.ts'
+import type { RunListener } from '../runs.ts'
 
 /** A run that fails for the reason of the one before it, so soon after it, is told of in that one's row. */
 const REPEAT_MS = 10 * 60_000
