@@ -86,7 +86,7 @@ const cases: Record<string, Case> = {
       contestants.rcloneCopy('rclone copy'),
       contestants.rcloneCopy('rclone copy --transfers 16', '--transfers', '16'),
       contestants.strongroom('strongroom, source released'),
-      contestants.strongroom('the same, 64 at once', { SYNC_CONCURRENCY: '64' }),
+      contestants.strongroom('the same, 48 at once', { SYNC_CONCURRENCY: '48' }),
     ],
   },
 }

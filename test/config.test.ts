@@ -24,7 +24,7 @@ describe('defaults', () => {
         missed: 'run',
         alone: false,
         timeoutMs: null,
-        concurrency: 48,
+        concurrency: 96,
         changedAfterApproval: 'hold',
         sizeMismatch: 'warn',
       },
@@ -276,7 +276,7 @@ describe('the effective configuration', () => {
     assert.deepEqual(listed.get('BATCH_SIZE'), { value: '20', source: 'env' })
     assert.deepEqual(listed.get('DB_HOST'), { value: 'db', source: 'file' })
     assert.deepEqual(listed.get('DB_PASSWORD'), { value: '********', source: 'alias DB_PASS' })
-    assert.deepEqual(listed.get('SYNC_CONCURRENCY'), { value: '48', source: 'default' })
+    assert.deepEqual(listed.get('SYNC_CONCURRENCY'), { value: '96', source: 'default' })
     assert.deepEqual(listed.get('R2_SECRET_KEY'), { value: null, source: 'default' })
   })
 

@@ -1,5 +1,6 @@
 import { createSlots } from '../slots.ts'
 
+const KIB = 1 << 10
 const MIB = 1 << 20
 
 /** How many files of so many bytes and more may be downloaded or read at once, the largest first. */
@@ -9,6 +10,7 @@ const classes = [
   { fromBytes: 8 * MIB, slots: createSlots(4) },
   // What is in hand of one is held in memory; more of them keep no processor busier.
   { fromBytes: MIB, slots: createSlots(16) },
+  { fromBytes: 256 * KIB, slots: createSlots(48) },
 ]
 
 /**

@@ -168,7 +168,7 @@ describe('wrong values', () => {
     [{ BATCH_SIZE: '1001' }, /BATCH_SIZE must/],
     [{ BATCH_SIZE: '1e1' }, /BATCH_SIZE must/],
     [{ BATCH_SIZE: '10; rm' }, /BATCH_SIZE must/],
-    [{ SYNC_CONCURRENCY: '65' }, /SYNC_CONCURRENCY must be a whole number from 1 to 64/],
+    [{ SYNC_CONCURRENCY: '129' }, /SYNC_CONCURRENCY must be a whole number from 1 to 128/],
     [{ DB_PORT: 'tcp://10.0.0.1:5432' }, /DB_PORT must be a whole number from 1 to 65535/],
     [{ DB_SSLMODE: 'verify-ca' }, /DB_SSLMODE must be disable, prefer, require or verify-full/],
     [{ DB_POOLER: 'ture' }, /DB_POOLER must be true or false/],

@@ -2,15 +2,16 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inTurn } from '../../src/sync/large.ts'
 
+const KIB = 1 << 10
 const MIB = 1 << 20
 const never = new AbortController().signal
 
-/** How many of 64 that come at once are let in before any of them ends. */
+/** How many of 100 that come at once are let in before any of them ends. */
 async function letIn(sizeBytes: number): Promise<number> {
   const end = Promise.withResolvers<void>()
   let inside = 0
   let most = 0
-  const all = Array.from({ length: 64 }, () =>
+  const all = Array.from({ length: 100 }, () =>
     inTurn(sizeBytes, never, async () => {
       most = Math.max(most, ++inside)
       await end.promise
@@ -25,14 +26,16 @@ async function letIn(sizeBytes: number): Promise<number> {
   return first
 }
 
-test('four files of 8 MiB and more are in hand at once, sixteen of 1 MiB and more, and any number of smaller ones', async () => {
-  assert.equal(await letIn(MIB - 1), 64)
+test('four files of 8 MiB and more are in hand at once, sixteen of 1 MiB, 48 of 256 KiB, and any number of smaller ones', async () => {
+  assert.equal(await letIn(256 * KIB - 1), 100)
+  assert.equal(await letIn(256 * KIB), 48)
+  assert.equal(await letIn(MIB - 1), 48)
   assert.equal(await letIn(MIB), 16)
   assert.equal(await letIn(8 * MIB - 1), 16)
   assert.equal(await letIn(8 * MIB), 4)
   assert.deepEqual(
-    await Promise.all([letIn(8 * MIB), letIn(MIB), letIn(0)]),
-    [4, 16, 64],
+    await Promise.all([letIn(8 * MIB), letIn(MIB), letIn(256 * KIB), letIn(0)]),
+    [4, 16, 48, 100],
     'none takes the place of another kind',
   )
 })

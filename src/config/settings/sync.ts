@@ -45,9 +45,9 @@ export const syncSettings = {
     example: '32',
   },
   SYNC_CONCURRENCY: {
-    fallback: '48',
-    reader: read.wholeNumber(1, 64),
-    help: 'Files worked on at once, 1 to 64; of those of 1 MiB and more never more than sixteen are transferred at a time, of those of 8 MiB and more four. Fewer ask less of a bucket that throttles; small files take longer then, above all from far away.',
+    fallback: '96',
+    reader: read.wholeNumber(1, 128),
+    help: 'Files worked on at once, 1 to 128; of those of 256 KiB and more never more than 48 are transferred at a time, of those of 1 MiB and more sixteen, of those of 8 MiB and more four. Fewer ask less of a bucket that throttles; small files take longer then, above all from far away.',
     example: '16',
   },
   CHANGED_AFTER_APPROVAL: {
