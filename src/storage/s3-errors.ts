@@ -46,6 +46,10 @@ const BY_S3_CODE: Record<string, Meaning> = {
   SlowDown: THROTTLED,
   TooManyRequests: THROTTLED,
   ServiceUnavailable: UNAVAILABLE,
+  // Bytes that were lost or spoilt on the way, which the same request may bring.
+  RequestTimeout: UNAVAILABLE,
+  IncompleteBody: UNAVAILABLE,
+  BadDigest: UNAVAILABLE,
 }
 
 /** By status, for answers without a body (HEAD) and words not listed above. */
@@ -145,6 +149,11 @@ function networkError(error: unknown, asked: Asked): AppError {
 /** 400, 405, 416 and 501: the store does not know this kind of question. */
 export function isRefusedFeature(error: unknown): boolean {
   return [400, 405, 416, 501].includes(statusOf(error) ?? 0)
+}
+
+/** The store knows no such header; it says 400 for much else besides. */
+export function isUnknownCondition(error: unknown): boolean {
+  return statusOf(error) === 501 || (isRefusal(error) && error.name === 'InvalidArgument')
 }
 
 /** A refusal of this very request (400, 405, 409, 501 …) that says nothing of the object, its rights or the bucket. */

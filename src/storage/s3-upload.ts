@@ -1,10 +1,10 @@
 import type { BucketConfig } from '../config.ts'
-import { isAppError } from '../errors.ts'
+import { AppError, isAppError } from '../errors.ts'
 import { pause } from '../waiting.ts'
-import type { NewObject, UploadBucket } from './bucket.ts'
+import type { Bucket, NewObject, UploadBucket } from './bucket.ts'
 import { bucketOn } from './s3.ts'
 import { type Abort, askSdk } from './s3-ask.ts'
-import { isRefusedFeature, notS3 } from './s3-errors.ts'
+import { isRefusedFeature, isUnknownCondition, notS3 } from './s3-errors.ts'
 import { askedFor, type Link, openLink, type S3Options, unquoted } from './s3-link.ts'
 import type { Sdk } from './s3-sdk.ts'
 
@@ -22,13 +22,15 @@ export function openS3ForUploads(
   { partBytes = PART_BYTES, ...options }: S3Options & { partBytes?: number } = {},
 ): UploadBucket {
   const link = openLink(config, options)
+  const bucket = bucketOn(link)
   return {
-    ...bucketOn(link),
-    upload: (key, object, signal) => upload({ link, key, partBytes, signal }, object),
+    ...bucket,
+    upload: (key, object, signal) => upload({ bucket, link, key, partBytes, signal }, object),
   }
 }
 
 interface Target {
+  bucket: Pick<Bucket, 'head'>
   link: Link
   key: string
   partBytes: number
@@ -45,7 +47,7 @@ async function upload(target: Target, object: NewObject): Promise<{ etag: string
 async function putWhole(target: Target, object: NewObject): Promise<{ etag: string } | 'taken'> {
   const { link, key } = target
   const Body = await onlyPart(partsOf(object, object.sizeBytes))
-  const put = whereNothingIs((condition, { client, commands }, abort) => {
+  const put = whereNothingIs(target, (condition, { client, commands }, abort) => {
     const object = { Bucket: link.bucket, Key: key, Body, ...condition }
     return client.send(new commands.PutObjectCommand(object), abort)
   })
@@ -70,7 +72,7 @@ async function putInParts(target: Target, object: NewObject): Promise<{ etag: st
       })
       Parts.push({ PartNumber, ETag })
     }
-    const complete = whereNothingIs((condition, { client, commands }, abort) => {
+    const complete = whereNothingIs(target, (condition, { client, commands }, abort) => {
       const command = { ...place, UploadId, MultipartUpload: { Parts }, ...condition }
       return client.send(new commands.CompleteMultipartUploadCommand(command), abort)
     })
@@ -88,15 +90,17 @@ type Request<T> = (sdk: Sdk, abort: Abort) => Promise<T>
 
 /**
  * Has the store refuse to replace an object (If-None-Match: *, as S3 and R2 document it for PutObject). Stores that do not
- * know the condition are asked without: the caller looked before.
+ * know the condition are asked without, once another look has found nothing.
  */
 function whereNothingIs<T>(
+  { bucket, key, signal }: Target,
   write: (condition: { IfNoneMatch?: string }, ...how: Parameters<Request<T>>) => Promise<T>,
 ): Request<T> {
   return (...how) =>
-    write({ IfNoneMatch: '*' }, ...how).catch((error: unknown) => {
-      if (isRefusedFeature(error)) return write({}, ...how)
-      throw error
+    write({ IfNoneMatch: '*' }, ...how).catch(async (error: unknown) => {
+      if (!isUnknownCondition(error)) throw error
+      if ((await bucket.head(key, signal)) === null) return write({}, ...how)
+      throw new AppError('OBJECT_CHANGED', `somebody else wrote "${key}" meanwhile`)
     })
 }
 

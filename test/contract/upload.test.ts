@@ -25,14 +25,15 @@ interface Store {
   honoursConditionalPut: boolean
 }
 
+const DEMO: Store = {
+  name: 'the demo bucket',
+  open: withDemoBucket,
+  listsUploads: false,
+  honoursConditionalPut: true,
+}
 const STORES: Store[] = [
   { name: 'Swift', open: withBucket, listsUploads: true, honoursConditionalPut: false },
-  {
-    name: 'the demo bucket',
-    open: withDemoBucket,
-    listsUploads: false,
-    honoursConditionalPut: true,
-  },
+  DEMO,
 ]
 
 async function opened(
@@ -151,3 +152,26 @@ for (const store of STORES) {
     }
   })
 }
+
+describe('an upload between whose look and writing somebody wrote under its key', () => {
+  for (const [status, code] of [
+    [400, 'RequestTimeout'],
+    [400, 'BadDigest'],
+    [400, 'InvalidArgument'],
+    [501, 'NotImplemented'],
+  ] as const)
+    test(`leaves that as it is, although the store first says ${code}`, async (t) => {
+      let refused = 0
+      const open = () =>
+        withDemoBucket(t, {
+          onRequest: ({ operation, headers }) =>
+            operation === 'PutObject' && headers['if-none-match'] && refused++ === 0
+              ? { kind: 'answer', status, code }
+              : undefined,
+        })
+      const { admin, bucket, bytesOf } = await opened(t, { ...DEMO, open })
+      await admin.put('key', 'somebody wrote this')
+      assert.equal(await bucket.upload('key', objectOf(patterned(10)), never), 'taken')
+      assert.equal((await bytesOf('key')).toString(), 'somebody wrote this')
+    })
+})
