@@ -144,13 +144,24 @@ async function publishCopy(
     await placeExclusively(disk, copy.part, archivePath)
   } catch (error) {
     // A foreign file came between: our sidecar must not describe it.
-    if (isAppError(error, 'NAME_TAKEN') && !copy.describes) {
+    if (isAppError(error, 'NAME_TAKEN') && !copy.describes && !(await isOurs(disk, file))) {
       await disk.unlink(sidecarPathOf(archivePath))
       await disk.syncFolder(dirname(archivePath))
     }
     throw error
   }
   await disk.syncFolder(dirname(archivePath))
+}
+
+/** Whether what lies there has these bytes, or soon may: an empty file holds a name for whoever adopts without hard links. */
+async function isOurs(
+  disk: AdoptParts['disk'],
+  { archivePath, sizeBytes, sha256 }: AdoptedFile,
+): Promise<boolean> {
+  const facts = await disk.stat(archivePath)
+  if (facts?.kind !== 'file') return false
+  if (facts.sizeBytes !== sizeBytes) return facts.sizeBytes === 0
+  return (await disk.hash(archivePath)).sha256 === sha256
 }
 
 async function requireRoom({ disk }: AdoptParts, sizeBytes: number): Promise<void> {

@@ -72,6 +72,49 @@ describe('adopting a file from outside', () => {
     assert.equal(await readFile(join(root, 'new/a.mp4'), 'utf8'), 'foreign')
   })
 
+  test('leaves its sidecar to another adoption of the same that is faster', async (t) => {
+    const { root, parts, sidecar } = await withArchive(t)
+    const original = await withOriginal(t)
+    // The other one begins once ours has placed its sidecar, and goes on from there.
+    const link = async (from: string, to: string) => {
+      if (to === 'new/a.mp4') await copyOnce(t, parts, original)
+      return parts.disk.link(from, to)
+    }
+    const slower = { ...parts, disk: { ...parts.disk, link } }
+    await assert.rejects(copyOnce(t, slower, original), hasCode('NAME_TAKEN'))
+    assert.deepEqual(await readFile(join(root, 'new/a.mp4')), original.bytes)
+    assert.equal((await sidecar('new/a.mp4')).sha256, sha256(original.bytes))
+  })
+
+  test('leaves its sidecar also to one that has no more than the name yet, where there are no hard links', async (t) => {
+    const { root, parts, sidecar } = await withArchive(t)
+    const original = await withOriginal(t)
+    const reserved = Promise.withResolvers<void>()
+    const beaten = Promise.withResolvers<void>()
+    const rename = async (from: string, to: string) => {
+      if (to === 'new/a.mp4') {
+        reserved.resolve()
+        await beaten.promise
+      }
+      return parts.disk.rename(from, to)
+    }
+    const faster = linkless({ ...parts, disk: { ...parts.disk, rename } })
+    let other: ReturnType<typeof copyOnce> | undefined
+    const link = async (_from: string, to: string) => {
+      if (to === 'new/a.mp4') {
+        other = copyOnce(t, faster, original)
+        await reserved.promise
+      }
+      throw new AppError('LINK_REFUSED', 'no links here')
+    }
+    const slower = { ...parts, disk: { ...parts.disk, link } }
+    await assert.rejects(copyOnce(t, slower, original), hasCode('NAME_TAKEN'))
+    beaten.resolve()
+    assert.equal((await other)?.outcome, 'adopted')
+    assert.deepEqual(await readFile(join(root, 'new/a.mp4')), original.bytes)
+    assert.equal((await sidecar('new/a.mp4')).sha256, sha256(original.bytes))
+  })
+
   test('refuses bytes that the existing file with these ids does not have', async (t) => {
     const { parts } = await withArchive(t)
     await copyOnce(t, parts, await withOriginal(t))
@@ -89,18 +132,14 @@ describe('adopting a file from outside', () => {
 
   test('does without hard links', async (t) => {
     const { root, parts, sidecar } = await withArchive(t)
-    const link = async () => {
-      throw new AppError('LINK_REFUSED', 'no links here')
-    }
-    const linkless = { ...parts, disk: { ...parts.disk, link } }
     const original = await withOriginal(t)
-    await copyOnce(t, linkless, original)
+    await copyOnce(t, linkless(parts), original)
     assert.deepEqual(await readFile(join(root, 'new/a.mp4')), original.bytes)
     assert.equal((await sidecar('new/a.mp4')).media_id, 42)
     await assert.rejects(
       copyOnce(
         t,
-        linkless,
+        linkless(parts),
         original,
         order('new/a.mp4', { media: { ...order('').media, mediaId: 1 } }),
       ),
@@ -151,6 +190,13 @@ describe('adopting a file from outside', () => {
     ])
   })
 })
+
+function linkless(parts: AdoptParts): AdoptParts {
+  const link = async () => {
+    throw new AppError('LINK_REFUSED', 'no links here')
+  }
+  return { ...parts, disk: { ...parts.disk, link } }
+}
 
 /** Once `turn` has given 1, every operation fails, as for a process that is no more. */
 function countingDown(disk: Disk, turn: () => number): Disk {
