@@ -33,7 +33,7 @@ export interface Comparison {
   name: string
   would: Side
   did: Side
-  /** `old-file`: its source was gone, so Strongroom's part is what it makes of the other service's file. */
+  /** `old-file`: Strongroom had not read its source by then, so its part is what it makes of the other service's file. */
   basis: 'source' | 'old-file'
   skipped: Skip | null
   differences: Difference[]
@@ -94,8 +94,9 @@ function wouldOf(seen: Evidence): Side {
     }
   }
   // What was cut short says nothing of what its source was.
-  if (oldVerdict === null || (!oldVerdict.valid && isShort(seen))) return nothing
+  if (oldVerdict === null || (oldVerdict.valid === false && isShort(seen))) return nothing
   const { valid, reason, archivePath } = oldVerdict
+  if (valid === null) return nothing
   const bytes = { sizeBytes: file?.sizeBytes ?? null, sha256: file?.sha256 ?? null }
   return valid
     ? { verdict: 'archived', path: archivePath, ...bytes }
@@ -141,6 +142,8 @@ function differencesOfArchived(seen: Evidence, meaning: Meaning): Difference[] {
   const add = (kind: DifferenceKind, text: string) => void found.push({ kind, text })
   const extra = whyNeverArchived(seen)
   if (extra !== null) add('extra', extra)
+  const unread = whyUnread(seen)
+  if (unread !== null) add('unread', unread)
   const { verdict } = wouldOf(seen)
   if (extra === null && verdict !== 'archived' && verdict !== 'nothing')
     add('verdict', `the other service archived it; Strongroom would not (${verdict})`)
@@ -157,6 +160,15 @@ function whyNeverArchived({ row, record }: Evidence): string | null {
   if (row.deletedAt !== null) return 'the other service archived a row that is deleted'
   if (approvedAt === null) return 'the other service archived a row that was never approved'
   if (objectKey === null) return 'the other service archived a row that names no object'
+  return null
+}
+
+/** @returns why Strongroom cannot say what it would have done */
+function whyUnread({ record, oldVerdict }: Evidence): string | null {
+  if (record?.verdict === 'retry')
+    return `Strongroom could not read its source in ${record.attempts} attempts: ${record.reason}`
+  if (oldVerdict?.valid === null)
+    return `Strongroom had not read its source, and cannot judge the file: ${oldVerdict.reason}`
   return null
 }
 

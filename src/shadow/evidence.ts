@@ -13,10 +13,11 @@ export interface OldFile {
   sidecar: Readonly<Record<string, unknown>> | null
 }
 
-/** What is to be made of a file whose source was gone before it could be read. */
+/** What is to be made of a file whose source Strongroom had not read when it was archived. */
 export interface OldVerdict {
-  valid: boolean
-  /** Why not. */
+  /** Null where ffprobe could not tell. */
+  valid: boolean | null
+  /** Why it is not valid, or why that cannot be told. */
   reason: string | null
   facts: ProbeFacts | null
   /** Where Strongroom would have filed these bytes. */
@@ -50,6 +51,7 @@ export interface Evidence {
 
 export const differenceKinds = [
   'missed',
+  'unread',
   'extra',
   'bytes',
   'truncated',
@@ -75,6 +77,7 @@ export interface Difference {
 /** For people, and for machines that go by the kind. */
 export const kindTitles: Readonly<Record<DifferenceKind, string>> = {
   missed: 'missed',
+  unread: 'not read',
   extra: 'extra',
   bytes: 'other bytes',
   truncated: 'truncated copy',

@@ -155,7 +155,7 @@ async function readAt(
   })
 }
 
-/** What Strongroom makes of these bytes, as if they were the source's. @returns null where it cannot tell */
+/** What Strongroom makes of these bytes, as if they were the source's. @returns null for what no claim would ever take */
 async function judge(
   parts: ObserveParts,
   { media }: RowNow,
@@ -164,15 +164,16 @@ async function judge(
   const { objectKey, approvedAt, contentType: kind } = media
   if (objectKey === null || approvedAt === null) return null
   const { neutralPath: absolutePath, sizeBytes } = pinned
+  const row: MediaRow = { ...media, objectKey, approvedAt }
+  const archivePath = renderArchivePath(parts.layout, { media: row, sha256: file.sha256 })
   try {
     const verdict = await parts.validate({ absolutePath, kind, sizeBytes, signal: parts.signal })
-    const row: MediaRow = { ...media, objectKey, approvedAt }
-    const archivePath = renderArchivePath(parts.layout, { media: row, sha256: file.sha256 })
     return verdict.valid
       ? { valid: true, reason: null, facts: verdict.facts, archivePath }
       : { valid: false, reason: verdict.reason, facts: null, archivePath }
   } catch (error) {
-    if (isAppError(error, 'PROBE_FAILED')) return null
+    if (isAppError(error, 'PROBE_FAILED'))
+      return { valid: null, reason: error.message, facts: null, archivePath }
     throw error
   }
 }

@@ -75,7 +75,7 @@ function cardOf(one: Comparison): Markup {
 ${sideOf('Strongroom would', one.would)}
 ${sideOf('The other service did', one.did)}
 </div>
-${one.basis === 'old-file' && one.mediaId !== null ? html`<p class="small">Judged by the file of the other service: its source was gone.</p>` : ''}
+${one.basis === 'old-file' && one.mediaId !== null ? html`<p class="small">Judged by the file of the other service: Strongroom had not read its source by then.</p>` : ''}
 </article>`
 }
 

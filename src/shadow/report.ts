@@ -11,7 +11,7 @@ export interface Report {
   compared: number
   /** Of these, how many have a difference of their own. */
   differ: number
-  /** Of the compared ones, those of which Strongroom could not read the source. */
+  /** Of the compared ones, those whose source Strongroom had not read when they were archived. */
   byOldFile: number
   skipped: Record<Skip, number>
   generals: General[]
@@ -131,10 +131,12 @@ function summed(parts: ReportParts, all: readonly Comparison[]): Report {
   const skipped = Object.fromEntries(
     skips.map((skip) => [skip, comparisons.filter((one) => one.skipped === skip).length]),
   ) as Record<Skip, number>
+  // Accepted, they are no differences either.
+  const unread = accepted.includes('unread') ? 0 : skipped.unread
   const notes = [
     bySource === 0 ? 'nothing was compared with its source yet' : null,
     byOldFile.length > 0
-      ? `${byOldFile.length} of them only by the other service's file: their sources were gone before Strongroom looked (a shorter SYNC_INTERVAL looks sooner)`
+      ? `${byOldFile.length} of them only by the other service's file: Strongroom had not read their sources by then (a shorter SYNC_INTERVAL looks sooner)`
       : null,
     named === null ? 'the media table keeps no paths, so files without a row are not found' : null,
     accepted.length > 0 ? `not counted, as it is meant: ${accepted.join(', ')}` : null,
@@ -149,7 +151,7 @@ function summed(parts: ReportParts, all: readonly Comparison[]): Report {
     generals,
     accepted,
     comparisons,
-    safe: bySource > 0 && differ === 0 && generals.length === 0,
+    safe: bySource > 0 && differ === 0 && generals.length === 0 && unread === 0,
     notes,
   }
 }

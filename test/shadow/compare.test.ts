@@ -78,6 +78,7 @@ const there = { etag: 'e', lastModified: before }
 const rejected = { ...record, verdict: 'reject' as const, reason: 'no media' }
 const held = { ...record, verdict: 'hold' as const, reason: 'newer', source: null }
 const late = { ...record, verdict: 'late' as const, source: null }
+const unread = { ...late, verdict: 'retry' as const }
 const valid = { valid: true, reason: null, facts: null, archivePath: PATH }
 
 /** What was seen, and what is to be said of it: kinds of differences, or why it is not compared. */
@@ -121,6 +122,12 @@ const cases: [name: string, seen: Partial<Evidence>, said: string][] = [
     },
     'truncated',
   ],
+  ['archived, and we could not read it', { record: unread, oldVerdict: valid }, 'unread'],
+  [
+    'it was faster, and nobody can judge its file',
+    { record: late, wouldPath: null, oldVerdict: { ...valid, valid: null, reason: 'slow' } },
+    'unread',
+  ],
   ['not come to yet', { ...open, source: there }, 'waiting'],
   ['passed over', { ...open, source: there, overtakenBy: 8 }, 'missed'],
   ['in the archive, not in the row', { ...alike, row: approved }, 'status'],
@@ -149,7 +156,7 @@ const cases: [name: string, seen: Partial<Evidence>, said: string][] = [
     'source-early',
   ],
   ['missing for both', { ...open, record: { ...late, verdict: 'missing' } }, 'missing'],
-  ['not read yet', { ...open, record: { ...late, verdict: 'retry' } }, 'unread'],
+  ['not read yet', { ...open, record: unread }, 'unread'],
 ]
 
 function unapproved(): RowNow {
