@@ -28,7 +28,7 @@ export function addInspection(host: Host, command: AddCommand, done: (code: numb
       if (publicUrl !== undefined) {
         const { doctorOfEdge } = await import('../commands/edge.ts')
         const given = publicUrl === true ? null : webAddress(publicUrl)
-        return session(host, { needs: ['tokens'], shadow: true }, async (run) =>
+        return session(host, { needs: ['tokens'] }, async (run) =>
           done(await doctorOfEdge(host, run.config, { ...run, publicUrl: given })),
         )
       }

@@ -7,8 +7,8 @@ import { openRuns } from '../open/runs.ts'
 import type { RunEnd } from '../runs.ts'
 
 /**
- * Does work that a person asked for at the command line, and keeps it in the history; where the database cannot take that,
- * the work is done all the same.
+ * Does work that a person asked for at the command line, and keeps it in the history. Where the database cannot take that,
+ * the work is done all the same; where MODE is not live, nothing is kept.
  *
  * @param told what is to be kept of what the work gave
  */
@@ -18,6 +18,7 @@ export async function asRun<T>(
   work: () => Promise<T>,
   told: (done: T) => Pick<RunEnd, 'items' | 'status'> & { bytes?: number },
 ): Promise<T> {
+  if (config.mode !== 'live') return work()
   const { program, drain, database, kind } = asked
   const runs = openRuns(config, program, { database, listeners: [] })
   const open = await runs.begin(kind, 'manual').catch(() => null)

@@ -8,6 +8,7 @@ import { askEdge, type EdgeAnswers, type EdgeQuestion } from './edge-answers.ts'
 import { type EdgeFinding, judgeEdge } from './edge-checks.ts'
 import { createEdgeProbe, type EdgeProbe, sweepProbes } from './edge-probe.ts'
 import { judgeFound, judgeReach, unreachable } from './edge-reach.ts'
+import { requireLive } from './require-live.ts'
 import { linkTo } from './token.ts'
 
 const TTL_SECONDS = 600
@@ -21,6 +22,7 @@ export async function doctorOfEdge(
   config: Config,
   { program, drain, publicUrl }: Pick<Session, 'program' | 'drain'> & { publicUrl: string | null },
 ): Promise<number> {
+  requireLive(config, 'this puts a file into the archive for a moment')
   const url = publicUrl ?? config.serve.publicUrl
   if (url === null)
     throw new AppError('USAGE', 'which address is to be examined?', {

@@ -3,6 +3,7 @@ import type { Config } from '../config.ts'
 import { assertMigrated } from '../db/migrate.ts'
 import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
+import { requireLive } from './require-live.ts'
 
 interface Order {
   program: Program
@@ -13,6 +14,7 @@ const actor = { actor: 'command', client: null }
 
 /** `strongroom retry`: what waits for its time is tried with the next run. @throws ACTION_REFUSED, NOT_FOUND */
 export async function retryCommand(host: Host, config: Config, order: Order): Promise<void> {
+  requireLive(config, 'no item is tried')
   const database = openDatabaseOnly(config, order.program)
   await assertMigrated(database)
   await retry(database, actor, order.mediaId)
@@ -25,6 +27,7 @@ export async function acknowledgeCommand(
   config: Config,
   { program, mediaId, note }: Order & { note: string | null },
 ): Promise<void> {
+  requireLive(config, 'a note is written to the database')
   const database = openDatabaseOnly(config, program)
   await assertMigrated(database)
   await acknowledge(database, actor, { mediaId, note })

@@ -4,6 +4,7 @@ import { countByState, releasesToday } from '../db/lookup.ts'
 import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
 import { noArchiveYet } from '../sync/volume.ts'
+import { requireLive } from './require-live.ts'
 import { pauseText } from './summary.ts'
 
 /** `strongroom release pause|resume|status`: holds at once on all nodes. */
@@ -16,6 +17,7 @@ export async function releaseCommand(
     reason,
   }: { program: Program; verb: 'pause' | 'resume' | 'status'; reason: string | null },
 ): Promise<void> {
+  if (verb !== 'status') requireLive(config, `"release ${verb}" writes to the database`)
   const database = openDatabaseOnly(config, program)
   const archives = openArchives(database)
   if (verb === 'pause') await archives.pauseRelease(reason)

@@ -13,6 +13,7 @@ import {
 } from '../serve/revocations.ts'
 import { readSigned } from '../serve/token.ts'
 import { lookAgain } from '../waiting.ts'
+import { requireLive } from './require-live.ts'
 
 /** How long after `token revoke` a link may still open its file, while the database answers. */
 const refreshMs = 5_000
@@ -45,6 +46,7 @@ export async function revokeCommand(
   config: Config,
   { program, named, keepMs }: { program: Program; named: string; keepMs: number | null },
 ): Promise<void> {
+  requireLive(config, 'taking a link back writes to the database')
   const database = openDatabaseOnly(config, program)
   const by = { actor: 'command', client: null }
   const revoke = () => revokeNamed(config, database, { named, keepMs })

@@ -57,7 +57,8 @@ type Order = Pick<Session, 'program' | 'screen' | 'drain'> & {
 const kind: JobKind = { job: 'verify', mode: 'live', alone: false }
 
 /**
- * `strongroom verify`: reads archived files again and notes what it found; changes none, unless it is told to repair them.
+ * `strongroom verify`: reads archived files again and notes what it found, where MODE is live; changes none, unless it is told
+ * to repair them.
  *
  * @returns the exit code
  */
@@ -119,6 +120,7 @@ async function readFiles(
   const tally: Tally = { whole: 0, busy: 0, missing: 0, damaged: 0, unreadable: 0, sidecar: 0 }
   const bad: ArchivedFile[] = []
   let bytes = 0
+  const notes = config.mode === 'live'
   try {
     const found = verify(
       {
@@ -133,7 +135,8 @@ async function readFiles(
     for await (const verified of found) {
       tally[verified.verdict] += 1
       bytes += verified.file.sizeBytes
-      if (verified.verdict !== 'busy') await noteVerified(database, verified.file, noteOf(verified))
+      if (notes && verified.verdict !== 'busy')
+        await noteVerified(database, verified.file, noteOf(verified))
       if (verified.verdict !== 'whole' && verified.verdict !== 'busy') bad.push(verified.file)
       if (verified.verdict !== 'whole') host.out(`${json ? record(verified) : line(verified)}\n`)
     }

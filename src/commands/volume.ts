@@ -5,9 +5,13 @@ import type { Host } from '../host.ts'
 import { openArchiveFolder, openFolderAlone } from '../open/folders.ts'
 import { migrateWithLog, openDatabaseOnly, type Program } from '../open.ts'
 import { acceptVolume, initVolume, initVolumeAlone } from '../sync/volume.ts'
+import { requireLive } from './require-live.ts'
+
+const WRITES = 'this writes to archive or database'
 
 /** `strongroom init-volume --no-database`: the archive of a file server that stands alone. */
 export async function initAlone(host: Host, config: Config): Promise<void> {
+  requireLive(config, WRITES)
   if (config.database !== null)
     throw new AppError('USAGE', '--no-database is for an archive that belongs to no database', {
       hint: 'a database is configured: leave --no-database out',
@@ -22,6 +26,7 @@ export async function volumeCommand(
   config: Config,
   { program, accept }: { program: Program; accept: boolean },
 ): Promise<void> {
+  requireLive(config, WRITES)
   const database = openDatabaseOnly(config, program)
   if (config.migrateOnStart) await migrateWithLog(database, program.log)
   const parts = await openArchiveFolder(config, openArchives(database))

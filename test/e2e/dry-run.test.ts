@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { promisify } from 'node:util'
+import { withArchived } from '../support/archived.ts'
 import { photograph } from '../support/checker.ts'
 import { withDemoBucket } from '../support/demo-bucket.ts'
 import { connectionOf, withReader } from '../support/reader.ts'
@@ -160,14 +161,36 @@ describe('a dry run writes nothing anywhere', { concurrency: 2 }, () => {
       ['fsck', '--from-sidecars'],
       ['clean'],
       ['recall', '1'],
+      ['release', 'pause'],
+      ['release', 'resume'],
+      ['token', 'revoke', 'a-jti'],
+      ['init-volume'],
+      ['accept-volume'],
+      ['migrate'],
+      ['retry', '1'],
+      ['acknowledge', '1'],
+      ['doctor', '--public-url', 'https://media.example.org'],
       ['adopt', '/etc/hostname', '--media-id', '9', '--user-id', '1', '--into', 'here'],
     ]) {
-      const ended = await service.run(args, { MODE: 'dry-run' })
+      const ended = await service.run(args, {
+        MODE: 'dry-run',
+        UNRAID_TUNNEL_SECRET: 'a-secret-of-at-least-32-bytes-1234',
+      })
       assert.equal(ended.code, 78, `${args}: ${story(ended)}`)
       assert.match(ended.stderr, /MODE is dry-run, not live, and .*\n {2}set MODE=live/)
     }
     const adopted = await service.run(['adopt', '--from-database'], { MODE: 'dry-run' })
     assert.match(adopted.stdout, /nothing was written/, story(adopted))
+    assert.deepEqual({ ...(await photograph(service)), dump: await dump(service.database) }, before)
+  })
+
+  test('verify reads and notes nothing in MODE=dry-run', async (t) => {
+    const { service, paths, at } = await withArchived(t, 2)
+    await rm(at(paths[0] ?? ''))
+    const before = { ...(await photograph(service)), dump: await dump(service.database) }
+    const ended = await service.run(['verify'], { MODE: 'dry-run' })
+    assert.equal(ended.code, 74, story(ended))
+    assert.match(ended.stdout, /^missing: media 1, /)
     assert.deepEqual({ ...(await photograph(service)), dump: await dump(service.database) }, before)
   })
 

@@ -111,6 +111,7 @@ describe('shadow mode does everything up to the archive, in a folder of its own'
       ['migrate'],
       ['release', 'resume'],
       ['adopt', '--from-database'],
+      ['doctor', '--public-url', 'https://media.example.org'],
     ])
       assert.equal((await shadow(args)).code, 78, args.join(' '))
   })

@@ -6,7 +6,7 @@ export const syncSettings = {
   MODE: {
     fallback: 'live',
     reader: read.oneOf('live', 'dry-run', 'shadow'),
-    help: 'live; dry-run: says what it would do and writes nothing anywhere; shadow: beside another service, does everything up to the archive in SHADOW_DIR, for "strongroom shadow report" (docs/cut-over.md).',
+    help: 'live; dry-run: says what it would do and writes nothing anywhere; shadow: beside another service, does everything up to the archive in SHADOW_DIR, for "strongroom shadow report" (docs/cut-over.md). In both, commands that write are refused.',
     example: 'dry-run',
   },
   SYNC_INTERVAL: {
