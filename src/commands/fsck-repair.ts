@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts'
 import { archivedFile } from '../db/archived.ts'
 import type { Database } from '../db/connect.ts'
+import { isAnothers } from '../db/fsck.ts'
 import { openHealing } from '../open/healing.ts'
 import { openLinks, openSync, type Program } from '../open.ts'
 import { reconcile } from '../sync/reconcile.ts'
@@ -32,7 +33,14 @@ export async function openRepair(
   const again = (item: number) => archivedFile(database, item)
   const now = () => new Date()
   const healing = openHealing(service, config, program)
-  const parts: RepairParts = { ...healing, archives, errorDisk, again, now }
+  const parts: RepairParts = {
+    ...healing,
+    archives,
+    errorDisk,
+    again,
+    isAnothers: (path, mediaId) => isAnothers(database, service.backend, { path, mediaId }),
+    now,
+  }
   const triage = createTriage({ disk, again })
   return {
     database,

@@ -1,4 +1,6 @@
 import type { ItemState } from '../item-states.ts'
+import type { Backend } from './backend.ts'
+import { mediaColumn, notDeleted } from './backend-sql.ts'
 import type { Database } from './connect.ts'
 
 /** The item that a path in the archive belongs to. */
@@ -50,4 +52,19 @@ export async function abandonedItems(
     mediaId: Number(mediaId),
     state,
   }))
+}
+
+/** True when a living media row other than `mediaId` says that its file lies at `path`, however it spells ARCHIVE_DIR. */
+export async function isAnothers(
+  database: Database,
+  backend: Backend,
+  { path, mediaId }: { path: string; mediaId: number },
+): Promise<boolean> {
+  const rows = await database.run(
+    (sql) => sql`
+      select from ${sql(backend.mapping.mediaTable)} m
+      where right(${mediaColumn(sql, backend, 'archive_path')}, length(${path}::text)) = ${path}
+        and ${mediaColumn(sql, backend, 'id')} <> ${mediaId} and ${notDeleted(sql, backend)} limit 1`,
+  )
+  return rows.length > 0
 }

@@ -8,12 +8,15 @@ import { healArchived } from './heal-archived.ts'
 import type { HealFoundParts } from './heal-found.ts'
 import { mayHeal } from './mass-change.ts'
 import { type RelocateOutcome, relocate } from './relocate.ts'
+import { readSidecar } from './sidecar-file.ts'
 
 export type RepairParts = Omit<HealFoundParts, 'archives'> & {
   archives: Pick<Archives, 'find' | 'pauseHealing' | 'resumeHealing'>
   errorDisk: Disk
   /** One archived file as the database tells it now. */
   again: (item: number) => Promise<ArchivedFile | null>
+  /** A living media row other than this one says that its file lies there. */
+  isAnothers: (path: string, mediaId: number) => Promise<boolean>
   now: () => Date
 }
 
@@ -107,9 +110,11 @@ async function repairOne(
   wound: { file: ArchivedFile; places: readonly string[]; healing: boolean },
   signal: AbortSignal,
 ): Promise<'back' | 'healed' | 'lost' | 'left'> {
-  const { file, places, healing } = wound
-  if (places.length > 0) {
-    const outcome = await relocate(parts, { file, places }, signal)
+  const { file, healing } = wound
+  if (wound.places.length > 0) {
+    const places = await placesOf(parts, wound)
+    const outcome =
+      places.length > 0 ? await relocate(parts, { file, places }, signal) : 'elsewhere'
     if (outcome === 'back') return 'back'
     tellWhy(parts, file, outcome)
     // Whatever may still be brought back by hand is not given up.
@@ -121,8 +126,22 @@ async function repairOne(
   return outcome === 'lost' ? 'lost' : 'left'
 }
 
+/** Equal bytes may be another medium's own file: what a sidecar of its own or another row names stays where it is. */
+async function placesOf(
+  parts: RepairParts,
+  { file, places }: { file: ArchivedFile; places: readonly string[] },
+): Promise<string[]> {
+  const own: string[] = []
+  for (const place of places) {
+    const sidecar = await readSidecar(parts, place)
+    if (sidecar?.archive_path === place || (await parts.isAnothers(place, file.mediaId))) continue
+    own.push(place)
+  }
+  return own
+}
+
 const reasons: Record<Exclude<RelocateOutcome, 'back'>, string> = {
-  elsewhere: 'none of the files that lie about has its bytes',
+  elsewhere: 'none of the files that lie about has its bytes and is nobody else’s',
   busy: 'a worker has it in hand, or healing is paused',
   no_links: 'this file system has no hard links: move it back by hand (mv), with its sidecar',
 }

@@ -1,5 +1,15 @@
 import assert from 'node:assert/strict'
-import { mkdir, readFile, rename, rm, stat, truncate, utimes, writeFile } from 'node:fs/promises'
+import {
+  copyFile,
+  mkdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { type Archived, toldBy, withArchived } from '../support/archived.ts'
@@ -137,6 +147,27 @@ describe('fsck --repair', { concurrency: 2 }, () => {
     assert.equal(synced.code, 0, story(synced))
     await rm(at('legacy'), { recursive: true })
     assert.deepEqual(await violations(service, { converged: true }), [])
+  })
+
+  test('equal bytes that are another medium’s stay there: what was adopted for it, and what its row names', async (t) => {
+    const { service, paths, at, shaAt } = await withSite(t, 2)
+    await mkdir(at('others'))
+    for (const id of [1, 2]) await copyFile(at(paths[id] ?? ''), at(`others/${id}.png`))
+    const adopted = await service.run([
+      ...['adopt', at('others/1.png'), '--media-id', '98', '--user-id', '8'],
+    ])
+    assert.equal(adopted.code, 0, story(adopted))
+    await service.sql`
+      insert into media (id, user_id, filename, content_type, object_key, status, archive_path, approved_at)
+      values (99, 8, 'old.png', 'image', 'uploads/old', 'archived', ${at('others/2.png')}, now())`
+    for (const id of [1, 2]) await rm(at(paths[id] ?? ''))
+
+    const ended = await service.run(['fsck', '--repair', '--json'])
+    assert.equal(ended.code, 0, story(ended))
+    for (const { mediaId, sha256 } of service.uploads)
+      for (const path of [paths[mediaId] ?? '', `others/${mediaId}.png`])
+        assert.equal(await shaAt(path), sha256, path)
+    await stat(at('others/1.png.json'))
   })
 
   test('wrong words change nothing', async (t) => {
