@@ -16,7 +16,7 @@ export interface OwnerFacts {
   changedAt: Date
   /** Its media row is approved now. */
   approved: boolean
-  /** Another version of the medium is under way, missing, held, lost or damaged. */
+  /** Another version of the medium is under way, missing, held, lost or damaged, here or in the second bucket. */
   siblingInNeed: boolean
 }
 
@@ -58,7 +58,9 @@ export async function ownerFacts(
           and ${mediaColumn(sql, backend, 'status')} = ${status.approved} and ${notDeleted(sql, backend)}) as approved,
         exists (select from strongroom.items o where o.media_id = i.media_id and o.id <> i.id
           and (o.damage is not null or o.state in
-            ('claimed', 'publishing', 'waiting', 'missing', 'withdrawing', 'held', 'lost'))) as in_need
+            ('claimed', 'publishing', 'waiting', 'missing', 'withdrawing', 'held', 'lost')
+            or exists (select from strongroom.second_copies c
+              where c.item_id = o.id and c.trouble is not null and c.recalled_at is null))) as in_need
       from strongroom.items i where i.id = any(${arrayText(items)}::bigint[])`,
   )
   return rows.map((row) => ({
@@ -73,12 +75,13 @@ export async function ownerFacts(
   }))
 }
 
-/** Sizes of archived files that are lost or damaged: what has one of them may be another copy. */
+/** Sizes of archived files that are lost or damaged, here or in the second bucket: what has one of them may be another copy. */
 export async function sizesInNeed(database: Database): Promise<Set<number>> {
   const rows = await database.run(
     (sql) => sql<{ size_bytes: string }[]>`
       select size_bytes from strongroom.items where state = 'lost' and size_bytes is not null
-      union select size_bytes from strongroom.items where damage is not null and size_bytes is not null`,
+      union select size_bytes from strongroom.items where damage is not null and size_bytes is not null
+      union select size_bytes from strongroom.second_copies where trouble is not null and recalled_at is null`,
   )
   return new Set(rows.map((row) => Number(row.size_bytes)))
 }

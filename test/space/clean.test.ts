@@ -217,6 +217,10 @@ describe('cleaning', { concurrency: 2 }, () => {
       const kept = plan.keep.find(({ path }) => path.includes(area))
       assert.match(kept?.reason ?? 'it goes', why)
     }
+    const copyGone = (mediaId: number, sizeBytes: number) => sql`
+      insert into strongroom.second_copies (item_id, bucket_id, key, etag, size_bytes, sha256, verified_at, trouble)
+      select id, 'b', 'k', 'e', ${sizeBytes}, 's', now(), 'missing: there is no such object'
+      from strongroom.items where media_id = ${mediaId} order by generation desc limit 1`
     const inTurn: [
       area: string,
       why: RegExp,
@@ -276,6 +280,24 @@ describe('cleaning', { concurrency: 2 }, () => {
           sql`update strongroom.items set media_id = ${withdrawn.mediaId}, generation = 9, state = 'missing' where media_id = ${rejected.mediaId}`,
         () =>
           sql`update strongroom.items set media_id = ${rejected.mediaId}, generation = 1, state = 'rejected' where generation = 9`,
+      ],
+      [
+        'withdrawn',
+        /another version of the medium/,
+        async () => {
+          await sql`update strongroom.items set media_id = ${withdrawn.mediaId}, generation = 9, state = 'moved' where media_id = ${rejected.mediaId}`
+          await copyGone(withdrawn.mediaId, 1)
+        },
+        async () => {
+          await sql`update strongroom.items set media_id = ${rejected.mediaId}, generation = 1, state = 'rejected' where generation = 9`
+          await sql`delete from strongroom.second_copies`
+        },
+      ],
+      [
+        'withdrawn',
+        /very size is lost or damaged/,
+        () => copyGone(healed.mediaId, withdrawn.bytes.length),
+        () => sql`delete from strongroom.second_copies`,
       ],
       [
         `${rejected.mediaId}-1.1-`,
