@@ -57,9 +57,10 @@ one be there; whether that works, too, is told by \`strongroom doctor\`, and by 
 | Format | Which ffprobe |
 |---|---|
 | jxl | the full one of \`FFPROBE_PATH\`, which is built with libjxl |
+| mpeg, mpegts | the full one, which knows a stream of video by its bytes where the file does not tell |
 | all others | the small one; the full one where that knows the file and cannot measure it, or gives no verdict |
 
-What the small one refuses stays refused: the full one may choose among the same demuxers and no others.
+What the small one refuses stays refused: the full one may open a file with the same demuxers, and no others.
 
 Both are started by a small Perl process (5 MiB; Debian and Ubuntu always have Perl), because to fork the program itself would
 stop it for milliseconds with every file. It dies with the program and takes what it has started along; it is started again

@@ -1,8 +1,12 @@
 import { isAppError } from '../errors.ts'
 import type { Probe, ProgramProbe, RawProbe, RawStream } from './ffprobe.ts'
 
-/** Demuxers whose files only the full one can judge. JPEG XL: only Debian's has the decoder that measures it and misses its end. */
-const FULL_FOR: ReadonlySet<string> = new Set(['jpegxl_pipe'])
+/**
+ * Demuxers whose files only the full one can judge. JPEG XL: only Debian's has the decoder that measures it and misses its end.
+ * MPEG: what a stream is must often be guessed from its bytes, and of the demuxers of raw streams that guess the small one
+ * has those of sound alone, to which a film is an mp3.
+ */
+const FULL_FOR: ReadonlySet<string> = new Set(['jpegxl_pipe', 'mpeg', 'mpegts'])
 
 export interface Tiers {
   /** The small ffprobe, which starts in a tenth of the time and knows the accepted formats only, told to decode nothing. */
@@ -14,7 +18,7 @@ export interface Tiers {
 
 /**
  * Each is asked where the one before gives no verdict, or knows the file and cannot measure it. What the small one refuses
- * stays refused: both have the same demuxers for the accepted formats, and the full one may choose among no others.
+ * stays refused: the full one may open a file with the same demuxers, and no others.
  */
 export function createTieredProbe({ quick, small, full }: Tiers): Probe {
   return {

@@ -35,6 +35,7 @@ const recipes = {
   avi: [...bothInputs, '-c:v', 'mpeg4', '-c:a', 'libmp3lame', '-f', 'avi'],
   ts: [...bothInputs, ...h264, '-c:a', 'aac', '-f', 'mpegts'],
   mpg: [...picture, '-c:v', 'mpeg2video', '-r', '25', '-f', 'mpeg'],
+  vob: [...bothInputs, '-c:v', 'mpeg2video', '-r', '25', '-c:a', 'mp2', '-f', 'vob'],
   flv: [...picture, ...h264, '-f', 'flv'],
   wmv: [...bothInputs, '-c:v', 'wmv2', '-c:a', 'wmav2', '-f', 'asf'],
   wma: [...sound, '-c:a', 'wmav2', '-f', 'asf'],

@@ -58,6 +58,7 @@ const expected: Record<MediaFileName, [kind: MediaKind, container: string, mimeT
   avi: ['video', 'avi', 'video/x-msvideo'],
   ts: ['video', 'mpegts', 'video/mp2t'],
   mpg: ['video', 'mpeg', 'video/mpeg'],
+  vob: ['video', 'mpeg', 'video/mpeg'],
   flv: ['video', 'flv', 'video/x-flv'],
   wmv: ['video', 'asf', 'video/x-ms-wmv'],
   wma: ['audio', 'asf', 'audio/x-ms-wma'],

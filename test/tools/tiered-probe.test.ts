@@ -60,6 +60,14 @@ describe('of two ffprobes the full one is asked', () => {
     ['where sound has no rate', { ...found, streams: [{ ...sound, sampleRate: null }] }],
     ['where there is no stream', { ...found, streams: [] }],
     ['where only it has the decoder', { ...found, demuxer: 'jpegxl_pipe' }],
+    [
+      'where the small one takes a DVD film for sound',
+      { ...found, demuxer: 'mpeg', streams: [sound] },
+    ],
+    [
+      'where a broadcast does not say what it holds',
+      { ...found, demuxer: 'mpegts', streams: [sound] },
+    ],
     ['where the small one fails', new AppError('PROBE_FAILED', 'it crashed')],
   ]
   for (const [why, answer] of unmeasured)
