@@ -120,9 +120,12 @@ async function keepOnce(
   const statement = (sql: Sql) => {
     const { kinds } = backend.mapping
     const column = (name: MediaColumn, type = 'text') => mediaColumn(sql, backend, name, type)
-    const archivedAt = sql`coalesce(${column('archived_at', 'timestamptz')}, clock_timestamp())`
-    const approvedAt = sql`coalesce(${column('approved_at')}, ${column('archived_at', 'timestamptz')},
-      ${column('created_at', 'timestamptz')}, clock_timestamp())`
+    // A time of PostgreSQL may be `infinity`; one of an item may not.
+    const finite = (time: Fragment) => sql`case when isfinite(${time}) then ${time} end`
+    const archived = finite(column('archived_at', 'timestamptz'))
+    const created = finite(column('created_at', 'timestamptz'))
+    const archivedAt = sql`coalesce(${archived}, clock_timestamp())`
+    const approvedAt = sql`coalesce(${column('approved_at')}, ${archived}, ${created}, clock_timestamp())`
     return sql<{ outcome: 'kept' | 'changed' | 'raced' }[]>`
       with m as (
         select * from ${sql(backend.mapping.mediaTable)} m

@@ -4,6 +4,7 @@ import { AppError, type ErrorCode, toAppError } from '../errors.ts'
 import type { AdoptedFile } from '../media.ts'
 import { adoptInPlace } from './adopt.ts'
 import { type AdoptParts, type Binding, readOwnSidecar, requireServable } from './adopt-sidecar.ts'
+import { assertUsable } from './media-row.ts'
 
 export const legacyOutcomes = ['adopted', 'already', 'missing', 'mismatched', 'refused'] as const
 /**
@@ -100,6 +101,7 @@ async function settle(
   })
   if (row.known) return entry('already')
   try {
+    assertUsable(row.media)
     const binding = { media: row.media, archivePath: relativePath(parts.roots, row.pathText) }
     const reason = parts.dryRun
       ? await look(parts, binding)
@@ -123,6 +125,7 @@ const OUTCOMES: Partial<Record<ErrorCode, LegacyOutcome>> = {
   NAME_TAKEN: 'mismatched',
   PATH_UNSAFE: 'refused',
   FILE_CHANGED: 'refused',
+  ROW_INVALID: 'refused',
   SIDECAR_INVALID: 'refused',
   DISK_DENIED: 'refused',
   ARCHIVE_UNREADABLE: 'refused',

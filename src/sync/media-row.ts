@@ -1,5 +1,5 @@
 import { AppError } from '../errors.ts'
-import type { MediaRow } from '../media.ts'
+import type { AdoptedMedia } from '../media.ts'
 
 /** All texts of a row together; the sidecar repeats them and may be no larger than a mebibyte. */
 const TEXTS_MAX_BYTES = 128 * 1024
@@ -12,11 +12,12 @@ const LATEST_APPROVAL = Date.UTC(10_000, 0)
  *
  * @throws ROW_INVALID, naming the column
  */
-export function assertUsable(media: MediaRow): void {
+export function assertUsable(media: AdoptedMedia): void {
   const { mediaId, approvedAt, title, filename, mimeType, objectKey } = media
   if (!Number.isSafeInteger(mediaId) || mediaId < 1)
     throw invalid(`its id must be a whole number from 1 to ${Number.MAX_SAFE_INTEGER}`)
-  if (!(approvedAt.getTime() >= 0 && approvedAt.getTime() < LATEST_APPROVAL))
+  const approvedMs = approvedAt?.getTime() ?? 0
+  if (!(approvedMs >= 0 && approvedMs < LATEST_APPROVAL))
     throw invalid('its time of approval must lie between 1970 and 9999')
   const texts = [title, filename, mimeType, objectKey].map((text) => Buffer.byteLength(text ?? ''))
   if (texts.reduce((sum, bytes) => sum + bytes) > TEXTS_MAX_BYTES)

@@ -89,6 +89,19 @@ test('a row that is no longer archived there gets no item', async (t) => {
   }
 })
 
+test('times that never come are not taken over', async (t) => {
+  const { sql, insert, rows, keep } = await withLegacy(t)
+  await insert(1)
+  await sql`update media set archived_at = 'infinity', created_at = '-infinity', approved_at = null`
+  assert.equal(await keep(await first(rows())), 'kept')
+  const items = await sql<{ finite: boolean }[]>`
+    select isfinite(archived_at) and isfinite(approved_at) as finite from strongroom.items`
+  assert.deepEqual(
+    items.map(({ finite }) => finite),
+    [true],
+  )
+})
+
 test('a path that another item has is taken', async (t) => {
   const { insert, rows, keep } = await withLegacy(t)
   await insert(1)

@@ -143,7 +143,7 @@ test('what cannot be adopted is named with its reason, and nothing else is held 
     dry.stdout,
     /adopted {4}media 3 at \/slashed\.mp4: it has \d+ bytes, its row says 1\n/,
   )
-  assert.match(dry.stdout, /would be: 8 adopted, 0 already, 1 missing, 1 mismatched, 3 refused /)
+  assert.match(dry.stdout, /would be: 8 adopted, 0 already, 1 missing, 1 mismatched, 4 refused /)
   assert.deepEqual(await tree(archiveDir), before.tree, 'a dry run writes nothing')
   const [ours] = await sql<
     { n: string }[]
@@ -160,9 +160,10 @@ test('what cannot be adopted is named with its reason, and nothing else is held 
     /refused {4}media 14 at link\.mp4: /,
     /refused {4}media 15 at \.hidden\.mp4: .* begins with a dot/,
     /refused {4}media 16 at list\.json: /,
+    /refused {4}media 23 at never\.mp4: .*time of approval must lie between 1970 and 9999/,
     /adopted {4}media 3 at \/slashed\.mp4: it has \d+ bytes, its row says 1\n/,
     /adopted {4}media 4 at page\.html: served as application\/octet-stream: /,
-    /\n6 adopted, 0 already, 1 missing, 3 mismatched, 3 refused\n$/,
+    /\n6 adopted, 0 already, 1 missing, 3 mismatched, 4 refused\n$/,
   ])
     assert.match(real.stdout, line)
   assert.equal(await backend(), before.backend)
@@ -190,16 +191,16 @@ test('what cannot be adopted is named with its reason, and nothing else is held 
     already: 6,
     missing: 1,
     mismatched: 3,
-    refused: 3,
+    refused: 4,
   })
   await put('gone.mp4', film)
   await row(17, 'late.mp4')
   await put('late.mp4', film)
   const mended = await run(...ADOPT)
-  assert.match(mended.stdout, /\n2 adopted, 6 already, 0 missing, 3 mismatched, 3 refused\n$/)
+  assert.match(mended.stdout, /\n2 adopted, 6 already, 0 missing, 3 mismatched, 4 refused\n$/)
 })
 
-async function fillWithTroubles({ archiveDir, put, row }: Legacy): Promise<void> {
+async function fillWithTroubles({ archiveDir, sql, put, row }: Legacy): Promise<void> {
   for (const path of [
     'whole/path.mp4',
     'dotted.mp4',
@@ -212,6 +213,7 @@ async function fillWithTroubles({ archiveDir, put, row }: Legacy): Promise<void>
     'list.json',
     'deleted.mp4',
     'pending.mp4',
+    'never.mp4',
   ])
     await put(path, film)
   await put('page.html', '<!doctype html>')
@@ -240,6 +242,8 @@ async function fillWithTroubles({ archiveDir, put, row }: Legacy): Promise<void>
   await row(20, 'deleted.mp4', { deleted_at: new Date() })
   await row(21, 'pending.mp4', { status: 'pending' })
   await row(22, '')
+  await row(23, 'never.mp4')
+  await sql`update media set approved_at = 'infinity' where id = 23`
 }
 
 test('an archive that is not mounted misses no file, and its files keep their state', async (t) => {
