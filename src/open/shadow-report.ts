@@ -3,11 +3,13 @@ import { relative, resolve } from 'node:path'
 import { relativePath } from '../archive-path.ts'
 import type { Config } from '../config.ts'
 import { openBackend } from '../db/backend.ts'
+import { planApproved } from '../db/plan.ts'
 import { archivedSince, auditsSince, databaseTime, namedPaths, rowsNow } from '../db/shadow.ts'
 import { AppError, isAppError } from '../errors.ts'
 import { type Links, openProbe, type Program } from '../open.ts'
 import type { DifferenceKind } from '../shadow/evidence.ts'
 import { findShadow } from '../shadow/folder.ts'
+import { readLastRun } from '../shadow/last-run.ts'
 import { openOldFolder } from '../shadow/old-files.ts'
 import { readRecord, recordedMedia } from '../shadow/records.ts'
 import type { ReportParts } from '../shadow/report.ts'
@@ -48,6 +50,8 @@ export async function openShadowReport(
     at: await databaseTime(database),
     rows: (ids) => rowsNow(database, backend, ids),
     audits: (mediaIds) => auditsSince(database, backend, { mediaIds, since }),
+    lastRun: await readLastRun(disk),
+    approved: (page) => planApproved(database, backend, { ...page, ours: false }),
     archived: (page) => archivedSince(database, backend, { ...page, since }),
     record: (of) => readRecord(disk, of),
     recorded: new Set(await recordedMedia(disk)),

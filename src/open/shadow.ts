@@ -9,6 +9,7 @@ import { archivedSince, databaseTime, rowsNow } from '../db/shadow.ts'
 import { AppError } from '../errors.ts'
 import { type Links, openProbe, type Program, policyOf } from '../open.ts'
 import { type Beside, openShadow, type Shadow } from '../shadow/folder.ts'
+import { saveLastRun } from '../shadow/last-run.ts'
 import { openRecords, type Records } from '../shadow/records.ts'
 import type { ShadowParts, ShadowSteps } from '../shadow/run.ts'
 import type { Bucket } from '../storage/bucket.ts'
@@ -54,6 +55,7 @@ export async function openShadowRun(
     archived: (page) => archivedSince(database, backend, { ...page, since: shadow.startedAt }),
     rowNow: async (id) => (await rowsNow(database, backend, [id])).get(id) ?? null,
     bucket,
+    saveLastRun: (run) => saveLastRun(disk, run),
     keepBytes,
     concurrency: config.sync.concurrency,
     version,

@@ -124,12 +124,19 @@ function whySkipped(seen: Evidence, meaning: Meaning): Skip | null {
   // Whatever a status is called, what lies in ERROR_DIR was rejected.
   if (row.deletedAt !== null || (row.status === 'other' && !hasRejected(seen, meaning)))
     return 'changed'
-  if (record === null) return superseded ? 'changed' : 'waiting'
+  if (record === null) return superseded ? 'changed' : whyUnseen(seen, meaning)
   if (record.verdict === 'missing' || record.verdict === 'late') return 'missing'
   if (record.verdict === 'retry') return 'unread'
   if (file !== null || hasRejected(seen, meaning) || overtakenBy !== null) return null
   // Nobody but the other service deletes sources.
   return source === null && record.source !== null ? null : 'waiting'
+}
+
+/** Approved, and Strongroom has not come to it yet either. */
+function whyUnseen(seen: Evidence, meaning: Meaning): Skip | null {
+  if (seen.source === null) return 'missing'
+  if (hasRejected(seen, meaning)) return 'unread'
+  return seen.overtakenBy === null ? 'waiting' : null
 }
 
 function hasRejected({ row, audits, rejectedCopy }: Evidence, { actions }: Meaning): boolean {
@@ -256,11 +263,13 @@ function differencesOfOthers(seen: Evidence, meaning: Meaning): Difference[] {
       kind: 'verdict',
       text: 'the other service rejected it; Strongroom would have archived it',
     })
-  else if (record?.verdict === 'archive' && !isGone)
+  else if ((record === null || record.verdict === 'archive') && !isGone) {
+    const neither = record === null ? '; Strongroom has not looked at it yet either' : ''
     found.push({
       kind: 'missed',
-      text: `the other service passed it over: media ${overtakenBy} was approved later and is archived`,
+      text: `the other service passed it over: media ${overtakenBy} was approved later and is archived${neither}`,
     })
+  }
   if (isGone)
     found.push({
       kind: 'source-early',

@@ -1,10 +1,11 @@
-import { createHash, randomUUID } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { PRIVATE_FOLDER } from '../archive-path.ts'
 import { AppError } from '../errors.ts'
 import type { AdoptedMedia } from '../media.ts'
 import { sidecarSchema } from '../sidecar-schema.ts'
 import type { Disk } from '../storage/disk.ts'
+import { replaceJson } from './json-file.ts'
 
 /** Inside SHADOW_DIR; one file for each version of a media row. */
 export const RECORD_FOLDER = `${PRIVATE_FOLDER}/records`
@@ -95,7 +96,7 @@ export async function openRecords(disk: Disk): Promise<Records> {
       return owner === mediaId
     },
     async save(record) {
-      await writeRecord(disk, record)
+      await replaceJson(disk, `${RECORD_FOLDER}/${nameOf(record)}.json`, record)
       note(record)
     },
   }
@@ -139,21 +140,6 @@ function parseRecord({ root }: Pick<Disk, 'root'>, name: string, text: string): 
       cause,
       hint: 'remove it: its medium is looked at again if it is still approved',
     })
-  }
-}
-
-async function writeRecord(disk: Disk, record: ShadowRecord): Promise<void> {
-  const temporary = `${RECORD_FOLDER}/.${randomUUID()}`
-  const file = await disk.create(temporary)
-  try {
-    await file.write(Buffer.from(`${JSON.stringify(record, null, 2)}\n`))
-    await file.seal(0o644)
-    await disk.rename(temporary, `${RECORD_FOLDER}/${nameOf(record)}.json`)
-    await disk.syncFolder(RECORD_FOLDER)
-  } catch (error) {
-    await file.close()
-    await disk.unlink(temporary)
-    throw error
   }
 }
 

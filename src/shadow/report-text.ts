@@ -55,7 +55,8 @@ export function* reportLines(report: Report): Generator<string> {
       skipped,
       differences,
     })
-  const { since, at, compared, differ, byOldFile, skipped, generals, accepted, safe } = report
+  const { since, at, compared, differ, byOldFile, skipped, generals, accepted, safe, notes } =
+    report
   yield JSON.stringify({
     since: since.toISOString(),
     at: at.toISOString(),
@@ -66,6 +67,7 @@ export function* reportLines(report: Report): Generator<string> {
     general: generals,
     accepted,
     safe,
+    notes,
     verdict: verdictLine(report),
   })
 }

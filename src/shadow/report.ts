@@ -1,7 +1,9 @@
+import type { PlannedRow } from '../db/plan.ts'
 import type { RowNow } from '../db/shadow.ts'
 import { type Comparison, compare, type Meaning, type Skip, skips } from './compare.ts'
 import type { DifferenceKind } from './evidence.ts'
 import { foldGeneral, type General } from './general.ts'
+import { type LastRun, whyBlind } from './last-run.ts'
 import { type ObserveParts, observe } from './observe.ts'
 
 export interface Report {
@@ -27,6 +29,9 @@ export interface ReportParts extends Omit<ObserveParts, 'latest'> {
   since: Date
   at: Date
   meaning: Meaning
+  lastRun: LastRun | null
+  /** Pages of rows that are approved, in the order of claims. */
+  approved(page: { after: PlannedRow | null; limit: number }): Promise<PlannedRow[]>
   /** Pages of rows that were archived since the shadow began. */
   archived(page: { afterId: number; limit: number }): Promise<RowNow[]>
   /** Which of these files of the archive any row names; null where the table keeps no paths. */
@@ -59,6 +64,12 @@ async function mediaOf(
   parts: ReportParts,
 ): Promise<{ ids: number[]; latest: ObserveParts['latest'] }> {
   const ids = new Set(parts.recorded)
+  for (let after: PlannedRow | null = null; ; ) {
+    const page = await parts.approved({ after, limit: PAGE })
+    for (const { media } of page) ids.add(media.mediaId)
+    after = page.at(-1) ?? null
+    if (page.length < PAGE) break
+  }
   let latest: ObserveParts['latest'] = null
   for (let afterId = 0; ; ) {
     const page = await parts.archived({ afterId, limit: PAGE })
@@ -119,6 +130,7 @@ async function strangers({ archive, owners, named }: ReportParts): Promise<Compa
 
 function summed(parts: ReportParts, all: readonly Comparison[]): Report {
   const { since, at, accepted, named } = parts
+  const blind = whyBlind(parts.lastRun, new Date())
   const wanted = all.map((one) => ({
     ...one,
     differences: one.differences.filter(({ kind }) => !accepted.includes(kind)),
@@ -133,7 +145,9 @@ function summed(parts: ReportParts, all: readonly Comparison[]): Report {
   ) as Record<Skip, number>
   // Accepted, they are no differences either.
   const unread = accepted.includes('unread') ? 0 : skipped.unread
+  const isSafe = bySource > 0 && differ === 0 && generals.length === 0 && unread === 0
   const notes = [
+    blind,
     bySource === 0 ? 'nothing was compared with its source yet' : null,
     byOldFile.length > 0
       ? `${byOldFile.length} of them only by the other service's file: Strongroom had not read their sources by then (a shorter SYNC_INTERVAL looks sooner)`
@@ -151,7 +165,7 @@ function summed(parts: ReportParts, all: readonly Comparison[]): Report {
     generals,
     accepted,
     comparisons,
-    safe: bySource > 0 && differ === 0 && generals.length === 0 && unread === 0,
+    safe: isSafe && blind === null,
     notes,
   }
 }

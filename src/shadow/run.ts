@@ -7,6 +7,7 @@ import { buildSidecar } from '../sidecar.ts'
 import type { Disk } from '../storage/disk.ts'
 import type { Downloaded } from '../sync/download.ts'
 import type { Verdict } from '../sync/validate.ts'
+import type { LastRun } from './last-run.ts'
 import { type Records, type ShadowRecord, type ShadowVerdict, versionOf } from './records.ts'
 
 /** The steps of a live sync up to the archive, as they are. */
@@ -34,6 +35,7 @@ export interface ShadowParts {
   /** The row as it is now; null when it is gone. */
   rowNow(mediaId: number): Promise<RowNow | null>
   bucket: { check(signal?: AbortSignal): Promise<void> }
+  saveLastRun(run: LastRun): Promise<void>
   keepBytes: number
   concurrency: number
   version: string
@@ -84,6 +86,12 @@ export async function runShadow(
     }),
   )
   await Promise.all(lanes)
+  if (!signals.drain.aborted)
+    await parts
+      .saveLastRun({ endedAt: new Date(), stoppedBy: run.stoppedBy?.message ?? null })
+      .catch((error: unknown) => {
+        run.stoppedBy ??= toAppError(error)
+      })
   return run
 }
 

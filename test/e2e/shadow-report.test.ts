@@ -86,6 +86,28 @@ describe('the report compares what the old service did with what Strongroom woul
     assert.match(why(13) ?? '', /size is "\d+"/)
   })
 
+  test('once Strongroom has stopped looking it is not safe, and what both passed over is found', async (t) => {
+    const service = await withShadow(t)
+    const old = oldService(service)
+    await service.approve(1)
+    await service.shadow()
+    await old.round()
+    assert.equal((await reported(service)).sum.safe, true)
+
+    await service.approve(3)
+    const full = await service.shadow(SYNC, { FREE_SPACE_MIN: '900000GiB' })
+    assert.equal(full.code, 74, story(full))
+    await old.round(new Map([[2, 'missed']]))
+    const blind = await reported(service, ['--accept', 'missed'])
+    assert.equal(blind.sum.verdict, '4 compared, 0 differ: not safe to cut over')
+    assert.match(blind.sum.notes[0] ?? '', /its last run stopped early/)
+
+    await service.shadow()
+    const { sum, lines } = await reported(service)
+    assert.deepEqual(found(lines), ['2 missed'])
+    assert.equal(sum.verdict, '4 compared, 1 differ: not safe to cut over')
+  })
+
   test('another layout is one difference with its remedy, and hides no file that lies elsewhere', async (t) => {
     const service = await withShadow(t)
     const old = oldService(service, ({ id, content_type: kind, filename, approved_at: at }) => {

@@ -79,6 +79,7 @@ const rejected = { ...record, verdict: 'reject' as const, reason: 'no media' }
 const held = { ...record, verdict: 'hold' as const, reason: 'newer', source: null }
 const late = { ...record, verdict: 'late' as const, source: null }
 const unread = { ...late, verdict: 'retry' as const }
+const unseen: Evidence = { ...open, record: null, source: there, overtakenBy: 8 }
 const valid = { valid: true, reason: null, facts: null, archivePath: PATH }
 
 /** What was seen, and what is to be said of it: kinds of differences, or why it is not compared. */
@@ -130,6 +131,10 @@ const cases: [name: string, seen: Partial<Evidence>, said: string][] = [
   ],
   ['not come to yet', { ...open, source: there }, 'waiting'],
   ['passed over', { ...open, source: there, overtakenBy: 8 }, 'missed'],
+  ['not come to by either', { ...unseen, overtakenBy: null }, 'waiting'],
+  ['passed over by both', unseen, 'missed'],
+  ['rejected by it before we read it', { ...unseen, rejectedCopy: 'x' }, 'unread'],
+  ['an approved row without an object', { ...unseen, source: null }, 'missing'],
   ['in the archive, not in the row', { ...alike, row: approved }, 'status'],
   ['its source gone before its time', open, 'source-early'],
   ['rejected by both', { ...open, record: rejected, source: there, rejectedCopy: 'x' }, ''],

@@ -93,6 +93,8 @@ function partsOf(...others: Known[]): ReportParts {
       kinds: {},
       keepsArchivedAt: true,
     },
+    lastRun: { endedAt: new Date(), stoppedBy: null },
+    approved: async () => [],
     archived: async () => [...rows.values()].filter(({ status }) => status === 'archived'),
     rows: async (ids) => pick(rows, ids),
     audits: async (ids) => pick(audits, ids),
@@ -130,6 +132,26 @@ describe('it is safe to cut over', () => {
       const parts = partsOf({ row, record: unread })
       assert.equal((await report(parts)).safe, false)
       assert.equal((await report({ ...parts, accepted: ['unread'] })).safe, true)
+    })
+
+  const yesterday = new Date(Date.now() - 25 * 3_600_000)
+  for (const [name, lastRun, said] of [
+    ['no run has ended', null, /^no run of Strongroom has come to its end yet$/],
+    [
+      'runs stop early',
+      { endedAt: new Date(), stoppedBy: 'no room' },
+      /stopped early at .* \(no room\)$/,
+    ],
+    [
+      'no run has ended for a day',
+      { endedAt: yesterday, stoppedBy: null },
+      /^Strongroom has not looked since/,
+    ],
+  ] as const)
+    test(`not while ${name}`, async () => {
+      const { safe, notes } = await report({ ...partsOf(), lastRun })
+      assert.equal(safe, false)
+      assert.match(notes[0] ?? '', said)
     })
 
   test('not while ffprobe has no verdict of a file that tells in the place of its source', async () => {

@@ -59,6 +59,7 @@ export interface Sum {
   skipped: Record<string, number>
   general: { kind: string; count: number; hint: string }[]
   safe: boolean
+  notes: string[]
   verdict: string
 }
 
