@@ -48,7 +48,7 @@ async function planOnly(host: Host, config: Config, run: Run): Promise<number> {
   for (const disk of disks) {
     const planned = await planDisk(disk)
     host.out(run.json ? `${JSON.stringify(record(planned))}\n` : planText(planned))
-    enough &&= planned.freesBytes >= planned.wantedBytes
+    enough &&= planned.beyond === null && planned.freesBytes >= planned.wantedBytes
   }
   return enough ? 0 : EXIT_UNFINISHED
 }
@@ -67,7 +67,7 @@ async function cleanNow(host: Host, config: Config, run: Run): Promise<number> {
       const after = { ...done, freeBytes }
       const told = json ? JSON.stringify({ ...record(planned), done: after }) : null
       host.out(told === null ? doneText(planned, after) : `${told}\n`)
-      sum.enough &&= done.bytes >= planned.wantedBytes
+      sum.enough &&= planned.beyond === null && done.bytes >= planned.wantedBytes
       sum.files += done.files - done.moved
       sum.moved += done.moved
       sum.bytes += done.bytes
@@ -98,13 +98,14 @@ async function openToLook(
   return cleanableDisks(config, { database, backend, disk, errorDisk, ...spaces })
 }
 
-function record({ disk, state, targetBytes, wantedBytes, plan, ...rest }: DiskPlan<PlanParts>) {
-  const { moving, freesBytes } = rest
+function record({ disk, state, plan, ...rest }: DiskPlan<PlanParts>) {
+  const { targetBytes, wantedBytes, beyond, moving, freesBytes } = rest
   return {
     disk: disk.root,
     ...state,
     targetBytes,
     wantedBytes,
+    beyond,
     freesBytes,
     freeThenBytes: state.freeBytes + freesBytes,
     remove: plan.remove.map(({ unit, owner, since }) => ({
@@ -125,9 +126,10 @@ function record({ disk, state, targetBytes, wantedBytes, plan, ...rest }: DiskPl
   }
 }
 
-function headText({ disk, state, targetBytes }: DiskPlan<PlanParts>): string {
+function headText({ disk, state, targetBytes, beyond }: DiskPlan<PlanParts>): string {
   const { freeBytes, minBytes } = state
-  return `${disk.root}: ${bytesText(freeBytes)} free; ${bytesText(minBytes)} are to stay free, cleaning makes room up to ${bytesText(targetBytes)}\n`
+  const why = beyond === null ? '' : `  ${beyond}\n`
+  return `${disk.root}: ${bytesText(freeBytes)} free; ${bytesText(minBytes)} are to stay free, cleaning makes room up to ${bytesText(targetBytes)}\n${why}`
 }
 
 function planText(planned: DiskPlan<PlanParts>): string {

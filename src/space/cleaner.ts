@@ -19,6 +19,8 @@ export interface DiskPlan<Parts extends PlanParts> {
   targetBytes: number
   /** Bytes that are to be freed. */
   wantedBytes: number
+  /** Why less is wanted than was asked for; null for nothing. */
+  beyond: string | null
   plan: CleaningPlan
   /** After all that, archived files to the second bucket. */
   moving: MovingPlan
@@ -26,20 +28,43 @@ export interface DiskPlan<Parts extends PlanParts> {
   freesBytes: number
 }
 
-/** What would go from a disk: nothing where the target is met, but for the rest of moves that were cut off. */
+/**
+ * What would go from a disk: nothing where the target is met, but for the rest of moves that were cut off. What cannot be
+ * reached is no target: for a download that never fits, or a setting beyond the disk, everything would go in vain.
+ */
 export async function planDisk<Parts extends PlanParts>(
   disk: CleanableDisk<Parts>,
 ): Promise<DiskPlan<Parts>> {
   const state = await disk.state()
-  const { freeBytes, totalBytes, reservedBytes, minBytes, neededBytes } = state
-  const targetBytes = Math.max(disk.targetOf(totalBytes), minBytes + neededBytes) + reservedBytes
-  const wantedBytes = Math.max(0, targetBytes - freeBytes)
+  const { totalBytes, minBytes, neededBytes } = state
+  const usual = Math.max(disk.targetOf(totalBytes), minBytes)
+  if (usual > totalBytes) {
+    const beyond = `${usual} bytes are to be free on a disk of ${totalBytes}: nothing goes for that`
+    return { ...(await planUpTo(disk, state, 0)), beyond }
+  }
+  const asked = minBytes + neededBytes
+  if (asked <= usual) return planUpTo(disk, state, usual)
+  if (asked <= totalBytes) {
+    const planned = await planUpTo(disk, state, asked)
+    if (planned.freesBytes >= planned.wantedBytes) return planned
+  }
+  const beyond = `a download of ${neededBytes} bytes would not fit if all went that may: nothing goes for it`
+  return { ...(await planUpTo(disk, state, usual)), beyond }
+}
+
+async function planUpTo<Parts extends PlanParts>(
+  disk: CleanableDisk<Parts>,
+  state: SpaceState,
+  freeBytes: number,
+): Promise<DiskPlan<Parts>> {
+  const targetBytes = freeBytes + state.reservedBytes
+  const wantedBytes = Math.max(0, targetBytes - state.freeBytes)
   const { moving: movable } = disk.parts
   const plan = await planOn(disk.parts, wantedBytes)
   const left = wantedBytes - plan.freesBytes
   const moving = movable === null ? { moves: [], freesBytes: 0 } : await planMoves(movable, left)
   const freesBytes = plan.freesBytes + moving.freesBytes
-  return { disk, state, targetBytes, wantedBytes, plan, moving, freesBytes }
+  return { disk, state, targetBytes, wantedBytes, beyond: null, plan, moving, freesBytes }
 }
 
 /** Does what was planned; for what stays after all, archived files that were not in the plan may go. @throws as both do */
@@ -77,6 +102,7 @@ export function createMakeRoom(
 ): () => Promise<void> {
   let vainUntil = Number.NEGATIVE_INFINITY
   let running: Promise<void> | null = null
+  let saidBeyond: string | null = null
   const makeRoom = async () => {
     for (const disk of disks) {
       const { log } = disk.parts
@@ -84,7 +110,9 @@ export function createMakeRoom(
         const { shelves, moving } = disk.parts
         if ((shelves.length === 0 && moving === null) || !(await disk.state()).low) continue
         const planned = await planDisk(disk)
-        const { plan } = planned
+        const { plan, beyond } = planned
+        if (beyond !== null && beyond !== saidBeyond) log.warn({ disk: disk.root }, beyond)
+        saidBeyond = beyond
         const done = await cleanDisk(planned, signal)
         const { low, freeBytes } = await disk.state()
         if (low) vainUntil = now() + AGAIN_MS

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict'
+import { describe, type TestContext, test } from 'node:test'
+import { filesInBoth, movableFiles } from '../../src/db/second-files.ts'
+import type { CleanParts } from '../../src/space/clean.ts'
+import { type CleanableDisk, cleanDisk, createMakeRoom, planDisk } from '../../src/space/cleaner.ts'
+import type { MovingParts } from '../../src/space/moving.ts'
+import { seeFile } from '../../src/storage/removal.ts'
+import { finishMove, moveFile } from '../../src/sync/move.ts'
+import type { SpaceState } from '../../src/sync/space.ts'
+import { type Released, type Second, withReleased } from '../support/second.ts'
+import { listeningLog, never, type Site } from '../support/worker.ts'
+
+const GIB = 2 ** 30
+
+/** A disk of a TiB. */
+function roomOf(freeBytes: number, minBytes: number): SpaceState {
+  const low = freeBytes < minBytes
+  return { freeBytes, totalBytes: 1024 * GIB, reservedBytes: 0, minBytes, neededBytes: 0, low }
+}
+
+function movingOf({ database, archiveDir }: Site, { parts }: Second): MovingParts {
+  return {
+    movable: (after) => movableFiles(database, { after, limit: 100, ageMs: 0 }),
+    inBoth: (after) => filesInBoth(database, { after, limit: 100 }),
+    see: (path) => seeFile(archiveDir, path),
+    placeOf: (path) => path,
+    move: (file, signal) => moveFile(parts, file, signal),
+    finish: (file, signal) => finishMove(parts, file, signal),
+  }
+}
+
+interface Scene extends Released {
+  lines: ReturnType<typeof listeningLog>['lines']
+  totalBytes: number
+  /** Bytes of the smallest of them. */
+  leastBytes: number
+  /** From which archived files alone may go, with so much room on it. */
+  disk(state: () => SpaceState, second?: Second): CleanableDisk<CleanParts>
+  /** How many files are in the archive. */
+  here(): Promise<number>
+}
+
+/** So many files in the archive, all of which may be moved to the second bucket. */
+async function withMovable(t: TestContext, count: number): Promise<Scene> {
+  const released = await withReleased(t, { count })
+  const { site, second, media } = released
+  const sizes = media.map(({ bytes }) => bytes.length)
+  const { log, lines } = listeningLog()
+  return {
+    ...released,
+    lines,
+    totalBytes: sizes.reduce((sum, bytes) => sum + bytes, 0),
+    leastBytes: Math.min(...sizes),
+    disk: (state, through = second) => ({
+      root: site.archiveDir,
+      state: async () => state(),
+      targetOf: () => 0,
+      parts: {
+        shelves: [],
+        minAgeMs: 0,
+        owners: async () => [],
+        sizesInNeed: async () => new Set(),
+        now: () => new Date(),
+        moving: movingOf(site, through),
+        node: 'here',
+        begin: through.parts.begin,
+        end: through.parts.end,
+        whileWhole: async () => false,
+        verify: async () => {},
+        log,
+      },
+    }),
+    here: async () => (await second.movable()).length,
+  }
+}
+
+describe('moves to the second bucket', { concurrency: 2 }, () => {
+  for (const [what, state, target] of [
+    ['FREE_SPACE_TARGET asks for', roomOf(GIB, 2 * GIB), 400 * 1024 * GIB],
+    ['FREE_SPACE_MIN asks for', roomOf(GIB, 1025 * GIB), 0],
+    ['one download needs', { ...roomOf(500 * GIB, GIB), neededBytes: 1024 * GIB, low: true }, 0],
+    [
+      'one download needs, and all files together have,',
+      { ...roomOf(500 * GIB, GIB), neededBytes: 600 * GIB, low: true },
+      0,
+    ],
+  ] as const)
+    test(`nothing for more room than the disk can have: ${what} more`, async (t) => {
+      const { disk, here, lines } = await withMovable(t, 2)
+      const beyond = { ...disk(() => state), targetOf: () => target }
+      const planned = await planDisk(beyond)
+      assert.deepEqual([planned.wantedBytes, planned.moving.moves], [0, []])
+      const clock = { ms: 0 }
+      const makeRoom = createMakeRoom([beyond], { signal: never, now: () => clock.ms })
+      await makeRoom()
+      clock.ms = 24 * 3_600_000
+      await makeRoom()
+      assert.equal(await here(), 2)
+      const warned = lines.filter(({ level }) => level === 'warn').map(({ message }) => message)
+      assert.deepEqual(warned, [planned.beyond], 'and says so once')
+    })
+
+  test('files for a download that fits once they are gone', async (t) => {
+    const { disk, leastBytes, here } = await withMovable(t, 2)
+    const state = { ...roomOf(500 * GIB, GIB), neededBytes: 499 * GIB + leastBytes, low: true }
+    await cleanDisk(await planDisk(disk(() => state)), never)
+    assert.equal(await here(), 1)
+  })
+})
