@@ -136,7 +136,7 @@ export function secretsOf(config: Config): string[] {
     ...(serve.tokens?.secrets ?? []),
     ...notifySecrets(config.notify),
   ].filter((secret) => typeof secret === 'string')
-  return [...new Set(plain.flatMap((secret) => [secret, encodeURIComponent(secret)]))]
+  return [...new Set(plain)]
 }
 
 /** Far beyond any right value; keeps the readers' patterns cheap. */

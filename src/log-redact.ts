@@ -26,18 +26,29 @@ const limits = {
   stackLines: 20,
 }
 
+const secretName =
+  'authorization|cookie|token|secret|password|passwd|pwd|pass|(?:access|api|private|secret|session)[-_]?key'
 /** Field names whose values are secret whatever they hold. */
-const secretKey =
-  /^(?:(?:proxy-)?authorization|(?:set-)?cookie|x-amz-security-token|pass(?:word)?|secret|token|(?:secret|access)_?key)$/i
+const secretKey = new RegExp(`(?:${secretName})$`, 'i')
 
+/** Texts may be hostile: no pattern looks further than it is bounded to from a place where it may begin in vain. */
 const secretPatterns: readonly (readonly [pattern: RegExp, replacement: string])[] = [
-  [/(token(?:=|%3d))[^&\s"'<>#]+/gi, `$1${mask}`],
+  // The = as it stands in an address, in an address within that one, and so on.
+  [/(token(?:=|%(?:25){0,8}3d))[^&\s"'<>#]+/gi, `$1${mask}`],
   [/(x-amz-(?:signature|credential|security-token)(?:=|%3d))[^&\s"'<>#]+/gi, `$1${mask}`],
-  [/\b(authorization["']?\s*[:=]\s*["']?)[^"'\r\n]+/gi, `$1${mask}`],
-  [/\b(bearer\s+)[\w.~+/=-]+/gi, `$1${mask}`],
+  [/\b(authorization["']?\s{0,9}[:=]\s{0,9}["']?)[^"'\r\n]+/gi, `$1${mask}`],
+  [/\b(bearer\s{1,9})[\w.~+/=-]+/gi, `$1${mask}`],
+  // JSON within a text, within JSON or not.
+  [
+    new RegExp(`((?:${secretName})\\\\{0,9}"\\s{0,9}:\\s{0,9}\\\\{0,9}")[^"\\\\]+`, 'gi'),
+    `$1${mask}`,
+  ],
+  [/((?:password|passwd|pwd)=)(?:'[^']*'?|[^\s&"'<>]+)/gi, `$1${mask}`],
   // A JSON web token, wherever it strayed.
-  [/\beyJ[\w-]+\.[\w-]+\.[\w-]*/g, mask],
+  [/eyJ[\w-]{1,1024}(?:\.|%(?:25){0,8}2e)[\w-]+(?:\.|%(?:25){0,8}2e)[\w-]*/gi, mask],
   [/(\/\/)[^\s/?#@"']{1,512}@/g, `$1${mask}@`],
+  // Passwords of databases stand there with whatever characters they have.
+  [/((?:postgres(?:ql)?|mysql|mariadb):\/\/)[^\s"'<>]{1,512}@/gi, `$1${mask}@`],
 ]
 
 /**
@@ -46,9 +57,10 @@ const secretPatterns: readonly (readonly [pattern: RegExp, replacement: string])
  * @param secrets masked wherever they appear; those under four characters cannot be told from ordinary text
  */
 export function createRedactor(secrets: readonly string[]): Redactor {
-  const known = [...new Set(secrets)]
-    .filter((secret) => secret.length >= 4)
-    .sort((a, b) => b.length - a.length)
+  const known = [
+    ...new Set(secrets.filter((secret) => secret.length >= 4).flatMap(spellings)),
+  ].sort((a, b) => b.length - a.length)
+  const longest = known[0]?.length ?? 0
 
   const text = (raw: string): string => {
     const bounded = raw.slice(0, limits.readCharacters)
@@ -58,9 +70,18 @@ export function createRedactor(secrets: readonly string[]): Redactor {
       unknown,
     )
     if (raw.length <= limits.characters) return clean
-    return `${clean.slice(0, limits.characters)}… (${raw.length} characters)`
+    // A secret may have been cut in two, and stand at the end where what came before it was masked.
+    const whole = raw.length > bounded.length ? clean.slice(0, -longest || undefined) : clean
+    return `${whole.slice(0, limits.characters)}… (${raw.length} characters)`
   }
   return { text, fields: (fields) => plainObject(fields, { text, ancestors: [] }) }
+}
+
+/** As it is, and as it stands in JSON and in addresses. */
+function spellings(secret: string): string[] {
+  const encoded = encodeURIComponent(secret.toWellFormed())
+  const small = encoded.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase())
+  return [secret, JSON.stringify(secret).slice(1, -1), encoded, small]
 }
 
 interface Walk {
@@ -95,7 +116,10 @@ function plainOfObject(value: object, walk: Walk): Plain {
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`
   if (value instanceof Map) return plainObject(Object.fromEntries(value), inner)
   if (Array.isArray(value) || value instanceof Set) {
-    return [...value].slice(0, limits.entries).map((entry) => plain(entry, inner) ?? null)
+    const entries = [...value].slice(0, limits.entries)
+    // Names and values of headers come in turn in some lists.
+    const isSecret = (at: number) => typeof entries[at] === 'string' && secretKey.test(entries[at])
+    return entries.map((entry, at) => (isSecret(at - 1) ? mask : (plain(entry, inner) ?? null)))
   }
   return plainObject(value, inner)
 }

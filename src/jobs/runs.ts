@@ -90,11 +90,23 @@ export function createRuns(options: {
   const tell = (what: 'started' | 'ended', run: Run) => {
     for (const listener of listeners) listener[what]?.(run)
   }
-  const settleDebts = async () => {
-    for (let next = owed[0]; next !== undefined; next = owed[0]) {
-      await store.enterPast(next)
-      owed = owed.slice(1)
+  const enterOwed = async () => {
+    for (let next = owed.shift(); next !== undefined; next = owed.shift()) {
+      try {
+        await store.enterPast(next)
+      } catch (error) {
+        owed = [next, ...owed].slice(-MOST_OWED)
+        throw error
+      }
     }
+  }
+  let settling: Promise<void> | null = null
+  /** Several jobs begin at once after an outage: each debt is entered once. */
+  const settleDebts = async () => {
+    settling ??= enterOwed().finally(() => {
+      settling = null
+    })
+    await settling
   }
   const closeInterrupted = async () => {
     const error = new AppError('RUN_INTERRUPTED', 'its process ended before it did')

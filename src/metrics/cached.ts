@@ -12,7 +12,8 @@ const FORGOTTEN_AFTER_MS = 600_000
 
 /**
  * Makes a reading of something that costs whoever is asked: however often somebody looks, it is asked again after
- * `freshMs` at the earliest, the later the longer its answer took, and never twice at a time.
+ * `freshMs` at the earliest, the later the longer its answer took, and never twice at a time. What fails has mostly waited, and
+ * is asked again after `freshMs`.
  *
  * @param options.patienceMs how long a look waits for a new value before it takes the last one
  * @param options.clock milliseconds, never going back
@@ -31,14 +32,15 @@ export function createCached<T>(
 
   const fly = async () => {
     const at = clock()
+    let pauseMs = freshMs
     try {
       latest = { value: await read(), at }
+      pauseMs = Math.max(freshMs, (clock() - at) / SHARE)
+      forgetAfterMs = Math.max(FORGOTTEN_AFTER_MS, 2 * pauseMs)
     } catch {
       // It is counted and told where it happened; here the last value stands for a while.
     } finally {
-      const pauseMs = Math.max(freshMs, (clock() - at) / SHARE)
       waitUntil = at + pauseMs
-      forgetAfterMs = Math.max(FORGOTTEN_AFTER_MS, 2 * pauseMs)
       flight = null
     }
   }

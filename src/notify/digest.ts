@@ -9,8 +9,8 @@ export interface DigestTimes {
   signal: AbortSignal
 }
 
-/** Node's timers hold 24.8 days. */
-const LONGEST_WAIT_MS = 2_000_000_000
+/** The clock may be set meanwhile. */
+const LONGEST_WAIT_MS = 3_600_000
 
 /** Calls `send` at each time that the cron expression names, with the time of the one before it. */
 export async function sendDigests(
@@ -24,6 +24,8 @@ export async function sendDigests(
     const leftMs = next.getTime() - now().getTime()
     if (leftMs > 0) {
       await wait(Math.min(leftMs, LONGEST_WAIT_MS), signal)
+      const soonest = times.nextRun(now())
+      if (soonest !== null && soonest < next) next = soonest
       continue
     }
     const following = times.nextRun(next)

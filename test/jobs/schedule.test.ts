@@ -59,7 +59,7 @@ test('starts that came while the work went on are counted', () => {
 test('a wall clock that was set back counts nothing as missed', () => {
   const cron = { cron: '0 * * * *', timeZone: 'UTC' }
   const ticks = ticksOf(cron, at('2026-05-01T12:30Z'), at('2026-05-01T10:30Z'))
-  assert.equal(ticks.missed, 0)
+  assert.deepEqual(ticks, { missed: 0, untilNextMs: hour / 2 })
 })
 
 test('years without the program are not counted one by one', () => {
@@ -84,3 +84,12 @@ test('the longest pause between two starts is found, and not the time to the fir
   assert.equal(cron('0 3,4 * * *'), 23 * hour)
   assert.equal(cron('0 3 * * 1'), 7 * 24 * hour)
 })
+
+for (const [cron, from, hours] of [
+  ['0 8-19 * * *', '2026-11-23T08:30Z', 13],
+  ['*/15 0-5 * * *', '2026-11-23T00:10Z', 18.25],
+  ['*/30 8-17 * * 1-5', '2026-11-23T09:00Z', 62.5],
+] as const)
+  test(`the longest pause of ${cron}, which rests, is ${hours} h, whenever one asks`, () => {
+    assert.equal(longestPauseMs({ cron, timeZone: 'UTC' }, new Date(from)), hours * hour)
+  })

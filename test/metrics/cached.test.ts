@@ -76,3 +76,51 @@ test('a value that could not be replaced for ten minutes is not told any more', 
   assert.equal(await look(), null)
   assert.equal(reads.length, 2, 'what fails is not asked all the time either')
 })
+
+test('a database that was away for a moment is asked again soon: what failed cost it nothing', async () => {
+  let now = 0
+  let away = false
+  let reads = 0
+  const look = createCached(
+    async () => {
+      reads += 1
+      // The client's own deadline (DEADLINE_MS of src/db/connect.ts).
+      if (away) {
+        now += 15_000
+        throw new Error('no answer')
+      }
+      return reads
+    },
+    { freshMs: 30_000, patienceMs: 2_000, clock: () => now },
+  )
+  await look()
+  now += 30_000
+  away = true
+  await look()
+  away = false
+  now += 120_000
+  const seen = await look()
+  assert.ok(
+    seen !== null && seen.ageMs < 60_000,
+    `the figures are ${(seen?.ageMs ?? 0) / 1000} s old, reads: ${reads}`,
+  )
+})
+
+test('a reading that failed does not make an old value live for longer than ten minutes', async () => {
+  let now = 0
+  let away = false
+  const look = createCached(
+    async () => {
+      if (!away) return 'first'
+      now += 15_000
+      throw new Error('no answer')
+    },
+    { freshMs: 30_000, patienceMs: 2_000, clock: () => now },
+  )
+  await look()
+  now += 30_000
+  away = true
+  await look()
+  now += 1_400_000
+  assert.equal(await look(), null, 'a value of 24 minutes ago is told as if it stood')
+})
