@@ -95,6 +95,13 @@ export function openDatabaseOnly(config: Config, { stops, failed }: LinkUser): D
   return database
 }
 
+/** The same for what works on our schema and does not change it. @throws DB_SCHEMA when it is not exactly this version's */
+export async function openMigrated(config: Config, user: LinkUser): Promise<Database> {
+  const database = openDatabaseOnly(config, user)
+  await assertMigrated(database)
+  return database
+}
+
 /**
  * Opens schema, archive volume and probe for a live sync.
  *

@@ -1,6 +1,7 @@
 import type { Config } from '../config.ts'
 import { openArchives } from '../db/archives.ts'
 import { countByState, releasesToday } from '../db/lookup.ts'
+import { assertMigrated } from '../db/migrate.ts'
 import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
 import { noArchiveYet } from '../sync/volume.ts'
@@ -19,6 +20,8 @@ export async function releaseCommand(
 ): Promise<void> {
   if (verb !== 'status') requireLive(config, `"release ${verb}" writes to the database`)
   const database = openDatabaseOnly(config, program)
+  // To pause is right whatever the schema is, and may be urgent.
+  if (verb !== 'pause') await assertMigrated(database)
   const archives = openArchives(database)
   if (verb === 'pause') await archives.pauseRelease(reason)
   if (verb === 'resume') await archives.resumeRelease()

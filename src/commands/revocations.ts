@@ -4,7 +4,7 @@ import type { Database } from '../db/connect.ts'
 import * as db from '../db/revocations.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
-import { openDatabaseOnly, type Program } from '../open.ts'
+import { openMigrated, type Program } from '../open.ts'
 import {
   createRevokedTokens,
   type RevokedTokens,
@@ -47,7 +47,7 @@ export async function revokeCommand(
   { program, named, keepMs }: { program: Program; named: string; keepMs: number | null },
 ): Promise<void> {
   requireLive(config, 'taking a link back writes to the database')
-  const database = openDatabaseOnly(config, program)
+  const database = await openMigrated(config, program)
   const by = { actor: 'command', client: null }
   const revoke = () => revokeNamed(config, database, { named, keepMs })
   const { revoked, subject } = await takeBack(database, by, { keepMs, revoke })

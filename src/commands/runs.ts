@@ -1,11 +1,10 @@
 import type { Config } from '../config.ts'
 import type { Database } from '../db/connect.ts'
-import { assertMigrated } from '../db/migrate.ts'
 import { eventsOf } from '../db/run-events.ts'
 import { findRun, listRuns } from '../db/runs.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
-import { openDatabaseOnly, type Program } from '../open.ts'
+import { openMigrated, type Program } from '../open.ts'
 import type { Job, Run, RunEvent } from '../runs.ts'
 import { bytesText, clockText } from '../units.ts'
 import { visible } from '../visible.ts'
@@ -30,7 +29,7 @@ export async function runsCommand(
     drain: AbortSignal
   },
 ): Promise<void> {
-  const database = await openHistory(config, order.program)
+  const database = await openMigrated(config, order.program)
   const { job, limit, json, follow, drain } = order
   const say = (run: Run) => host.out(`${json ? JSON.stringify(run) : runLine(run)}\n`)
   const runs = (await listRuns(database, { job, before: null, limit })).toReversed()
@@ -59,7 +58,7 @@ export async function showRunCommand(
   config: Config,
   { program, id, json }: { program: Program; id: number; json: boolean },
 ): Promise<void> {
-  const database = await openHistory(config, program)
+  const database = await openMigrated(config, program)
   const run = await findRun(database, id)
   if (run === null)
     throw new AppError('NOT_FOUND', `there is no run ${id}`, {
@@ -78,12 +77,6 @@ export async function showRunCommand(
   for (const event of events.slice(0, SHOWN_EVENTS)) host.out(`  ${eventLine(event)}\n`)
   if (events.length > SHOWN_EVENTS) host.out('  and more: --json lists them all\n')
   if (log !== null) host.out(`\nlogged meanwhile:\n${log}\n`)
-}
-
-async function openHistory(config: Config, program: Program): Promise<Database> {
-  const database = openDatabaseOnly(config, program)
-  await assertMigrated(database)
-  return database
 }
 
 async function* allEvents(database: Database, run: number): AsyncGenerator<RunEvent> {

@@ -4,7 +4,7 @@ import type { Database } from '../db/connect.ts'
 import { type ArchivedCopy, findArchived } from '../db/lookup.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
-import { openDatabaseOnly, type Program } from '../open.ts'
+import { openMigrated, type Program } from '../open.ts'
 import { linkPathOf, requireArchive } from '../serve/locate.ts'
 import { mintToken } from '../serve/token.ts'
 import { parseSidecar, SIDECAR_MAX_BYTES, sidecarPathOf } from '../sidecar.ts'
@@ -37,7 +37,7 @@ export async function tokenCommand(
   const found =
     typeof of === 'string'
       ? await findFile(config, of)
-      : await findMedia(openDatabaseOnly(config, program), of)
+      : await findMedia(await openMigrated(config, program), of)
   if (found.moved && config.second?.links !== 'redirect')
     host.err(
       `strongroom: the file is in the second bucket: the link answers 404 until "strongroom recall --media ${found.mediaId}", or with SECOND_LINKS=redirect\n`,

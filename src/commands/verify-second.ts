@@ -1,10 +1,9 @@
 import type { Config } from '../config.ts'
-import { assertMigrated } from '../db/migrate.ts'
 import { movedAfter } from '../db/second-files.ts'
 import type { Host, Session } from '../host.ts'
 import type { JobKind } from '../jobs/runs.ts'
 import { requireSecond, secondLooks } from '../open/second.ts'
-import { openDatabaseOnly, openSecondBucket } from '../open.ts'
+import { openMigrated, openSecondBucket } from '../open.ts'
 import {
   type SecondTrouble,
   type SecondVerified,
@@ -45,8 +44,7 @@ export async function verifySecondCommand(
 ): Promise<number> {
   const { program, json, drain } = run
   const bucket = requireSecond(openSecondBucket(config, program))
-  const database = openDatabaseOnly(config, program)
-  await assertMigrated(database)
+  const database = await openMigrated(config, program)
   const parts: VerifySecondParts = {
     ...secondLooks(bucket, { database, log: program.log }),
     async next(after) {

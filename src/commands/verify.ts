@@ -9,6 +9,7 @@ import {
 } from '../db/archived.ts'
 import { openArchives } from '../db/archives.ts'
 import type { Database } from '../db/connect.ts'
+import { assertMigrated } from '../db/migrate.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Host, Session } from '../host.ts'
 import type { JobKind } from '../jobs/runs.ts'
@@ -70,6 +71,7 @@ export async function verifyCommand(host: Host, config: Config, run: Order): Pro
   }
   const links = repair === null ? null : openLinks(config, run.program)
   const database = links?.database ?? openDatabaseOnly(config, run.program)
+  await assertMigrated(database)
   const disk = await openArchiveToRead(config)
   const volume = await openVolumeToRead({ disk, archives: openArchives(database) })
   const total = await totalOf(database, selection)

@@ -3,7 +3,7 @@ import { openArchives } from '../db/archives.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openArchiveFolder, openFolderAlone } from '../open/folders.ts'
-import { migrateWithLog, openDatabaseOnly, type Program } from '../open.ts'
+import { openDatabaseOnly, type Program, prepareSchema } from '../open.ts'
 import { acceptVolume, initVolume, initVolumeAlone } from '../sync/volume.ts'
 import { requireLive } from './require-live.ts'
 
@@ -28,7 +28,7 @@ export async function volumeCommand(
 ): Promise<void> {
   requireLive(config, WRITES)
   const database = openDatabaseOnly(config, program)
-  if (config.migrateOnStart) await migrateWithLog(database, program.log)
+  await prepareSchema(config, database, program.log)
   const parts = await openArchiveFolder(config, openArchives(database))
   const id = accept ? await acceptVolume(parts) : await initVolume(parts)
   host.out(`${config.archive.dir} is archive ${id}\n`)

@@ -1,10 +1,9 @@
 import type { Config } from '../config.ts'
 import { openBackend } from '../db/backend.ts'
 import { findHistory, type ItemHistory } from '../db/history.ts'
-import { assertMigrated } from '../db/migrate.ts'
 import { AppError } from '../errors.ts'
 import type { Host } from '../host.ts'
-import { openDatabaseOnly, type Program } from '../open.ts'
+import { openMigrated, type Program } from '../open.ts'
 import { visible } from '../visible.ts'
 import { type History, rowText, versionTexts, whyLine } from '../why.ts'
 
@@ -46,8 +45,7 @@ export async function showCommand(host: Host, config: Config, order: Order): Pro
 }
 
 async function historyOf(config: Config, { program, mediaId }: Order): Promise<History> {
-  const database = openDatabaseOnly(config, program)
-  await assertMigrated(database)
+  const database = await openMigrated(config, program)
   const backend = await openBackend(database, config.backend)
   const history = await findHistory(database, backend, mediaId)
   if (history.row !== null || history.items.length > 0) return history
