@@ -39,3 +39,13 @@ export function readRejectedName(name: string): RejectedCopy | null {
 export function copyNameOf(name: string): string {
   return name.endsWith(reportEnding) ? name.slice(0, -reportEnding.length) : name
 }
+
+/** True for what the report beside a copy says. A sidecar may bear a report’s name, but names no `file`. */
+export function isReportOf(copyName: string, text: string): boolean {
+  try {
+    const report: unknown = JSON.parse(text)
+    return (report as { file?: unknown } | null)?.file === copyName
+  } catch {
+    return false // torn, or somebody else's
+  }
+}

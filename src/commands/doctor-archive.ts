@@ -1,6 +1,6 @@
 import type { ArchiveRow, Archives } from '../db/archives.ts'
 import { AppError, isAppError } from '../errors.ts'
-import { openArchiveFolder, refuseUnwritable } from '../open/folders.ts'
+import { openArchiveFolder, refuseUnfitErrorFolder } from '../open/folders.ts'
 import { readMarker, verifyMarker } from '../sync/marker.ts'
 import { bytesText } from '../units.ts'
 import type { Examined } from './doctor-report.ts'
@@ -20,7 +20,7 @@ export async function checkArchive(
   answered: boolean,
 ): Promise<boolean> {
   const { disk, fileSystem } = await openArchiveFolder(config, archives)
-  await refuseUnwritable('ERROR_DIR', config.archive)
+  await refuseUnfitErrorFolder(config.archive)
   const { freeBytes } = await disk.room()
   if (freeBytes < LEAST_FREE_BYTES)
     throw new AppError('DISK_FULL', `${disk.root} has only ${bytesText(freeBytes)} free`)

@@ -2,7 +2,7 @@ import type { Config } from '../config.ts'
 import { openArchives } from '../db/archives.ts'
 import type { Database } from '../db/connect.ts'
 import { AppError, toAppError } from '../errors.ts'
-import { openArchiveFolder, refuseUnwritable } from '../open/folders.ts'
+import { openArchiveFolder, refuseUnfitErrorFolder } from '../open/folders.ts'
 import { openProbe, type Program } from '../open.ts'
 import { readMarker, verifyMarker } from '../sync/marker.ts'
 
@@ -13,7 +13,7 @@ export async function obstaclesOf(
 ): Promise<AppError[]> {
   const checks = [
     () => checkArchive(config, database),
-    () => refuseUnwritable('ERROR_DIR', config.archive),
+    () => refuseUnfitErrorFolder(config.archive),
     () => openProbe(config, program).ready(),
   ]
   const found: AppError[] = []

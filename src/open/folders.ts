@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises'
 import type { Config } from '../config.ts'
 import type { Archives } from '../db/archives.ts'
 import { AppError, isAppError, toAppError } from '../errors.ts'
@@ -64,6 +65,7 @@ export async function openErrorFolder(archive: Config['archive']): Promise<Disk>
   const { errorDir: dir } = archive
   await refuseUnmounted('ERROR_DIR', archive)
   await makeFolder('ERROR_DIR', dir)
+  await refuseSameFolder(archive)
   return openFolder('ERROR_DIR', archive)
 }
 
@@ -88,11 +90,35 @@ async function openFolder(setting: FolderSetting, archive: Config['archive']): P
   return disk
 }
 
-/** Makes nothing. @throws DISK_DENIED for a folder that is there and may not be written to */
-export async function refuseUnwritable(
-  setting: FolderSetting,
-  archive: Config['archive'],
-): Promise<void> {
+/** Makes nothing. @throws CONFIG_INVALID, DISK_DENIED for a folder that is there and cannot be ERROR_DIR */
+export async function refuseUnfitErrorFolder(archive: Config['archive']): Promise<void> {
+  await refuseSameFolder(archive)
+  await refuseUnwritable('ERROR_DIR', archive)
+}
+
+/**
+ * The settings were compared as texts, and links and mounts give one folder several names. In ERROR_DIR things are removed
+ * to make room.
+ *
+ * @throws CONFIG_INVALID for an ERROR_DIR that is there and is the ARCHIVE_DIR
+ */
+async function refuseSameFolder({ dir, errorDir }: Config['archive']): Promise<void> {
+  const [one, other] = await Promise.all([identityOf(dir), identityOf(errorDir)])
+  if (one === null || one !== other) return
+  throw new AppError(
+    'CONFIG_INVALID',
+    `ERROR_DIR ${errorDir} is ARCHIVE_DIR ${dir} under another name`,
+    { hint: 'give rejected files a folder of their own' },
+  )
+}
+
+/** @returns null for one that is not there, or may not be looked at: whoever opens it says so */
+async function identityOf(dir: string): Promise<string | null> {
+  const facts = await stat(dir, { bigint: true }).catch(() => null)
+  return facts && `${facts.dev} ${facts.ino}`
+}
+
+async function refuseUnwritable(setting: FolderSetting, archive: Config['archive']): Promise<void> {
   const dir = folderOf(setting, archive)
   const denied = await whyNotWritable(dir)
   if (denied !== null)

@@ -1,12 +1,12 @@
 import { isAppError } from '../errors.ts'
-import { type Area, copyNameOf, readRejectedName, reportNameOf } from '../set-aside.ts'
+import { type Area, copyNameOf, isReportOf, readRejectedName, reportNameOf } from '../set-aside.ts'
 import type { Disk } from '../storage/disk.ts'
 import { folderChangedAt, type SeenFile, seeFile } from '../storage/removal.ts'
 
 /** Where files of one area lie. */
 export interface Shelf {
   area: Area
-  disk: Pick<Disk, 'root' | 'list' | 'stat'>
+  disk: Pick<Disk, 'root' | 'list' | 'stat' | 'read'>
   /** Relative to the disk's root, '' for all of it. */
   folder: string
 }
@@ -32,6 +32,8 @@ export interface Stranger {
   reason: string
 }
 
+const REPORT_MAX_BYTES = 1024 * 1024
+
 /** Lists what lies on a shelf; anything whose name Strongroom did not give is a stranger. */
 export async function listShelf(shelf: Shelf): Promise<{ units: Unit[]; strangers: Stranger[] }> {
   const found = { units: [] as Unit[], strangers: [] as Stranger[] }
@@ -56,9 +58,23 @@ async function rejectedUnit(
   names: readonly string[],
 ): Promise<Unit | Stranger | null> {
   const says = readRejectedName(name)
-  const own = [name, reportNameOf(name)].filter((file) => names.includes(file))
+  const report = reportNameOf(name)
+  const own = [name, report].filter((file) => names.includes(file))
   if (says === null) return { path: own[0] ?? name, reason: 'Strongroom gives no such name' }
+  // An uploader may choose such a name, and ERROR_DIR may be a folder that ARCHIVE_LAYOUT files into.
+  if (!isReportOf(name, await readIfThere(shelf, report)))
+    return { path: name, reason: 'no report of Strongroom’s lies beside it' }
   return unitOf(shelf, { path: name, ...says }, own)
+}
+
+/** @returns '' for what is gone, too large or no file */
+async function readIfThere({ disk }: Shelf, path: string): Promise<string> {
+  try {
+    return String((await disk.read(path, REPORT_MAX_BYTES)) ?? '')
+  } catch (error) {
+    if (isAppError(error, 'PATH_UNSAFE', 'DISK_DENIED')) return ''
+    throw error
+  }
 }
 
 async function folderUnit(shelf: Shelf, name: string): Promise<Unit | Stranger | null> {

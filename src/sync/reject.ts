@@ -28,7 +28,7 @@ export async function setAside(
   const from = { disk, path: downloaded.part.path }
   await copyDurably(from, { disk: errorDisk, path: name }, policy.fileMode).finally(room.end)
   const report = reportNameOf(name)
-  await writeReport({ errorDisk, policy }, report, {
+  const says = {
     reason,
     media_id: item.media.mediaId,
     item: item.id,
@@ -41,7 +41,14 @@ export async function setAside(
     source: downloaded.source,
     rejected_at: new Date().toISOString(),
     program_version: policy.version,
-  })
+  }
+  try {
+    await writeReport({ errorDisk, policy }, report, says)
+  } catch (error) {
+    // Without a report it would never go to make room.
+    await errorDisk.unlink(name).catch(() => {}) // the first error is the one to tell
+    throw error
+  }
   await reached('set-aside', item)
   const found = summaryOf(downloaded)
   if ((await items.reject(item, { reason, report, ...found })) === 'stale')

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { symlink } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import { startTalking } from '../support/program.ts'
 import { withService } from '../support/service.ts'
@@ -41,6 +42,16 @@ describe('with REQUIRE_MOUNT', () => {
       assert.deepEqual([code, stdout], [74, ''])
       assert.match(stderr, /^strongroom: ARCHIVE_DIR \/nowhere\/archive is on no mounted volume$/m)
     })
+})
+
+test('an ERROR_DIR that leads to ARCHIVE_DIR is refused: what is rejected may be removed', async (t) => {
+  const service = await withService(t)
+  await symlink(service.archiveDir, service.errorDir)
+  const { code, stdout, stderr } = await service.run(['sync', '--once'])
+  assert.deepEqual([code, stdout], [78, ''])
+  assert.match(stderr, /^strongroom: ERROR_DIR \S+ is ARCHIVE_DIR \S+ under another name$/m)
+  const examined = await service.run(['doctor'])
+  assert.match(examined.stdout + examined.stderr, /is ARCHIVE_DIR \S+ under another name/)
 })
 
 test('start names a missing archive before it waits for its database', async (t) => {

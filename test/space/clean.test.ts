@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import {
   appendFile,
+  copyFile,
   link,
   mkdir,
   readdir,
@@ -137,6 +138,8 @@ describe('cleaning', { concurrency: 2 }, () => {
     await writeFile(join(site.errorDir, 'notes.txt'), 'a person wrote this')
     await symlink('/etc/passwd', join(site.errorDir, '1-1.1-link'))
     await writeFile(join(site.errorDir, '999-999.1-other.jpg'), 'of another database')
+    for (const file of ['1-1.1-link', '999-999.1-other.jpg'])
+      await writeFile(join(site.errorDir, `${file}.report.json`), JSON.stringify({ file }))
     await mkdir(join(site.archiveDir, '.strongroom/withdrawn/mine'))
     await writeFile(join(site.archiveDir, '.strongroom/quarantine/readme'), 'a person wrote this')
     const strangers = (await scene.lies()).filter((path) => !own.includes(path))
@@ -316,6 +319,25 @@ describe('cleaning', { concurrency: 2 }, () => {
     await stays(copy, /another name elsewhere/)
     await unlink(join(site.errorDir, 'another name'))
     assert.equal((await planDisk(disk)).plan.remove.length, 3, 'with all that undone they go')
+  })
+
+  test('takes no archived file for a rejected copy, whatever its uploader called it', async (t) => {
+    const scene = await withSetAside(t)
+    const { errorDir, archiveDir, sql } = scene.site
+    const [row] = await sql<{ archive_path: string }[]>`
+      select archive_path from strongroom.items where media_id = ${scene.healed.mediaId}`
+    // As where ARCHIVE_LAYOUT files into ERROR_DIR: each file with its sidecar.
+    const named = `${scene.rejected.mediaId}-1.1-holiday.png`
+    for (const name of [named, `${named}.report`])
+      for (const ending of ['', '.json'])
+        await copyFile(
+          join(archiveDir, `${row?.archive_path}${ending}`),
+          join(errorDir, name + ending),
+        )
+    await scene.age(48)
+    await cleanAll(await scene.disk('errors'))
+    const left = [named, `${named}.json`, `${named}.report`, `${named}.report.json`]
+    assert.deepEqual((await readdir(errorDir)).sort(), left)
   })
 
   test('keeps what is in quarantine where the archived file turns out to be bad', async (t) => {

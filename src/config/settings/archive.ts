@@ -12,7 +12,7 @@ export const archiveSettings = {
   ERROR_DIR: {
     fallback: '/media/errors',
     reader: read.folder,
-    help: 'Where copies of rejected media and their reports go; may be another file system.',
+    help: 'Where copies of rejected media and their reports go: a folder of its own, which may be on another file system.',
     example: '/media/errors',
   },
   REQUIRE_MOUNT: {
