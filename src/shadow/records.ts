@@ -12,8 +12,8 @@ export const RECORD_FOLDER = `${PRIVATE_FOLDER}/records`
 const RECORD_MAX_BYTES = 1024 * 1024
 
 /**
- * `hold`: it waits for a person, before its bytes are judged. `late`: the other service had archived it and deleted its
- * source before anything could be looked at. `missing` and `retry` are looked at again in the next run.
+ * `hold`: it waits for a person, before its bytes are judged. `late`: the other service had archived it and its source was
+ * gone, or another one was there, before anything could be looked at. `missing` and `retry` are looked at again in the next run.
  */
 export const shadowVerdicts = ['archive', 'reject', 'hold', 'late', 'missing', 'retry'] as const
 export type ShadowVerdict = (typeof shadowVerdicts)[number]

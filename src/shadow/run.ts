@@ -4,6 +4,7 @@ import { type AppError, isAppError, toAppError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Intent, Item, MediaRow, ProbeFacts } from '../media.ts'
 import { buildSidecar } from '../sidecar.ts'
+import type { Bucket } from '../storage/bucket.ts'
 import type { Disk } from '../storage/disk.ts'
 import type { Downloaded } from '../sync/download.ts'
 import type { Verdict } from '../sync/validate.ts'
@@ -34,7 +35,7 @@ export interface ShadowParts {
   archived(page: { afterId: number; limit: number }): Promise<RowNow[]>
   /** The row as it is now; null when it is gone. */
   rowNow(mediaId: number): Promise<RowNow | null>
-  bucket: { check(signal?: AbortSignal): Promise<void> }
+  bucket: Pick<Bucket, 'check' | 'head'>
   saveLastRun(run: LastRun): Promise<void>
   keepBytes: number
   concurrency: number
@@ -213,17 +214,31 @@ async function tryOut(parts: ShadowParts, item: Item, signal: AbortSignal): Prom
 
 async function whyNot(parts: ShadowParts, media: MediaRow, error: AppError): Promise<Found> {
   const reason = error.message
-  // What lies there after the other service has archived it says nothing of what it archived.
-  if (error.code === 'OBJECT_MISSING' || error.code === 'CHANGED_AFTER_APPROVAL') {
-    const now = await parts.rowNow(media.mediaId)
-    const isArchived = now?.status === 'archived' && versionOf(now.media) === versionOf(media)
-    const verdict = error.code === 'OBJECT_MISSING' ? 'missing' : 'hold'
-    return { ...nothing, verdict: isArchived ? 'late' : verdict, reason }
+  if (error.code === 'OBJECT_MISSING') {
+    const { isArchived } = await archivingOf(parts, media)
+    return { ...nothing, verdict: isArchived ? 'late' : 'missing', reason }
   }
+  if (error.code === 'CHANGED_AFTER_APPROVAL')
+    return { ...nothing, verdict: (await isAnotherNow(parts, media)) ? 'late' : 'hold', reason }
   if (error.code === 'BUCKET_UNAVAILABLE' && (await answers(parts)))
     return { ...nothing, verdict: 'retry', reason }
   if (error.retry === 'outage') throw error
   return { ...nothing, verdict: error.retry === 'never' ? 'hold' : 'retry', reason }
+}
+
+/** What the other service has made of this version by now. */
+async function archivingOf({ rowNow }: ShadowParts, media: MediaRow) {
+  const now = await rowNow(media.mediaId)
+  const isArchived = now?.status === 'archived' && versionOf(now.media) === versionOf(media)
+  return { isArchived, archivedAt: now?.archivedAt ?? null }
+}
+
+/** What came under its key after the other service had archived it says nothing of what it archived. */
+async function isAnotherNow(parts: ShadowParts, media: MediaRow): Promise<boolean> {
+  const { isArchived, archivedAt } = await archivingOf(parts, media)
+  if (!isArchived || archivedAt === null) return false
+  const object = await parts.bucket.head(media.objectKey)
+  return object !== null && object.lastModified > archivedAt
 }
 
 /** A store that fails for one key while it answers otherwise must not hold up all others. */

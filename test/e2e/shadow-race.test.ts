@@ -70,6 +70,20 @@ describe('the old service is at work at the same time', { concurrency: 3 }, () =
     assert.equal(again.sum.by_old_file, 4)
   })
 
+  test('where it was faster with what Strongroom would hold, their verdicts differ', async (t) => {
+    const service = await withShadow(t)
+    const old = oldService(service)
+    await service.shadow()
+    await service.approve(2)
+    // A backend that approves before the upload.
+    await service.sql`update media set approved_at = now() - interval '10 minutes' where id = 2`
+    await old.round(new Map([1, 2].map((id) => [id, 'source not deleted'])))
+    const ended = await service.shadow()
+    assert.equal((JSON.parse(ended.stdout) as { hold: number }).hold, 1, story(ended))
+    const { lines } = await reported(service, ['--accept', 'source-kept'])
+    assert.deepEqual(found(lines), ['2 verdict'])
+  })
+
   test('what it has not come to yet, and what a person changed, is left out', async (t) => {
     const service = await withShadow(t)
     const old = oldService(service)
