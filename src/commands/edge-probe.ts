@@ -3,7 +3,7 @@ import type { AdoptedMedia } from '../media.ts'
 import { doctorPathOf, isDoctorPath } from '../serve/doctor-echo.ts'
 import { type Sidecar, sidecarPathOf } from '../sidecar.ts'
 import { placeExclusively } from '../storage/disk.ts'
-import { lastWritten } from '../storage/pinned-file.ts'
+import { lastWritten } from '../storage/file-io.ts'
 import { type AdoptParts, newTemporary, placeSidecar } from '../sync/adopt-sidecar.ts'
 import { readSidecar } from '../sync/sidecar-file.ts'
 

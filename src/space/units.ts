@@ -1,7 +1,8 @@
 import { isAppError } from '../errors.ts'
 import { type Area, copyNameOf, isReportOf, readRejectedName, reportNameOf } from '../set-aside.ts'
 import type { Disk } from '../storage/disk.ts'
-import { folderChangedAt, type SeenFile, seeFile } from '../storage/removal.ts'
+import { lastWritten } from '../storage/file-io.ts'
+import { type SeenFile, seeFile } from '../storage/removal.ts'
 
 /** Where files of one area lie. */
 export interface Shelf {
@@ -87,7 +88,7 @@ async function folderUnit(shelf: Shelf, name: string): Promise<Unit | Stranger |
   const inside = (await shelf.disk.list(path)).map((file) => `${path}/${file}`)
   const unit = await unitOf(shelf, { path, item: Number(item), mediaId: null }, inside)
   if (unit === null || !('files' in unit)) return unit
-  const changedAt = await folderChangedAt(shelf.disk.root, path)
+  const changedAt = await lastWritten(shelf.disk.root, path)
   return changedAt !== null && changedAt > unit.since ? { ...unit, since: changedAt } : unit
 }
 

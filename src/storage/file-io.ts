@@ -1,5 +1,6 @@
 import { type FileHandle, lstat, open } from 'node:fs/promises'
-import { AppError } from '../errors.ts'
+import { join } from 'node:path'
+import { AppError, systemCode } from '../errors.ts'
 import { type DiskStep, diskError } from './disk-errors.ts'
 import { FILE_FLAGS, factsFrom } from './file-facts.js'
 
@@ -122,4 +123,17 @@ export async function* chunksFrom(
 
 export async function factsOf(path: string): Promise<FileFacts> {
   return factsFrom(await attempt('look at', path, () => lstat(path)))
+}
+
+/**
+ * When a file was last written to, or a name added to a folder or taken from it; null when it is gone. Asks for no right to
+ * read it.
+ */
+export async function lastWritten(root: string, path: string): Promise<Date | null> {
+  try {
+    return (await lstat(join(root, path))).mtime
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return null
+    throw diskError(error, 'look at', path)
+  }
 }

@@ -1,6 +1,6 @@
 import { lstat, readlink, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
-import { AppError, isAppError, systemCode } from '../errors.ts'
+import { AppError, systemCode } from '../errors.ts'
 import { attempt, chunksFrom, openFile } from './file-io.ts'
 
 /** A regular file held open, so that what is hashed, judged and described is one file, whatever is renamed meanwhile. */
@@ -62,18 +62,6 @@ export async function pinInside(root: string, path: string): Promise<PinnedFile>
     throw new AppError('PATH_UNSAFE', `${path} leads to ${file.realPath}`)
   } catch (error) {
     await file.close()
-    throw error
-  }
-}
-
-/** When a file was last written to; null when it is gone. @throws as {@link pinInside} */
-export async function lastWritten(root: string, path: string): Promise<Date | null> {
-  try {
-    const file = await pinInside(root, path)
-    await file.close()
-    return file.modifiedAt
-  } catch (error) {
-    if (isAppError(error, 'FILE_MISSING')) return null
     throw error
   }
 }

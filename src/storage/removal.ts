@@ -1,4 +1,4 @@
-import { lstat, rmdir, unlink, utimes } from 'node:fs/promises'
+import { rmdir, unlink, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isAppError, systemCode } from '../errors.ts'
 import { orWhenMissing } from './disk.ts'
@@ -24,16 +24,6 @@ export async function seeFile(root: string, path: string): Promise<SeenFile | nu
     const { inode, links } = await factsOf(file.realPath)
     return { path, sizeBytes: file.sizeBytes, modifiedAt: file.modifiedAt, inode, links }
   })
-}
-
-/** When a name was last added to a folder or taken from it; null when it is gone. */
-export async function folderChangedAt(root: string, path: string): Promise<Date | null> {
-  try {
-    return (await lstat(join(root, path))).mtime
-  } catch (error) {
-    if (systemCode(error) === 'ENOENT') return null
-    throw diskError(error, 'look at', path)
-  }
 }
 
 /**

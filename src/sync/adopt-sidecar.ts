@@ -11,7 +11,7 @@ import {
   sidecarPathOf,
 } from '../sidecar.ts'
 import { placeExclusively } from '../storage/disk.ts'
-import { lastWritten } from '../storage/pinned-file.ts'
+import { lastWritten } from '../storage/file-io.ts'
 import type { Parts } from './parts.ts'
 import { writeSidecarAt } from './sidecar-file.ts'
 import { TEMPORARY_FOLDER, type Volume } from './volume.ts'

@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { PRIVATE_FOLDER } from '../archive-path.ts'
 import { isLeftoverCopy } from '../storage/disk.ts'
-import { lastWritten } from '../storage/pinned-file.ts'
+import { lastWritten } from '../storage/file-io.ts'
 import { walkTree } from '../storage/tree.ts'
 import { ABANDONED_AFTER_MS, abandonedAdoptions } from './adopt-sidecar.ts'
 import type { Finding } from './fsck-findings.ts'

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, chown, mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { test } from 'node:test'
 import { z } from 'zod'
 import { film } from '../support/adoption.ts'
-import { fileUrl, startTalking, tokenFor } from '../support/program.ts'
+import { fileUrl, nobodyRefused, runAsNobody, startTalking, tokenFor } from '../support/program.ts'
 import { type Scope, withFolder } from '../support/scopes.ts'
 import { type Ended, story } from '../support/service.ts'
 
@@ -23,7 +23,7 @@ async function withArchiveAlone(t: Scope) {
     UNRAID_TUNNEL_SECRET: secret,
   }
   const start = (...args: string[]) => startTalking(t, args, env)
-  return { archiveDir, start, run: (...args: string[]) => start(...args).ended }
+  return { archiveDir, env, start, run: (...args: string[]) => start(...args).ended }
 }
 
 function ended(how: Ended, code: number, says: RegExp): void {
@@ -75,6 +75,22 @@ test('files made by hand are served once they are adopted, without a database or
   const crossed = await fetch(fileUrl(port, 'films/mine.mp4', tokenFor(secret, { media_id: 6 })))
   assert.equal(crossed.status, 403, 'the sidecar binds the path to its media id')
   await program.stop()
+})
+
+test('what another user’s killed adoption left stops nothing', {
+  skip: nobodyRefused(),
+}, async (t) => {
+  const { archiveDir, env, run } = await withArchiveAlone(t)
+  ended(await run('init-volume', '--no-database'), 0, /is archive/)
+  const left = join(archiveDir, '.strongroom/tmp/adopt-0123456789abcdef.part')
+  await mkdir(dirname(left))
+  await writeFile(left, 'half a film', { mode: 0o600 })
+  for (const path of [archiveDir, join(archiveDir, '.strongroom'), dirname(left)])
+    await chown(path, 99, 100)
+  await chmod(archiveDir, 0o755)
+  await writeFile(join(archiveDir, 'film.mp4'), film)
+  const order = ['adopt', join(archiveDir, 'film.mp4'), '--media-id', '1', '--user-id', '2']
+  ended(await runAsNobody(order, env), 0, /film\.mp4 is media 1 now/)
 })
 
 test('wrong uses of adopt are named before anything is written', async (t) => {

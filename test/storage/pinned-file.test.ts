@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { appendFile, mkdir, readFile, rename, symlink, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { lastWritten, pinFile, pinInside } from '../../src/storage/pinned-file.ts'
+import { pinFile, pinInside } from '../../src/storage/pinned-file.ts'
 import { hasCode, type Scope, withFolder } from '../support/scopes.ts'
 
 async function withFile(t: Scope) {
@@ -59,8 +59,5 @@ test('nothing but a regular file is pinned, and inside a folder nothing behind a
   await assert.rejects(pinFile(inner), hasCode('PATH_UNSAFE'))
   await assert.rejects(pinFile(join(folder, 'none')), hasCode('FILE_MISSING'))
   await assert.rejects(pinInside(inner, 'up/a.jpg'), hasCode('PATH_UNSAFE', /leads to/))
-  const inside = await pinInside(folder, 'a.jpg')
-  await inside.close()
-  assert.equal(await lastWritten(folder, 'none'), null)
-  assert.deepEqual(await lastWritten(folder, 'a.jpg'), inside.modifiedAt)
+  await (await pinInside(folder, 'a.jpg')).close()
 })

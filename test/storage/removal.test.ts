@@ -11,13 +11,8 @@ import {
 } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
-import {
-  folderChangedAt,
-  removeEmptyFolder,
-  removeSeen,
-  type SeenFile,
-  seeFile,
-} from '../../src/storage/removal.ts'
+import { lastWritten } from '../../src/storage/file-io.ts'
+import { removeEmptyFolder, removeSeen, type SeenFile, seeFile } from '../../src/storage/removal.ts'
 import { hasCode, withFolder } from '../support/scopes.ts'
 
 async function withFile(t: TestContext): Promise<{ root: string; seen: SeenFile }> {
@@ -75,10 +70,10 @@ test('a folder goes only when it is empty, and the root never', async (t) => {
   const { root, seen } = await withFile(t)
   assert.equal(await removeEmptyFolder(root, 'in'), false)
   await removeSeen(root, seen)
-  assert.ok((await folderChangedAt(root, 'in')) !== null)
+  assert.ok((await lastWritten(root, 'in')) !== null)
   assert.equal(await removeEmptyFolder(root, 'in'), true)
   assert.equal(await removeEmptyFolder(root, 'in'), false)
-  assert.equal(await folderChangedAt(root, 'in'), null)
+  assert.equal(await lastWritten(root, 'in'), null)
   for (const path of ['', '.']) assert.equal(await removeEmptyFolder(root, path), false)
   assert.deepEqual(await readdir(root), [])
 })

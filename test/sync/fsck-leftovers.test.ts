@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { lutimes, symlink } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import type { CurrentItem } from '../../src/db/items.ts'
 import { openDisk } from '../../src/storage/disk.ts'
@@ -23,5 +25,20 @@ test('a temporary that its worker removes while it is asked about is not called 
   assert.deepEqual(
     found.map(({ path }) => path),
     ['.strongroom/tmp/2.1.json'],
+  )
+})
+
+test('what an adoption left is told also where it cannot be opened', async (t) => {
+  const disk = await openDisk(await withFolder(t))
+  for (const folder of ['.strongroom', '.strongroom/tmp']) await disk.makeFolder(folder)
+  const path = '.strongroom/tmp/adopt-0123456789abcdef.part'
+  await symlink('nowhere', join(disk.root, path))
+  await lutimes(join(disk.root, path), 1, 1)
+  const parts = { disk, errorDisk: null, current: async () => new Map(), now: () => new Date() }
+  const found: Finding[] = []
+  for await (const finding of findLeftovers(parts, never)) found.push(finding)
+  assert.deepEqual(
+    found.map((finding) => [finding.kind, finding.path]),
+    [['temporary', path]],
   )
 })
