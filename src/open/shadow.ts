@@ -1,4 +1,5 @@
 import { realpath } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { overlap, type ShadowConfig } from '../config/shadow.ts'
 import { bytesOf } from '../config/sizes.ts'
 import type { Config } from '../config.ts'
@@ -89,17 +90,17 @@ async function openShadowFolder({ archive }: Config, dir: string): Promise<Disk>
     throw new AppError('VOLUME_MISSING', `SHADOW_DIR ${dir} is on no mounted volume`, {
       hint: 'mount one, or choose a folder on a mounted one',
     })
+  await refuseOverlap(archive, dir)
   await makeFolder('SHADOW_DIR', dir)
   const denied = await whyNotWritable(dir)
   if (denied !== null)
     throw new AppError('DISK_DENIED', `SHADOW_DIR ${dir} ${denied.wrong}`, { hint: denied.remedy })
-  await refuseOverlap(archive, dir)
   return openDisk(dir, archive)
 }
 
 /** The settings were compared as texts; links lead elsewhere. */
 async function refuseOverlap(archive: Config['archive'], dir: string): Promise<void> {
-  const real = await realpath(dir)
+  const real = await leadsTo(dir)
   for (const [name, other] of [
     ['ARCHIVE_DIR', archive.dir],
     ['ERROR_DIR', archive.errorDir],
@@ -111,6 +112,11 @@ async function refuseOverlap(archive: Config['archive'], dir: string): Promise<v
         hint: 'give shadow mode an empty folder of its own',
       })
   }
+}
+
+/** Where a path leads of which not all may be there yet. */
+function leadsTo(path: string): Promise<string> {
+  return realpath(path).catch(async () => join(await leadsTo(dirname(path)), basename(path)))
 }
 
 async function openSteps(

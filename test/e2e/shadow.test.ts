@@ -93,9 +93,13 @@ describe('shadow mode does everything up to the archive, in a folder of its own'
     }
     const link = `${shadowDir}-link`
     await symlink(archiveDir, link)
-    const linked = await shadow(SYNC, { SHADOW_DIR: link })
-    assert.equal(linked.code, 78, story(linked))
-    assert.match(linked.stderr, /is ARCHIVE_DIR .* or lies in it/)
+    const names = await readdir(archiveDir)
+    for (const dir of [link, join(link, 'not/there')]) {
+      const linked = await shadow(SYNC, { SHADOW_DIR: dir })
+      assert.equal(linked.code, 78, story(linked))
+      assert.match(linked.stderr, /is ARCHIVE_DIR .* or lies in it/)
+    }
+    assert.deepEqual(await readdir(archiveDir), names, 'nothing was made there')
     const foreign = await shadow(SYNC, {
       ARCHIVE_DIR: `${archiveDir}-other`,
       SHADOW_DIR: archiveDir,
