@@ -99,7 +99,9 @@ function createTeller(log: Log, rows: number): (tally: Record<LegacyOutcome, num
 
 /** Those that went well are too many to be told of one by one. */
 function textOf({ mediaId, path, outcome, reason }: LegacyEntry): string | null {
-  return reason === null ? null : `${outcome.padEnd(10)} media ${mediaId} at ${path}: ${reason}`
+  if (reason === null) return null
+  const where = path === '' ? '' : ` at ${path}`
+  return `${outcome.padEnd(10)} media ${mediaId}${where}: ${reason}`
 }
 
 function recordOf({ mediaId, path, outcome, reason }: LegacyEntry): string | null {

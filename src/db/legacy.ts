@@ -9,7 +9,7 @@ import { type MediaFactsRow, toMediaRow } from './item-rows.ts'
 /** A media row whose status says that it is archived, as the service before us may have left it. */
 export interface LegacyRow {
   media: AdoptedMedia
-  /** As the row has it, for {@link keepLegacy} to find it unchanged. */
+  /** As the row has it, for {@link keepLegacy} to find it unchanged; '' where it has none. */
   pathText: string
   /** Hex, lower case; null where the row has none. */
   sha256: string | null
@@ -58,7 +58,7 @@ export async function legacyRows(
           when ${kinds.image} then 'image' when ${kinds.audio} then 'audio' end as content_type,
         ${column('mime_type')} as mime_type, ${column('file_size', 'bigint')} as declared_bytes,
         ${column('object_key')} as object_key, ${column('approved_at')} as approved_at,
-        ${column('archive_path')} as archive_path,
+        coalesce(${column('archive_path')}, '') as archive_path,
         lower(nullif(${column('checksum_sha256')}, '')) as sha256, ${known} as known
       from ${sql(backend.mapping.mediaTable)} m
       where ${isLegacy(sql, backend)} and ${column('id')} > ${page.afterId}
@@ -87,7 +87,7 @@ export async function countLegacy(database: Database, backend: Backend): Promise
 
 function isLegacy(sql: Sql, backend: Backend): Fragment {
   return sql`${mediaColumn(sql, backend, 'status')} = ${backend.mapping.status.archived}
-    and ${notDeleted(sql, backend)} and ${mediaColumn(sql, backend, 'archive_path')} <> ''`
+    and ${notDeleted(sql, backend)}`
 }
 
 const TRIES = 5

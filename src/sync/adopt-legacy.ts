@@ -15,7 +15,7 @@ export type LegacyOutcome = (typeof legacyOutcomes)[number]
 
 export interface LegacyEntry {
   mediaId: number
-  /** As the row has it. */
+  /** As the row has it; '' where it has none. */
   path: string
   outcome: LegacyOutcome
   /** Why it was not adopted, or what is odd about it although it was: its size, or a type that the probe does not know. */
@@ -102,6 +102,8 @@ async function settle(
   if (row.known) return entry('already')
   try {
     assertUsable(row.media)
+    if (row.pathText === '')
+      throw new AppError('PATH_UNSAFE', 'its row says archived, and not where')
     const binding = { media: row.media, archivePath: relativePath(parts.roots, row.pathText) }
     const reason = parts.dryRun
       ? await look(parts, binding)

@@ -22,7 +22,7 @@ const secret = 'a-secret-of-at-least-32-bytes-1234'
 interface Legacy extends Installation {
   put(path: string, bytes: Buffer | string): Promise<void>
   /** A row as the service before us left it; `more` are its columns. */
-  row(id: number, archivePath: string, more?: Record<string, unknown>): Promise<void>
+  row(id: number, archivePath: string | null, more?: Record<string, unknown>): Promise<void>
   /** Everything in the backend's tables. */
   backend(): Promise<string>
 }
@@ -143,7 +143,7 @@ test('what cannot be adopted is named with its reason, and nothing else is held 
     dry.stdout,
     /adopted {4}media 3 at \/slashed\.mp4: it has \d+ bytes, its row says 1\n/,
   )
-  assert.match(dry.stdout, /would be: 8 adopted, 0 already, 1 missing, 1 mismatched, 4 refused /)
+  assert.match(dry.stdout, /would be: 8 adopted, 0 already, 1 missing, 1 mismatched, 6 refused /)
   assert.deepEqual(await tree(archiveDir), before.tree, 'a dry run writes nothing')
   const [ours] = await sql<
     { n: string }[]
@@ -160,10 +160,12 @@ test('what cannot be adopted is named with its reason, and nothing else is held 
     /refused {4}media 14 at link\.mp4: /,
     /refused {4}media 15 at \.hidden\.mp4: .* begins with a dot/,
     /refused {4}media 16 at list\.json: /,
+    /refused {4}media 22: its row says archived, and not where\n/,
+    /refused {4}media 24: its row says archived, and not where\n/,
     /refused {4}media 23 at never\.mp4: .*time of approval must lie between 1970 and 9999/,
     /adopted {4}media 3 at \/slashed\.mp4: it has \d+ bytes, its row says 1\n/,
     /adopted {4}media 4 at page\.html: served as application\/octet-stream: /,
-    /\n6 adopted, 0 already, 1 missing, 3 mismatched, 4 refused\n$/,
+    /\n6 adopted, 0 already, 1 missing, 3 mismatched, 6 refused\n$/,
   ])
     assert.match(real.stdout, line)
   assert.equal(await backend(), before.backend)
@@ -191,13 +193,13 @@ test('what cannot be adopted is named with its reason, and nothing else is held 
     already: 6,
     missing: 1,
     mismatched: 3,
-    refused: 4,
+    refused: 6,
   })
   await put('gone.mp4', film)
   await row(17, 'late.mp4')
   await put('late.mp4', film)
   const mended = await run(...ADOPT)
-  assert.match(mended.stdout, /\n2 adopted, 6 already, 0 missing, 3 mismatched, 4 refused\n$/)
+  assert.match(mended.stdout, /\n2 adopted, 6 already, 0 missing, 3 mismatched, 6 refused\n$/)
 })
 
 async function fillWithTroubles({ archiveDir, sql, put, row }: Legacy): Promise<void> {
@@ -243,6 +245,7 @@ async function fillWithTroubles({ archiveDir, sql, put, row }: Legacy): Promise<
   await row(21, 'pending.mp4', { status: 'pending' })
   await row(22, '')
   await row(23, 'never.mp4')
+  await row(24, null)
   await sql`update media set approved_at = 'infinity' where id = 23`
 }
 
