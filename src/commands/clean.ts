@@ -9,13 +9,8 @@ import { openFoldersToRead } from '../open/folders.ts'
 import { openSpaces } from '../open/space.ts'
 import { openDatabaseOnly, openLinks, openSync } from '../open.ts'
 import type { CleanParts, PlanParts } from '../space/clean.ts'
-import {
-  type CleanableDisk,
-  cleanDisk,
-  type DiskPlan,
-  type DoneOnDisk,
-  planDisk,
-} from '../space/cleaner.ts'
+import { type CleanableDisk, cleanDisk, type DiskPlan, planDisk } from '../space/cleaner.ts'
+import type { Done } from '../space/pass.ts'
 import { openVolumeToRead } from '../sync/volume.ts'
 import { bytesText } from '../units.ts'
 import { asRun } from './as-run.ts'
@@ -62,12 +57,12 @@ async function cleanNow(host: Host, config: Config, run: Run): Promise<number> {
     const sum = { enough: true, files: 0, moved: 0, bytes: 0 }
     for (const disk of openCleaning(config, program, service)) {
       const planned: DiskPlan<CleanParts> = await planDisk(disk)
-      const done = await cleanDisk(planned, drain)
+      const done = await cleanDisk(planned, { signal: drain })
       const { freeBytes } = await disk.state()
       const after = { ...done, freeBytes }
       const told = json ? JSON.stringify({ ...record(planned), done: after }) : null
       host.out(told === null ? doneText(planned, after) : `${told}\n`)
-      sum.enough &&= planned.beyond === null && done.bytes >= planned.wantedBytes
+      sum.enough &&= planned.beyond === null && isEnough(planned, after)
       sum.files += done.files - done.moved
       sum.moved += done.moved
       sum.bytes += done.bytes
@@ -157,12 +152,23 @@ function planText(planned: DiskPlan<PlanParts>): string {
   return `${[headText(planned), ...[...lines, ...moves, ...kept].map((line) => `${line}\n`)].join('')}${endText(planned)}`
 }
 
-function doneText(planned: DiskPlan<PlanParts>, done: DoneOnDisk & { freeBytes: number }): string {
+function doneText(planned: DiskPlan<PlanParts>, done: Done & { freeBytes: number }): string {
   const kept = done.kept.map(({ path, reason }) => `  stays: ${path}: ${reason}\n`).join('')
   const moved = done.moved === 0 ? '' : `, ${done.moved} of them moved to the second bucket`
   const removed = `  ${done.files} files removed${moved}, ${bytesText(done.bytes)}; ${bytesText(done.freeBytes)} are free now\n`
+  const vain = done.inVain
+    ? '  they made hardly any room (the disk has snapshots, or others write there): no more goes\n'
+    : ''
   const isIdle = planned.wantedBytes === 0 && done.files === 0
-  return `${headText(planned)}${kept}${isIdle ? '  nothing has to go\n' : removed}`
+  return `${headText(planned)}${kept}${isIdle ? '  nothing has to go\n' : removed}${vain}`
+}
+
+/** Room that came otherwise counts, too. */
+function isEnough(
+  { targetBytes, wantedBytes }: DiskPlan<PlanParts>,
+  done: Done & { freeBytes: number },
+): boolean {
+  return !done.inVain && (done.bytes >= wantedBytes || done.freeBytes >= targetBytes)
 }
 
 function endText({ state, wantedBytes, freesBytes }: DiskPlan<PlanParts>): string {

@@ -5,6 +5,7 @@ import type { Area } from '../set-aside.ts'
 import { removeEmptyFolder, removeSeen } from '../storage/removal.ts'
 import { isFiledOwner, type Rules, whyKept } from './judge.ts'
 import type { MovingParts, MovingPlanParts } from './moving.ts'
+import type { Done, Pass } from './pass.ts'
 import { type CleaningPlan, type Planned, planCleaning } from './plan.ts'
 import { listShelf, type Shelf, type Stranger, type Unit } from './units.ts'
 
@@ -33,13 +34,6 @@ export interface CleanParts extends PlanParts {
   /** @throws VOLUME_* when the archive is not there: then there is no verdict */
   verify: () => Promise<void>
   log: Log
-}
-
-export interface Cleaned {
-  files: number
-  bytes: number
-  /** What was to go, and stays after all. */
-  kept: Stranger[]
 }
 
 const PAGE = 500
@@ -75,11 +69,10 @@ export async function planOn(parts: PlanParts, wantedBytes: number): Promise<Cle
 export async function clean(
   parts: CleanParts,
   { remove }: CleaningPlan,
-  signal: AbortSignal,
-): Promise<Cleaned> {
-  const done: Cleaned = { files: 0, bytes: 0, kept: [] }
+  { done, isOver }: Pass,
+): Promise<void> {
   for (const { unit } of remove) {
-    signal.throwIfAborted()
+    if (await isOver()) return
     try {
       const kept = await removeUnit(parts, unit, done)
       if (kept !== null) done.kept.push({ path: unit.path, reason: kept })
@@ -90,11 +83,10 @@ export async function clean(
       done.kept.push({ path: unit.path, reason: error.message })
     }
   }
-  return done
 }
 
 /** @returns why it stays, null when it is gone */
-async function removeUnit(parts: CleanParts, unit: Unit, done: Cleaned): Promise<string | null> {
+async function removeUnit(parts: CleanParts, unit: Unit, done: Done): Promise<string | null> {
   await parts.verify()
   const [owner] = await parts.owners([unit.item])
   const kept = whyKept(unit, owner, await rulesOf(parts))
@@ -118,7 +110,7 @@ async function removeUnit(parts: CleanParts, unit: Unit, done: Cleaned): Promise
 async function removeFiles(
   parts: CleanParts,
   { unit, owner }: Planned,
-  done: Cleaned,
+  done: Done,
 ): Promise<string | null> {
   const { node, begin, end, log } = parts
   const { shelf, item } = unit

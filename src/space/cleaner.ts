@@ -1,7 +1,8 @@
 import { toAppError } from '../errors.ts'
 import type { SpaceState } from '../sync/space.ts'
-import { type Cleaned, type CleanParts, clean, type PlanParts, planOn } from './clean.ts'
+import { type CleanParts, clean, type PlanParts, planOn } from './clean.ts'
 import { endMoves, type MovingPlan, moveOldest, planMoves } from './moving.ts'
+import { createPass, type Done, type Doubts } from './pass.ts'
 import type { CleaningPlan } from './plan.ts'
 
 /** A disk, and what may be removed from it. */
@@ -67,42 +68,51 @@ async function planUpTo<Parts extends PlanParts>(
   return { disk, state, targetBytes, wantedBytes, beyond: null, plan, moving, freesBytes }
 }
 
-/** Does what was planned; for what stays after all, archived files that were not in the plan may go. @throws as both do */
+/**
+ * Does what was planned until there is room; for what stays after all, archived files that were not in the plan may go.
+ *
+ * @throws as both do
+ */
 export async function cleanDisk(
-  { disk, plan, wantedBytes }: DiskPlan<CleanParts>,
-  signal: AbortSignal,
-): Promise<DoneOnDisk> {
+  { disk, plan, ...bytes }: DiskPlan<CleanParts>,
+  options: { signal: AbortSignal; doubts?: Doubts },
+): Promise<Done> {
   const { moving } = disk.parts
-  const ended = moving === null ? nothing : await endMoves(moving, signal)
-  const removed = await clean(disk.parts, plan, signal)
-  const left = wantedBytes - ended.bytes - removed.bytes
-  const moved = moving === null || left <= 0 ? nothing : await moveOldest(moving, left, signal)
-  return {
-    files: removed.files + ended.files + moved.files,
-    bytes: removed.bytes + ended.bytes + moved.bytes,
-    moved: ended.files + moved.files,
-    kept: [...removed.kept, ...ended.kept, ...moved.kept],
-  }
+  const pass = createPass(disk.state, bytes, options)
+  if (moving !== null) await endMoves(moving, pass)
+  await clean(disk.parts, plan, pass)
+  if (moving !== null) await moveOldest(moving, pass)
+  return pass.done
 }
-
-/** `files` and `bytes` are of all that went, `moved` how many of them to the second bucket. */
-export interface DoneOnDisk extends Cleaned {
-  moved: number
-}
-
-const nothing = { files: 0, bytes: 0, kept: [] }
 
 /** When cleaning did not help, what lies there has to grow older first. */
 const AGAIN_MS = 10 * 60_000
+/** Where files went and that did not help, ever later, so that not all of them go for nothing. */
+const LONGEST_MS = 24 * 3_600_000
+
+interface MakeRoomOptions {
+  signal: AbortSignal
+  doubts?: Doubts
+  now?: () => number
+}
+
+const IN_VAIN =
+  'files went and the disk has hardly more room: it has snapshots, or others write there; nothing more goes for a day'
 
 /** Makes room on every disk that has too little of it; never throws, and does nothing for a while after it was in vain. */
 export function createMakeRoom(
   disks: readonly CleanableDisk<CleanParts>[],
-  { signal, now = () => performance.now() }: { signal: AbortSignal; now?: () => number },
+  { now = () => performance.now(), ...options }: MakeRoomOptions,
 ): () => Promise<void> {
   let vainUntil = Number.NEGATIVE_INFINITY
+  let timesInVain = 0
   let running: Promise<void> | null = null
   let saidBeyond: string | null = null
+  const wait = ({ files, inVain }: Pick<Done, 'files' | 'inVain'>) => {
+    const laterMs = inVain ? LONGEST_MS : Math.min(AGAIN_MS * 2 ** timesInVain, LONGEST_MS)
+    vainUntil = now() + (files === 0 ? AGAIN_MS : laterMs)
+    if (files > 0) timesInVain += 1
+  }
   const makeRoom = async () => {
     for (const disk of disks) {
       const { log } = disk.parts
@@ -113,13 +123,15 @@ export function createMakeRoom(
         const { plan, beyond } = planned
         if (beyond !== null && beyond !== saidBeyond) log.warn({ disk: disk.root }, beyond)
         saidBeyond = beyond
-        const done = await cleanDisk(planned, signal)
+        const done = await cleanDisk(planned, options)
         const { low, freeBytes } = await disk.state()
-        if (low) vainUntil = now() + AGAIN_MS
+        if (low || done.inVain) wait(done)
+        else timesInVain = 0
         tell(disk, { done, plan, freeBytes })
       } catch (thrown) {
         vainUntil = now() + AGAIN_MS
-        if (!signal.aborted) log.warn({ error: toAppError(thrown) }, 'no room could be made')
+        if (!options.signal.aborted)
+          log.warn({ error: toAppError(thrown) }, 'no room could be made')
       }
     }
   }
@@ -134,11 +146,12 @@ export function createMakeRoom(
 
 function tell(
   { root, parts }: CleanableDisk<CleanParts>,
-  { done, plan, freeBytes }: { done: DoneOnDisk; plan: CleaningPlan; freeBytes: number },
+  { done, plan, freeBytes }: { done: Done; plan: CleaningPlan; freeBytes: number },
 ): void {
-  const { files, bytes, moved } = done
+  const { files, bytes, moved, inVain } = done
   const kept = plan.keep.length + done.kept.length
   const told = { disk: root, files, moved, bytes, kept, freeBytes }
-  if (files > 0) parts.log.warn(told, 'made room on the disk')
+  if (inVain) parts.log.warn(told, IN_VAIN)
+  else if (files > 0) parts.log.warn(told, 'made room on the disk')
   else parts.log.debug(told, 'nothing may be removed to make room')
 }

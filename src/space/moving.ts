@@ -1,6 +1,6 @@
 import type { MovableFile, MovedFile } from '../db/second-files.ts'
 import type { SeenFile } from '../storage/removal.ts'
-import type { Stranger } from './units.ts'
+import type { Done, Pass } from './pass.ts'
 
 /** Archived files that may be moved to the second bucket, as one looks at them. */
 export interface MovingPlanParts {
@@ -36,12 +36,6 @@ export interface MovingPlan {
   freesBytes: number
 }
 
-export interface MovedNow {
-  files: number
-  bytes: number
-  kept: Stranger[]
-}
-
 /** What would be moved, the longest archived first, and no more than is needed; moves that were cut off are always ended. */
 export async function planMoves(parts: MovingPlanParts, wantedBytes: number): Promise<MovingPlan> {
   const plan: MovingPlan = { moves: [], freesBytes: 0 }
@@ -61,37 +55,33 @@ export async function planMoves(parts: MovingPlanParts, wantedBytes: number): Pr
   return plan
 }
 
-/** Ends moves that were cut off. @throws BUCKET_*, DB_*, VOLUME_*, DISK_SICK, CANCELLED */
-export async function endMoves(parts: MovingParts, signal: AbortSignal): Promise<MovedNow> {
-  const done: MovedNow = { files: 0, bytes: 0, kept: [] }
+/** Ends moves that were cut off, all of them. @throws BUCKET_*, DB_*, VOLUME_*, DISK_SICK, CANCELLED */
+export async function endMoves(parts: MovingParts, { done, signal }: Pass): Promise<void> {
   for await (const file of inBoth(parts)) {
     signal.throwIfAborted()
     note(done, file.archivePath, await parts.finish(file, signal))
   }
-  return done
 }
 
-/** Moves files until so much is free; for each that stays the next one goes. @throws as {@link endMoves} */
+/** Moves files until the pass is over; for each that stays the next one goes. @throws as {@link endMoves} */
 export async function moveOldest(
   parts: MovingParts,
-  wantedBytes: number,
-  signal: AbortSignal,
-): Promise<MovedNow> {
-  const done: MovedNow = { files: 0, bytes: 0, kept: [] }
+  { done, signal, isOver }: Pass,
+): Promise<void> {
   for await (const file of movable(parts)) {
-    if (done.bytes >= wantedBytes) break
-    signal.throwIfAborted()
+    if (await isOver()) return
     note(done, file.archivePath, await parts.move(file, signal))
   }
-  return done
 }
 
-function note(done: MovedNow, path: string, outcome: MoveOutcome): void {
+function note(done: Done, path: string, outcome: MoveOutcome): void {
   if ('kept' in outcome) {
     done.kept.push({ path, reason: outcome.kept })
     return
   }
-  done.files += outcome.bytes > 0 ? 1 : 0
+  const files = outcome.bytes > 0 ? 1 : 0
+  done.files += files
+  done.moved += files
   done.bytes += outcome.bytes
 }
 

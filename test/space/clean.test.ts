@@ -17,8 +17,8 @@ import { AppError } from '../../src/errors.ts'
 import { createStopStack } from '../../src/lifecycle.ts'
 import { createLogTail } from '../../src/log-tail.ts'
 import { openCleaning } from '../../src/open/cleaning.ts'
-import { type CleanParts, clean } from '../../src/space/clean.ts'
-import { type CleanableDisk, createMakeRoom, planDisk } from '../../src/space/cleaner.ts'
+import type { CleanParts } from '../../src/space/clean.ts'
+import { type CleanableDisk, cleanDisk, createMakeRoom, planDisk } from '../../src/space/cleaner.ts'
 import type { SpaceState } from '../../src/sync/space.ts'
 import { tree } from '../support/checker.ts'
 import { parse } from '../support/config.ts'
@@ -123,8 +123,8 @@ async function withSetAside(t: TestContext): Promise<Scene> {
 }
 
 async function cleanAll(disk: CleanableDisk<CleanParts>) {
-  const { plan } = await planDisk(disk)
-  return { plan, done: await clean(disk.parts, plan, never) }
+  const planned = await planDisk(disk)
+  return { plan: planned.plan, done: await cleanDisk(planned, { signal: never }) }
 }
 
 describe('cleaning', { concurrency: 2 }, () => {
@@ -365,11 +365,11 @@ describe('cleaning', { concurrency: 2 }, () => {
     const { site, withdrawn } = scene
     await scene.age(48)
     const disk = await scene.disk('errors,withdrawn')
-    const { plan } = await planDisk(disk)
+    const planned = await planDisk(disk)
     const [copy = ''] = (await readdir(site.errorDir)).filter((name) => !name.endsWith('.json'))
     await appendFile(join(site.errorDir, copy), 'a person works on it')
     await site.sql`update media set status = 'approved' where id = ${withdrawn.mediaId}`
-    const done = await clean(disk.parts, plan, never)
+    const done = await cleanDisk(planned, { signal: never })
     assert.deepEqual(done.kept.map(({ reason }) => reason).sort(), [
       'its media row is approved again',
       'somebody wrote to it meanwhile',
@@ -388,7 +388,7 @@ describe('cleaning', { concurrency: 2 }, () => {
     const scene = await withSetAside(t)
     await scene.age(48)
     const disk = await scene.disk('errors,withdrawn,quarantine')
-    const { plan } = await planDisk(disk)
+    const planned = await planDisk(disk)
     const before = await scene.lies()
     const refuse = (code: 'VOLUME_MISSING' | 'DB_UNAVAILABLE') => async () => {
       throw new AppError(code, 'away')
@@ -397,7 +397,8 @@ describe('cleaning', { concurrency: 2 }, () => {
       { verify: refuse('VOLUME_MISSING') },
       { begin: refuse('DB_UNAVAILABLE') },
     ]) {
-      await assert.rejects(clean({ ...disk.parts, ...away }, plan, never))
+      const parts = { ...disk.parts, ...away }
+      await assert.rejects(cleanDisk({ ...planned, disk: { ...disk, parts } }, { signal: never }))
       assert.deepEqual(await scene.lies(), before)
     }
   })

@@ -7,10 +7,11 @@ import type { MovingParts } from '../../src/space/moving.ts'
 import { seeFile } from '../../src/storage/removal.ts'
 import { finishMove, moveFile } from '../../src/sync/move.ts'
 import type { SpaceState } from '../../src/sync/space.ts'
-import { type Released, type Second, withReleased } from '../support/second.ts'
-import { listeningLog, never, type Site } from '../support/worker.ts'
+import { type Released, type Second, withReleased, withSecond } from '../support/second.ts'
+import { listeningLog, never, openWorker, type Site } from '../support/worker.ts'
 
 const GIB = 2 ** 30
+const HOUR_MS = 3_600_000
 
 /** A disk of a TiB. */
 function roomOf(freeBytes: number, minBytes: number): SpaceState {
@@ -93,7 +94,7 @@ describe('moves to the second bucket', { concurrency: 2 }, () => {
       const clock = { ms: 0 }
       const makeRoom = createMakeRoom([beyond], { signal: never, now: () => clock.ms })
       await makeRoom()
-      clock.ms = 24 * 3_600_000
+      clock.ms = 24 * HOUR_MS
       await makeRoom()
       assert.equal(await here(), 2)
       const warned = lines.filter(({ level }) => level === 'warn').map(({ message }) => message)
@@ -103,7 +104,91 @@ describe('moves to the second bucket', { concurrency: 2 }, () => {
   test('files for a download that fits once they are gone', async (t) => {
     const { disk, leastBytes, here } = await withMovable(t, 2)
     const state = { ...roomOf(500 * GIB, GIB), neededBytes: 499 * GIB + leastBytes, low: true }
-    await cleanDisk(await planDisk(disk(() => state)), never)
+    await cleanDisk(await planDisk(disk(() => state)), { signal: never })
     assert.equal(await here(), 1)
+  })
+
+  test('no more where that makes no room, as under snapshots, for a day', async (t) => {
+    const { disk, here, lines, totalBytes } = await withMovable(t, 3)
+    const clock = { ms: 0 }
+    const makeRoom = createMakeRoom([disk(() => roomOf(0, totalBytes))], {
+      signal: never,
+      now: () => clock.ms,
+      doubts: { fromBytes: 1, waitMs: 0 },
+    })
+    for (; clock.ms < 24 * HOUR_MS; clock.ms += HOUR_MS / 6) {
+      await makeRoom()
+      assert.equal(await here(), 2)
+    }
+    assert.ok(lines.some(({ message }) => /hardly more room: it has snapshots/.test(message)))
+    await makeRoom()
+    assert.equal(await here(), 1)
+  })
+
+  test('ever more seldom where little is wanted and never there', async (t) => {
+    const { disk, here, leastBytes } = await withMovable(t, 6)
+    const clock = { ms: 0 }
+    const lacking = disk(() => roomOf(0, leastBytes))
+    const makeRoom = createMakeRoom([lacking], { signal: never, now: () => clock.ms })
+    const left: number[] = []
+    for (; clock.ms <= 2 * HOUR_MS; clock.ms += HOUR_MS / 6) {
+      await makeRoom()
+      left.push(await here())
+    }
+    assert.deepEqual(left, [5, 4, 4, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2])
+  })
+
+  test('on where the file system tells late of what it freed', async (t) => {
+    const { disk, here, totalBytes } = await withMovable(t, 3)
+    let looks = 0
+    let free = 0
+    const late = disk(() => {
+      // At the third look after the first file went.
+      if (looks > 0 && ++looks === 4) free = totalBytes - 1
+      return roomOf(free, totalBytes)
+    })
+    const { moving } = late.parts
+    assert.ok(moving)
+    const { move } = moving
+    moving.move = (...file) => {
+      looks ||= 1
+      return move(...file)
+    }
+    const doubts = { fromBytes: 1, waitMs: 10_000 }
+    const done = await cleanDisk(await planDisk(late), { signal: never, doubts })
+    assert.deepEqual([done.inVain, await here()], [false, 0])
+  })
+
+  test('no more once there is room, however that came', async (t) => {
+    const { disk, here, totalBytes } = await withMovable(t, 3)
+    let free = 0
+    const planned = await planDisk(disk(() => roomOf(free, totalBytes)))
+    const { moving } = planned.disk.parts
+    assert.ok(moving)
+    const { move } = moving
+    moving.move = (...file) => {
+      free = totalBytes
+      return move(...file)
+    }
+    await cleanDisk(planned, { signal: never })
+    assert.equal(await here(), 2)
+  })
+
+  test('nothing that another node makes the room with', async (t) => {
+    const { disk, here, site, second, leastBytes, totalBytes } = await withMovable(t, 3)
+    const theirs = await withSecond(t, site, await openWorker(t, site), second.demo)
+    const free = async () => {
+      const files = await second.movable()
+      const left = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+      return roomOf(totalBytes - left, leastBytes)
+    }
+    const plans = [second, theirs].map((through) =>
+      planDisk({ ...disk(() => roomOf(0, 0), through), state: free }),
+    )
+    const [first, late] = await Promise.all(plans)
+    assert.ok(first && late)
+    await cleanDisk(first, { signal: never })
+    await cleanDisk(late, { signal: never })
+    assert.equal(await here(), 2)
   })
 })
