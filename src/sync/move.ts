@@ -5,7 +5,8 @@ import type { MovableFile, MovedFile } from '../db/second-files.ts'
 import { AppError, toAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
 import { removeSeen, type SeenFile, seeFile } from '../storage/removal.ts'
-import { findDamage } from './damage.ts'
+import { quarantine } from './aside.ts'
+import { findDamage, isUnreadable } from './damage.ts'
 import { copyAndProve, type SecondParts, withTaken } from './second-copy.ts'
 import { sidecarTrouble } from './verify.ts'
 
@@ -64,7 +65,7 @@ async function moveTaken(
 
 /**
  * Ends a move that was cut off after the database knew of it. The copy must still be the one that was proven. Where it is
- * not, the file that is here counts again.
+ * not, the file that is here counts again. If that is not what was archived it is set aside.
  *
  * @throws as {@link moveFile}
  */
@@ -111,13 +112,25 @@ export async function finishTaken(
   const facts = await bucket.head(copy.key, signal)
   const isThere = facts?.etag === copy.etag && facts.sizeBytes === copy.sizeBytes
   if (isThere && damage === null) return removeLocal(parts, item, { seen, copy })
-  if (isThere) return keep('what lies in its place is not what was archived')
+  if (damage !== null && !isUnreadable(damage)) await setAside(parts, { item, intent }, damage)
+  else if (isThere && damage !== null) return keep(damage.message)
+  if (isThere) return (await second.removed(item)) ? { bytes: 0 } : keep(IN_HAND)
   const told = { item: item.id, path: intent.archivePath, bucket: bucket.id, key: copy.key }
   log.error(told, 'the second copy of an archived file is gone, or another object')
   if (damage !== null) return keep('neither it nor its second copy is what was archived')
   return (await second.recalled(item))
     ? { kept: 'its second copy is gone: the file counts as before' }
     : keep(IN_HAND)
+}
+
+/** What lies in the place of a moved file and was read and is wrong goes to quarantine; its sidecar stays. */
+export async function setAside(
+  parts: Pick<SecondParts, 'disk' | 'folders' | 'leases' | 'volume' | 'log'>,
+  { item, intent: { archivePath } }: { item: Item; intent: Intent },
+  error: AppError,
+): Promise<void> {
+  parts.log.error({ item: item.id, path: archivePath, error }, 'a moved file left bad bytes here')
+  await quarantine(parts, item, { paths: [archivePath], undo: 'replaced' })
 }
 
 /** @returns why file or sidecar is not as it was archived; null for nothing */

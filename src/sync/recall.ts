@@ -6,8 +6,9 @@ import type { Intent, Item } from '../media.ts'
 import type { ObjectFacts } from '../storage/bucket.ts'
 import type { NewFile } from '../storage/new-file.ts'
 import { seeFile, touchFile } from '../storage/removal.ts'
-import { findDamage } from './damage.ts'
+import { findDamage, isUnreadable } from './damage.ts'
 import { makeDurable } from './filed.ts'
+import { setAside } from './move.ts'
 import { putFinal } from './publish.ts'
 import { type SecondParts, withTaken } from './second-copy.ts'
 import type { Space } from './space.ts'
@@ -21,8 +22,8 @@ export type RecallOutcome = { bytes: number } | { refused: string }
 
 /**
  * Brings a moved file back to its path, under its item's lease: room is reserved, the copy is downloaded and has the archived
- * SHA-256, the file appears under its name without replacing anything, is made durable with its sidecar, and only then the
- * database says so. The copy stays in the bucket.
+ * SHA-256, the file appears under its name without replacing anything (what lies there and is not what was archived is set
+ * aside first), is made durable with its sidecar, and only then the database says so. The copy stays in the bucket.
  *
  * @throws outages (BUCKET_*, DB_*, VOLUME_*, DISK_*) and CANCELLED; the item is `moved` as before
  */
@@ -64,9 +65,10 @@ async function recallTaken(
   await volume.verify()
   await reached('recall-taken', item)
   const isHere = (await seeFile(disk.root, intent.archivePath)) !== null
-  if (isHere) {
-    if ((await findDamage(parts, intent, signal)) !== null)
-      return { refused: 'something else lies in its place' }
+  const damage = isHere ? await findDamage(parts, intent, signal) : null
+  if (damage !== null && isUnreadable(damage)) return { refused: damage.message }
+  if (damage !== null) await setAside(parts, { item, intent }, damage)
+  if (isHere && damage === null) {
     // Whoever was about to remove it and sleeps does not know it again.
     await touchFile(disk.root, intent.archivePath)
   } else {

@@ -1,6 +1,6 @@
 /** A second bucket for a worker in this process. */
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { beginRemoval, endRemoval } from '../../src/db/removals.ts'
 import { openSecondItems } from '../../src/db/second.ts'
@@ -134,6 +134,14 @@ export async function moveOnly({ site, second }: Released) {
 export async function movedFile(site: Site, item: number) {
   const [file] = await movedItems(site.database, [item])
   return file ?? null
+}
+
+/** What the files in quarantine say. */
+export async function quarantined({ archiveDir }: Site): Promise<string[]> {
+  const folder = join(archiveDir, '.strongroom/quarantine')
+  const lies = await readdir(folder, { recursive: true, withFileTypes: true })
+  const files = lies.filter((entry) => entry.isFile())
+  return Promise.all(files.map(({ parentPath, name }) => readFile(join(parentPath, name), 'utf8')))
 }
 
 export function inBoth(site: Site) {

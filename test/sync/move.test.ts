@@ -9,7 +9,7 @@ import { type Point, secondPoints } from '../../src/sync/parts.ts'
 import { tree } from '../support/checker.ts'
 import { coded } from '../support/demo-bucket.ts'
 import { type Medium, sourceOf } from '../support/media-rows.ts'
-import { inBoth, PREFIX, type Second, withReleased } from '../support/second.ts'
+import { inBoth, PREFIX, quarantined, type Second, withReleased } from '../support/second.ts'
 import { expireLeases, never, type Site } from '../support/worker.ts'
 
 interface Scene {
@@ -225,20 +225,31 @@ describe('moving an archived file to the second bucket', { concurrency: 2 }, () 
   })
 
   test('leaves a file that was written to after it was read', async (t) => {
-    const { site, second, medium, file, path } = await withMovable(t)
+    const { second, file, path } = await withMovable(t)
     const { parts } = second
     const reached = async (point: Point) => {
       if (point === 'removal-begun') await writeFile(path, 'somebody wrote this')
     }
     const outcome = await moveFile({ ...parts, reached }, file, never)
     assert.deepEqual(outcome, { kept: 'somebody wrote to it meanwhile' })
+    assert.equal(await readFile(path, 'utf8'), 'somebody wrote this')
+  })
+
+  test('that was cut off sets aside what is not what was archived, and leaves the sidecar', async (t) => {
+    const { site, second, medium, file, path, dieAt } = await withMovable(t)
+    const { parts } = second
+    const alive = parts.second
+    dieAt('moved')
+    await assert.rejects(moveFile(parts, file, never), coded('DB_UNAVAILABLE'))
+    await expireLeases(site)
+    await writeFile(path, 'rotten')
     const [both] = await inBoth(site)
     assert.ok(both)
-    assert.deepEqual(await finishMove(parts, both, never), {
-      kept: 'what lies in its place is not what was archived',
-    })
-    assert.equal(await readFile(path, 'utf8'), 'somebody wrote this')
-    assert.equal((await second.seen(medium)).there, true)
+    assert.deepEqual(await finishMove({ ...parts, second: alive }, both, never), { bytes: 0 })
+    assert.deepEqual(await second.seen(medium), isMoved)
+    assert.deepEqual(await inBoth(site), [])
+    assert.deepEqual(await quarantined(site), ['rotten'])
+    assert.ok(`${file.archivePath}.json` in (await tree(site.archiveDir)))
   })
 
   for (const [what, spoil] of [

@@ -10,7 +10,7 @@ import { type RecallParts, recallFile } from '../../src/sync/recall.ts'
 import { tree } from '../support/checker.ts'
 import { coded } from '../support/demo-bucket.ts'
 import type { Medium } from '../support/media-rows.ts'
-import { inBoth, moveOnly, type Second, withReleased } from '../support/second.ts'
+import { inBoth, moveOnly, quarantined, type Second, withReleased } from '../support/second.ts'
 import { contentsOf } from '../support/second-service.ts'
 import { expireLeases, never, type Site } from '../support/worker.ts'
 
@@ -115,11 +115,6 @@ describe('bringing a moved file back', { concurrency: 2 }, () => {
 
   test('never replaces what lies in its place', async (t) => {
     const { second, parts, medium, file, path } = await withMoved(t)
-    await writeFile(path, 'somebody wrote this')
-    assert.deepEqual(await recallFile(parts, file, never), {
-      refused: 'something else lies in its place',
-    })
-    await rm(path)
     const reached = async (point: Point) => {
       if (point === 'recall-fetched') await writeFile(path, 'somebody wrote this')
     }
@@ -127,6 +122,14 @@ describe('bringing a moved file back', { concurrency: 2 }, () => {
     assert.ok('refused' in outcome)
     assert.equal(await readFile(path, 'utf8'), 'somebody wrote this')
     assert.equal((await second.seen(medium)).state, 'moved')
+  })
+
+  test('sets aside what is not what was archived, rotten or of somebody else', async (t) => {
+    const { site, second, parts, medium, file, path } = await withMoved(t)
+    await writeFile(path, 'somebody wrote this')
+    assert.deepEqual(await recallFile(parts, file, never), { bytes: medium.bytes.length })
+    assert.deepEqual(await second.seen(medium), back)
+    assert.deepEqual(await quarantined(site), ['somebody wrote this'])
   })
 
   test('is refused before a byte is fetched where there is no room', async (t) => {
