@@ -3,6 +3,7 @@ import { AppError, type ErrorCode, systemCode } from '../errors.ts'
 /** What was tried when the system refused; it decides what some codes mean. */
 export type DiskStep =
   | 'look at'
+  | 'look into'
   | 'create'
   | 'read'
   | 'write'

@@ -1,7 +1,8 @@
-import type { Dirent } from 'node:fs'
-import { open, readdir } from 'node:fs/promises'
+import { isUtf8 } from 'node:buffer'
+import { constants } from 'node:fs'
+import { access, open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type AppError, isAppError } from '../errors.ts'
+import { isAppError } from '../errors.ts'
 import { type Disk, orWhenMissing } from './disk.ts'
 import { FILE_FLAGS } from './file-facts.js'
 import { attempt, factsOf, readWhole } from './file-io.ts'
@@ -14,11 +15,20 @@ export interface WalkedFolder {
   files: string[]
   /** Names of links, pipes, sockets and devices, sorted; links are never followed. */
   others: string[]
-  /** Why it may not be read; null when it was. */
-  denied: AppError | null
+  /** What could not be looked at: this folder itself, or entries of it whose names are no UTF-8. */
+  closed: Closed[]
   /** How much of the whole tree lies before it, from 0 to 1, as if all folders of a folder held equally much. */
   done: number
 }
+
+export interface Closed {
+  /** Relative to the root; bytes that are no ASCII as \xNN where a name is no UTF-8. */
+  path: string
+  reason: string
+}
+
+/** Every ext4 has one at its root, and only root may look into it. */
+export const LOST_AND_FOUND = 'lost+found'
 
 /**
  * Walks a tree in the order of its names and holds no more of it than the names on the way to where it is.
@@ -35,21 +45,21 @@ export async function* walkTree(
   for (let folder = ahead.pop(); folder !== undefined; folder = ahead.pop()) {
     signal.throwIfAborted()
     const { path, done } = folder
-    const { entries, denied } = await entriesOf(join(root, path))
-    const named = (is: (entry: Dirent) => boolean) =>
+    const { entries, closed } = await entriesOf(root, path)
+    const named = (is: (entry: Entry) => boolean) =>
       entries
         .filter(is)
-        .map(({ name }) => name)
+        .map(({ name }) => String(name))
         .sort()
     const folders = named((entry) => entry.isDirectory())
-      .map((name) => (path === '' ? name : `${path}/${name}`))
+      .map((name) => below(path, name))
       .filter((inner) => !skip.includes(inner))
     const share = folder.share / (folders.length + 1)
     for (const [index, inner] of [...folders.entries()].reverse())
       ahead.push({ path: inner, done: done + (index + 1) * share, share })
     const files = named((entry) => entry.isFile())
     const others = named((entry) => !entry.isFile() && !entry.isDirectory())
-    yield { path, files, others, denied, done }
+    yield { path, files, others, closed, done }
   }
 }
 
@@ -78,15 +88,40 @@ async function readSmall(path: string, maxBytes: number): Promise<Buffer> {
   return readWhole(path, maxBytes)
 }
 
-async function entriesOf(path: string): Promise<{ entries: Dirent[]; denied: AppError | null }> {
+type Entry = Awaited<ReturnType<typeof readEntries>>[number]
+
+async function entriesOf(
+  root: string,
+  path: string,
+): Promise<{ entries: Entry[]; closed: Closed[] }> {
+  const folder = join(root, path)
   try {
-    const read = () => readdir(path, { withFileTypes: true })
-    return { entries: await attempt('read', path, read), denied: null }
+    const found = await attempt('read', folder, () => readEntries(folder))
+    // A folder may be listed and not entered: nobody can look at what it names.
+    await attempt('look into', folder, () => access(folder, constants.X_OK))
+    const entries = found.filter(({ name }) => isUtf8(name))
+    const unnamed = found.filter(({ name }) => !isUtf8(name))
+    return { entries, closed: unnamed.map(({ name }) => unnamable(path, name)) }
   } catch (error) {
     // Removed meanwhile, or replaced by something else.
-    if (isAppError(error, 'FILE_MISSING', 'PATH_UNSAFE')) return { entries: [], denied: null }
-    // As every ext4 has one: lost+found.
-    if (isAppError(error, 'DISK_DENIED')) return { entries: [], denied: error }
-    throw error
+    if (isAppError(error, 'FILE_MISSING', 'PATH_UNSAFE')) return { entries: [], closed: [] }
+    if (!isAppError(error, 'DISK_DENIED')) throw error
+    return { entries: [], closed: [{ path, reason: error.message }] }
   }
+}
+
+/** Names as bytes: decoded, those that are no UTF-8 would name something that is not there. */
+function readEntries(folder: string) {
+  return readdir(folder, { withFileTypes: true, encoding: 'buffer' })
+}
+
+function unnamable(folder: string, name: Buffer): Closed {
+  const shown = name
+    .toString('latin1')
+    .replace(/[^ -[\]-~]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).padStart(2, '0')}`)
+  return { path: below(folder, shown), reason: 'its name is no UTF-8' }
+}
+
+function below(folder: string, name: string): string {
+  return folder === '' ? name : `${folder}/${name}`
 }

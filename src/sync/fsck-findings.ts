@@ -58,6 +58,11 @@ export const FINDINGS = {
     says: 'archived by Strongroom, but unknown to the database',
     next: 'the database is older than the archive, or was lost: restore it, then run "strongroom fsck --from-sidecars"',
   },
+  closed: {
+    weight: 'undone',
+    says: 'that could not be looked at',
+    next: 'let the user that runs Strongroom read them (chown, chmod), and rename what has a name that is no UTF-8: whatever is missing may lie there',
+  },
   foreign: {
     weight: 'note',
     says: 'foreign',
@@ -72,11 +77,6 @@ export const FINDINGS = {
     weight: 'note',
     says: 'set aside in .strongroom',
     next: 'look at them, and delete those that nobody needs',
-  },
-  closed: {
-    weight: 'note',
-    says: 'folder that may not be read',
-    next: 'nothing, if it is not ours',
   },
 } as const satisfies Record<string, Meaning>
 

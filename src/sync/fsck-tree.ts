@@ -1,7 +1,7 @@
 import { PRIVATE_FOLDER } from '../archive-path.ts'
 import { isAppError } from '../errors.ts'
 import { parseSidecar, SIDECAR_MAX_BYTES, type Sidecar, sidecarPathOf } from '../sidecar.ts'
-import { walkTree } from '../storage/tree.ts'
+import { LOST_AND_FOUND, walkTree } from '../storage/tree.ts'
 import type { Finding, FindingKind } from './fsck-findings.ts'
 import type { FsckParts } from './fsck-parts.ts'
 
@@ -19,8 +19,8 @@ export async function* findInTree(parts: TreeParts, signal: AbortSignal): AsyncG
   let page: string[] = []
   for await (const folder of walkTree(disk.root, { start: '', skip: [PRIVATE_FOLDER], signal })) {
     const at = (name: string) => (folder.path === '' ? name : `${folder.path}/${name}`)
-    if (folder.denied !== null)
-      yield found('closed', folder.path, { reason: folder.denied.message })
+    for (const { path, reason } of folder.closed)
+      yield found(path === LOST_AND_FOUND ? 'foreign' : 'closed', path, { reason })
     page.push(...[...folder.files, ...folder.others].map(at))
     if (page.length < PAGE) continue
     yield* judge(parts, page, signal)

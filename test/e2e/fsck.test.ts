@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict'
-import { mkdir, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, rename, rm, symlink, truncate, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { toldBy, withArchived } from '../support/archived.ts'
 import { photograph } from '../support/checker.ts'
+import { withInstallation } from '../support/installation.ts'
+import { nobodyRefused, runAsNobody } from '../support/program.ts'
 import { withReader } from '../support/reader.ts'
 import { story, withService } from '../support/service.ts'
 
@@ -101,6 +103,37 @@ describe('fsck', { concurrency: 2 }, () => {
     assert.match(told.stdout, /^missing +media 1 +\S+: there is no such file$/m)
     assert.match(told.stdout, /^ {2}missing: .*restore the others from a backup/m)
     assert.deepEqual(await photograph(service), before)
+  })
+
+  test('tells of what it cannot look at, and goes on', { skip: nobodyRefused() }, async (t) => {
+    const { archiveDir, env, run } = await withInstallation(t)
+    const made = await run('init-volume')
+    assert.equal(made.code, 0, story(made))
+    const at = (path: string) => Buffer.from(`${archiveDir}/${path}`, 'latin1')
+    await chmod(archiveDir, 0o755)
+    for (const [folder, mode] of [
+      ['listed', 0o744],
+      ['lost+found', 0o700],
+      ['shut', 0o700],
+      ['\u00fcbung', 0o755],
+    ] as const) {
+      await mkdir(at(folder))
+      await writeFile(at(`${folder}/film.mp4`), 'anything')
+      await chmod(at(folder), mode)
+    }
+    for (const file of ['caf\u00e9.mp4', 'z.mp4']) await writeFile(at(file), 'anything')
+
+    const ended = await runAsNobody(['fsck', '--json'], env)
+    assert.equal(ended.code, 75, story(ended))
+    const { found } = foundBy(ended)
+    assert.deepEqual(found.map((one) => `${one.found} ${one.path}`).sort(), [
+      'closed \\xfcbung',
+      'closed caf\\xe9.mp4',
+      'closed listed',
+      'closed shut',
+      'foreign lost+found',
+      'foreign z.mp4',
+    ])
   })
 
   test('what a crash left half done ends with 75, and is gone after the next sync', async (t) => {

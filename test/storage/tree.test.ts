@@ -70,6 +70,27 @@ describe('a walk over a tree', () => {
     await assert.rejects(walked(root, { signal }), /enough/)
   })
 
+  test('names what is no UTF-8 by its bytes, and goes into no such folder', async (t) => {
+    const root = await withTree(t, ['a', 'truly \ufffd'])
+    const latin = (name: string) => Buffer.from(`${root}/${name}`, 'latin1')
+    await writeFile(latin('caf\u00e9 \\.mp4'), '')
+    await mkdir(latin('\u00fcbung'))
+    await writeFile(latin('\u00fcbung/film'), '')
+    assert.deepEqual(
+      (await walked(root)).map(({ path, files, closed }) => ({ path, files, closed })),
+      [
+        {
+          path: '',
+          files: ['a', 'truly \ufffd'],
+          closed: ['caf\\xe9 \\x5c.mp4', '\\xfcbung'].map((path) => ({
+            path,
+            reason: 'its name is no UTF-8',
+          })),
+        },
+      ],
+    )
+  })
+
   test('what it lists is read whole, however large, and no link or larger file is', async (t) => {
     const root = await withTree(t, ['small'])
     await writeFile(join(root, 'large'), Buffer.alloc(20_000, 7))

@@ -7,6 +7,7 @@ import type { Ended, Env } from './service.ts'
 
 export interface Installation {
   archiveDir: string
+  env: Env
   sql: TestSql
   start(...args: string[]): TalkingProgram
   run(...args: string[]): Promise<Ended>
@@ -25,5 +26,5 @@ export async function withInstallation(t: Scope, more: Env = {}): Promise<Instal
     ...more,
   }
   const start = (...args: string[]) => startTalking(t, args, env)
-  return { archiveDir, sql, start, run: (...args) => start(...args).ended }
+  return { archiveDir, env, sql, start, run: (...args) => start(...args).ended }
 }
