@@ -13,7 +13,7 @@ import {
 } from '../sidecar.ts'
 import type { Bucket } from '../storage/bucket.ts'
 import type { Disk } from '../storage/disk.ts'
-import { openListed, walkTree } from '../storage/tree.ts'
+import { type Closed, LOST_AND_FOUND, openListed, walkTree } from '../storage/tree.ts'
 import { MASS_CHANGE_LIMIT } from './mass-change.ts'
 import type { Volume } from './volume.ts'
 
@@ -45,7 +45,7 @@ export const rebuildOutcomes = [
 /**
  * The first four are states of new items. `known`: the path has an item. `fileless`: a sidecar of ours
  * whose file is not here; it was moved to a second bucket, or is lost, and nothing is made of it. `by_hand`: adopted without a database, and still
- * none of its business. `refused`: the sidecar is no good, or not this file's.
+ * none of its business. `refused`: the sidecar is no good, or not this file's, or what lies there could not be looked at.
  */
 export type RebuildOutcome = (typeof rebuildOutcomes)[number]
 
@@ -74,7 +74,8 @@ export async function* rebuild(parts: RebuildParts, signal: AbortSignal): AsyncG
   const prepare = createPreparer(parts, signal)
   // While the database takes one batch in, the next one is read.
   let inserting: Promise<Rebuilt[]> = Promise.resolve([])
-  for await (const { paths, bare, done } of batches(parts, signal)) {
+  for await (const { paths, bare, closed, done } of batches(parts, signal)) {
+    yield* closed.map(({ path, reason }) => told(path, 'refused', reason))
     yield* await fileless(parts, bare)
     const prepared = await prepare(paths)
     yield* await inserting
@@ -87,29 +88,40 @@ export async function* rebuild(parts: RebuildParts, signal: AbortSignal): AsyncG
   yield* await inserting
 }
 
-/** Files beside which there is a sidecar, many at a time. */
+interface Batch {
+  /** Files beside which there is a sidecar. */
+  paths: string[]
+  /** Where a file would lie that a sidecar may describe. */
+  bare: string[]
+  closed: Closed[]
+  done: number
+}
+
+/** What there is in the tree, much at a time. */
 async function* batches(
   { disk }: Pick<RebuildParts, 'disk'>,
   signal: AbortSignal,
-): AsyncGenerator<{ paths: string[]; bare: string[]; done: number }> {
+): AsyncGenerator<Batch> {
   let paths: string[] = []
   let bare: string[] = []
+  const closed: Closed[] = []
   for await (const folder of walkTree(disk.root, { start: '', skip: [PRIVATE_FOLDER], signal })) {
+    closed.push(...folder.closed.filter(({ path }) => path !== LOST_AND_FOUND))
     const here = new Set(folder.files)
     const at = (name: string) => (folder.path === '' ? name : `${folder.path}/${name}`)
     paths.push(...folder.files.filter((name) => here.has(sidecarPathOf(name))).map(at))
     const described = folder.files.flatMap((name) => /^(.+)\.json$/.exec(name)?.[1] ?? [])
     bare.push(...described.filter((name) => !here.has(name)).map(at))
     while (paths.length >= BATCH || bare.length >= BATCH) {
-      yield { paths: paths.slice(0, BATCH), bare: bare.slice(0, BATCH), done: folder.done }
+      const batch = { paths: paths.slice(0, BATCH), bare: bare.slice(0, BATCH) }
+      yield { ...batch, closed: closed.splice(0), done: folder.done }
       paths = paths.slice(BATCH)
       bare = bare.slice(BATCH)
     }
   }
-  yield { paths, bare, done: 1 }
+  yield { paths, bare, closed, done: 1 }
 }
 
-/** @param bare where a file would lie that a sidecar may describe */
 async function fileless(
   { disk, owners }: Pick<RebuildParts, 'disk' | 'owners'>,
   bare: readonly string[],

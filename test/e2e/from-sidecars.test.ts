@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict'
-import { rename, truncate, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { chmod, rename, truncate, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { madeFile, makeArchive } from '../support/archive-of.ts'
 import { tree } from '../support/checker.ts'
 import { withDemoBucket } from '../support/demo-bucket.ts'
 import { type Installation, withInstallation } from '../support/installation.ts'
 import { withGate } from '../support/locks.ts'
+import { nobodyRefused, runAsNobody } from '../support/program.ts'
 import type { Scope } from '../support/scopes.ts'
 import { type Ended, type Service, story, withService } from '../support/service.ts'
 
@@ -158,6 +159,21 @@ describe('fsck --from-sidecars', { concurrency: 2 }, () => {
     for (const id of [1, 5])
       assert.ok(!objects.includes(keyOf(service, id)), `source ${id} is gone`)
     for (const id of [4, 6]) assert.ok(objects.includes(keyOf(service, id)), `source ${id} is kept`)
+  })
+
+  test('names a folder that it may not read, and ends with 75', {
+    skip: nobodyRefused(),
+  }, async (t) => {
+    const { archiveDir, env, run } = await withLostDatabase(t, 3)
+    await run('accept-volume')
+    await chmod(archiveDir, 0o755)
+    const closed = dirname(madeFile(2).archivePath)
+    await chmod(join(archiveDir, closed), 0o700)
+    const ended = await runAsNobody(REBUILD, env)
+    assert.equal(ended.code, 75, story(ended))
+    const { archived, refused } = summaryOf(ended)
+    assert.deepEqual({ archived, refused }, { archived: 2, refused: 1 })
+    assert.match(ended.stdout, new RegExp(`"archive_path":"${closed}"`))
   })
 
   test('sources that are all gone mean another bucket, until a person says otherwise', async (t) => {
