@@ -5,10 +5,10 @@ import type { Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
 import { adoptInPlace } from './adopt.ts'
 import { quarantine } from './aside.ts'
-import { findDamage, isUnreadable } from './damage.ts'
+import { findDamage } from './damage.ts'
 import { makeDurable } from './filed.ts'
 import { type FiledOutcome, underLease } from './filed-lease.ts'
-import { type HealParts, heal, healFromSecond, lostError, setAside } from './heal.ts'
+import { type HealParts, heal, healFromSecond, lostError, mayComeBack, setAside } from './heal.ts'
 import type { Parts } from './parts.ts'
 import { readSidecar } from './sidecar-file.ts'
 
@@ -75,8 +75,10 @@ async function attemptLegacy(
     await describeAgain(parts, item, file)
     return { outcome: 'whole' }
   }
-  if (isUnreadable(damage)) return { outcome: 'damaged', damage: damage.message }
-  await setAside(parts, item, { archivePath: file.archivePath, damage })
+  const { archivePath } = file
+  if (await mayComeBack(parts, { archivePath, damage }))
+    return { outcome: 'damaged', damage: damage.message }
+  await setAside(parts, item, { archivePath, damage })
   const error = new AppError(
     'FILE_MISSING',
     `${damage.message}; an older service archived it, and its source is not known`,

@@ -18,6 +18,8 @@ export type HealParts = Pick<
   'disk' | 'folders' | 'bucket' | 'items' | 'volume' | 'leases' | 'policy' | 'log'
 > & {
   second: SecondSource | null
+  /** Part of the archive could not be looked at: a file that is gone may lie there, and is not called lost. */
+  unseen?: boolean
 }
 
 /** The second bucket, where what was moved once stays when it is brought back. */
@@ -39,8 +41,7 @@ interface Patient {
  * read and is wrong goes to quarantine too, so that nobody is served it. The source is never deleted here, and the item is the
  * caller's to settle.
  *
- * @returns `lost`: there is no other copy; `unreadable`: nor is there, but the disk may get well, or a
- *   person may let us read it
+ * @returns `lost`: there is no other copy; `unreadable`: nor is there, but it {@link mayComeBack}
  * @throws LEASE_LOST, TRANSFER_*, BUCKET_*, DISK_*, VOLUME_*
  */
 export async function heal(
@@ -58,7 +59,7 @@ export async function heal(
   const facts = await bucket.head(key, signal)
   if (facts === null || facts.etag !== intent.source.etag) {
     if (await healFromSecond(parts, { item, intent, damage }, signal)) return 'healed'
-    if (isUnreadable(damage)) return 'unreadable'
+    if (await mayComeBack(parts, { archivePath: intent.archivePath, damage })) return 'unreadable'
     await setAside(parts, item, { archivePath: intent.archivePath, damage })
     return 'lost'
   }
@@ -129,6 +130,20 @@ export async function bringBack(
   await replace(parts, { ...patient, from })
   parts.log.warn({ item: item.id, path: intent.archivePath, from }, 'the archived file is back')
   return from
+}
+
+/** The disk may get well, a person may let us read the file, or may find it where we could not look. */
+export async function mayComeBack(
+  { disk, log, unseen = false }: Pick<HealParts, 'disk' | 'log' | 'unseen'>,
+  { archivePath: path, damage }: { archivePath: string; damage: AppError },
+): Promise<boolean> {
+  if (isUnreadable(damage)) return true
+  if (!unseen || (await disk.stat(path)) !== null) return false
+  log.warn(
+    { path },
+    'not called lost: it may lie in a part of the archive that cannot be looked at',
+  )
+  return true
 }
 
 /** What an item is called lost for, and what the log says of it. */

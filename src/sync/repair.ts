@@ -40,6 +40,8 @@ export interface Repaired {
 export interface Wounds {
   /** Items whose file is missing, of another size or without a good sidecar, and where their files may lie. */
   places: ReadonlyMap<number, readonly string[]>
+  /** Something in the archive could not be looked at. */
+  unseen: boolean
 }
 
 /** Gathers {@link Wounds} from what is found, in its order: what is missing is found before what lies about. */
@@ -49,9 +51,11 @@ export function createTriage({
 }: Pick<RepairParts, 'again'> & { disk: Pick<Disk, 'stat'> }) {
   const places = new Map<number, string[]>()
   const missing = new Map<number, number[]>()
+  const wounds: Wounds = { places, unseen: false }
   return {
-    wounds: { places } satisfies Wounds,
+    wounds,
     async note({ kind, item, path }: Finding): Promise<void> {
+      if (kind === 'closed') wounds.unseen = true
       if (item !== null && (kind === 'missing' || kind === 'damaged' || kind === 'sidecar'))
         places.set(item, places.get(item) ?? [])
       if (item !== null && kind === 'missing') {
@@ -90,7 +94,8 @@ export async function repair(
     signal.throwIfAborted()
     const file = await parts.again(item)
     if (file === null) continue
-    done[await repairOne(parts, { file, places, healing: task.healing }, signal)] += 1
+    const wound = { file, places, healing: task.healing, unseen: task.wounds.unseen }
+    done[await repairOne(parts, wound, signal)] += 1
   }
   if (task.healing) done.removed = await removeLeftovers(parts)
   return done
@@ -107,10 +112,10 @@ async function mayGoOn(
 
 async function repairOne(
   parts: RepairParts,
-  wound: { file: ArchivedFile; places: readonly string[]; healing: boolean },
+  wound: { file: ArchivedFile; places: readonly string[]; healing: boolean; unseen: boolean },
   signal: AbortSignal,
 ): Promise<'back' | 'healed' | 'lost' | 'left'> {
-  const { file, healing } = wound
+  const { file, healing, unseen } = wound
   if (wound.places.length > 0) {
     const places = await placesOf(parts, wound)
     const outcome =
@@ -121,7 +126,7 @@ async function repairOne(
     if (outcome !== 'elsewhere') return 'left'
   }
   if (!healing) return 'left'
-  const outcome = await healArchived(parts, file, signal)
+  const outcome = await healArchived({ ...parts, unseen }, file, signal)
   if (outcome === 'whole') return 'healed'
   return outcome === 'lost' ? 'lost' : 'left'
 }

@@ -170,6 +170,28 @@ describe('fsck --repair', { concurrency: 2 }, () => {
     await stat(at('others/1.png.json'))
   })
 
+  test('nothing is called lost that may lie where nobody can look', async (t) => {
+    const { service, paths, at, shaAt } = await withSite(t, 2)
+    const folder = Buffer.from(at('\u00fcbung'), 'latin1')
+    await mkdir(folder)
+    await adoptLegacy(service, { mediaId: 99, path: 'old.png' })
+    const [, fetched = '', moved = ''] = paths
+    await rename(at(moved), Buffer.concat([folder, Buffer.from('/film')]))
+    await rm(at(fetched))
+    await rm(at('old.png'))
+    await service.admin.delete(service.uploads[1]?.key ?? '')
+
+    const ended = await service.run(['fsck', '--repair', '--json'])
+    assert.equal(ended.code, 74, story(ended))
+    const repaired = { back: 0, healed: 1, lost: 0, removed: 0, left: 2, stopped: false }
+    assert.deepEqual(repairedBy(ended), repaired)
+    await rename(folder, at('exercise'))
+    const found = await service.run(['fsck', '--relocate'])
+    assert.equal(await shaAt(moved), service.uploads[1]?.sha256, story(found))
+    const looked = await service.run(['fsck', '--repair', '--json'])
+    assert.deepEqual(repairedBy(looked), { ...repaired, healed: 0, lost: 1, left: 0 })
+  })
+
   test('wrong words change nothing', async (t) => {
     const service = await withService(t, { bucket: await withDemoBucket(t) })
     for (const { args, env, code, says } of [
