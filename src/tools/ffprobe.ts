@@ -1,5 +1,6 @@
 import { constants } from 'node:fs'
-import { access, open, stat } from 'node:fs/promises'
+import { access, open, readFile, stat } from 'node:fs/promises'
+import { freemem } from 'node:os'
 import { join } from 'node:path'
 import { AppError, systemCode } from '../errors.ts'
 import { acceptedDemuxers } from '../formats.ts'
@@ -112,10 +113,11 @@ export function createProbe(options: ProbeOptions): ProgramProbe {
   ): Promise<RawProbe | { refused: string }> {
     const giveBack = await slots.take(signal)
     try {
-      const args = [...probeArgs, '-max_alloc', String(await allowance(file)), `file:${file}`]
-      const tool = { ...common, args, timeoutMs }
+      const { blockBytes, memoryBytes } = allowanceFor(await sizeOf(file))
+      const args = [...probeArgs, '-max_alloc', `${blockBytes}`, `file:${file}`]
+      const tool = { ...common, args, timeoutMs, memoryBytes }
       const ran = await run(signal ? { ...tool, signal } : tool)
-      const answer = await understand(ran, file, signal)
+      const answer = await understand(ran, { file, memoryBytes, signal })
       if (!(answer instanceof AppError)) return answer
       // Without an answer from ffprobe itself: is it this file, or does ffprobe not work at all?
       if (ran.kind !== 'timeout') await version(signal)
@@ -129,24 +131,37 @@ export function createProbe(options: ProbeOptions): ProgramProbe {
 }
 
 /**
- * The largest block of memory that ffprobe may take. A PNG of 177 bytes that claims 16,000 × 16,000 pixels takes
- * 2 GiB without it; an honest picture needs little more than its own size.
+ * What ffprobe may take: the largest block, and all together. A PNG of 177 bytes that claims 16,000 × 16,000 pixels takes a block
+ * of 2 GiB, and an MP4 of 71 KB that claims millions of samples in each of its tracks 3 GiB in many. Honest pictures and films
+ * need little more than their own size; the most is asked for by libjxl, 16 bytes for each pixel of a lossless picture.
  */
-async function allowance(file: string): Promise<number> {
+function allowanceFor(sizeBytes: number): { blockBytes: number; memoryBytes: number } {
+  return {
+    blockBytes: Math.min(256 * MIB + sizeBytes, 1024 * MIB),
+    memoryBytes: Math.min(1536 * MIB + 16 * sizeBytes, 4096 * MIB),
+  }
+}
+
+async function sizeOf(file: string): Promise<number> {
   try {
     const facts = await stat(file)
-    if (facts.isFile()) return Math.min(256 * MIB + facts.size, 1024 * MIB)
+    if (facts.isFile()) return facts.size
   } catch (error) {
     throw failed(`was given a file that cannot be opened (${systemCode(error)})`, error)
   }
   throw failed('was given something that is not a regular file')
 }
 
+interface Asked {
+  file: string
+  memoryBytes: number
+  signal: AbortSignal | undefined
+}
+
 /** @returns an error when the outcome is no verdict about the file */
 async function understand(
   ran: ToolOutcome,
-  file: string,
-  signal?: AbortSignal,
+  { file, memoryBytes, signal }: Asked,
 ): Promise<RawProbe | { refused: string } | AppError> {
   if (ran.kind === 'timeout') return failed('did not answer within the time limit and was stopped')
   if (ran.kind === 'overflow') return failed('printed far more than it was asked for')
@@ -155,6 +170,9 @@ async function understand(
   if (answer && 'code' in answer) {
     if (await isVerdict(answer.code, file, signal)) {
       return { refused: reasonIn(ran.stderr.replaceAll(file, 'the file'), answer.text) }
+    }
+    if (answer.code === ENOMEM && (await isPlenty(memoryBytes))) {
+      return { refused: 'it takes more memory than any real file' }
     }
     return failed(`could not read the file: ${answer.text}`)
   }
@@ -174,10 +192,22 @@ const CONTENT_CODES = new Set([
   -38, // ENOSYS
 ])
 const EIO = -5
+const ENOMEM = -12
 
 /** The Matroska demuxer answers EIO for a damaged file too: the disk is to blame only if we cannot read it either. */
 async function isVerdict(code: number, file: string, signal?: AbortSignal): Promise<boolean> {
   return CONTENT_CODES.has(code) || (code === EIO && (await isReadable(file, signal)))
+}
+
+/** Whether only our own bound can have refused memory: the machine has more, and promises it to everybody. */
+async function isPlenty(bytes: number): Promise<boolean> {
+  try {
+    const overcommit = await readFile('/proc/sys/vm/overcommit_memory', 'latin1')
+    return freemem() > bytes && overcommit.trim() !== '2'
+  } catch {
+    // Not Linux: in doubt it was the machine.
+    return false
+  }
 }
 
 const cutOff = { refused: 'Unexpected end of JXL codestream' }

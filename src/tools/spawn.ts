@@ -14,6 +14,11 @@ export interface Tool {
   /** More on stdout than this stops the tool, unless `excess` is `drop`; more on stderr is read and dropped. */
   maxOutputBytes: number
   excess?: 'stop' | 'drop'
+  /**
+   * All the memory that it may have for itself, whether it writes to it or not; it is told that there is no more. And it is
+   * what the kernel kills first where the machine has none left.
+   */
+  memoryBytes?: number
   /** Its standard input, which is empty without it; a tool that does not read it is none the worse. */
   input?: string
   signal?: AbortSignal
@@ -134,10 +139,11 @@ async function spawnHere(tool: Tool): Promise<Running | { systemCode: string }> 
       detached: true,
       ...(tool.cwd === undefined ? {} : { cwd: tool.cwd }),
     }
+    const { command, args } = bounded(tool)
     const child =
       tool.input === undefined
-        ? spawn(tool.command, tool.args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
-        : spawn(tool.command, tool.args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] })
+        ? spawn(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] })
+        : spawn(command, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] })
     // EPIPE: it ended, or closed its input, before it had read everything.
     child.stdin?.on('error', () => {})
     await once(child, 'spawn')
@@ -148,6 +154,16 @@ async function spawnHere(tool: Tool): Promise<Running | { systemCode: string }> 
     // Node's own codes (ERR_…) mean wrong arguments: a bug of the caller, not of the machine.
     if (code === null || code.startsWith('ERR_')) throw error
     return { systemCode: code }
+  }
+}
+
+/** A shell bounds itself and becomes the tool; Node has no call for it. What keeps it from that (126, 127) is an exit code then. */
+function bounded({ command, args, memoryBytes }: Tool): Pick<Tool, 'command' | 'args'> {
+  if (memoryBytes === undefined) return { command, args }
+  const bound = '{ echo 1000 >/proc/self/oom_score_adj; ulimit -d "$0"; } 2>/dev/null; exec "$@"'
+  return {
+    command: '/bin/sh',
+    args: ['-c', bound, `${Math.ceil(memoryBytes / 1024)}`, command, ...args],
   }
 }
 

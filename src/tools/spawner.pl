@@ -1,15 +1,19 @@
 # Starts programs for a process that is too large to fork often; src/tools/spawner.ts speaks to it over standard input and
 # output. A frame is a length (four bytes, big-endian) and so many bytes: fields with a zero byte between them.
-#   in:  run ID LIMIT COUNT COMMAND ARGUMENT... NAME VALUE...   COUNT arguments, then the whole environment
+#   in:  run ID LIMIT MEMORY COUNT COMMAND ARGUMENT... NAME VALUE...   so many bytes of output and of memory (0: any number), COUNT
+#        arguments, then the whole environment
 #        signal ID NAME                                         to the program's process group
 #   out: ready; forked ID PID; started ID; failed ID ERRNO; overflow ID; ended ID STATUS LENGTH, then LENGTH bytes of its output and
 #        what it complained of
 # It ends, with all that it started, when its input does: also when the other side is killed.
 use strict;
 use warnings;
+use Config;
 
 # As everywhere; their modules would cost more than all the rest.
-use constant { WNOHANG => 1, EINTR => 4 };
+use constant { WNOHANG => 1, EINTR => 4, RLIMIT_DATA => 2 };
+# prlimit64(2), for which Perl has no name, by the kind of machine: memory is not bounded on others.
+my ($prlimit) = map { /^x86_64-/ ? 302 : /^aarch64-/ ? 261 : () } $Config{archname};
 # Waiting for one program's end while others speak: a signal that comes just before select would be seen so late.
 use constant LOOK_AGAIN_SECONDS => 0.02;
 # A descendant that fled its group may hold the output open for so long.
@@ -34,7 +38,7 @@ sub tell_other {
 }
 
 sub run_program {
-  my ($id, $limit, $count, $command, @more) = @_;
+  my ($id, $limit, $memory, $count, $command, @more) = @_;
   my @arguments = splice @more, 0, $count;
   pipe(my $out, my $out_end) && pipe(my $err, my $err_end) && pipe(my $fault, my $fault_end) && pipe(my $go, my $go_end)
     or return tell_other('failed', $id, $! + 0);
@@ -48,6 +52,7 @@ sub run_program {
     sysread $go, my $word, 1 or kill 'KILL', $$;
     open STDIN, '<', '/dev/null' and open STDOUT, '>&', $out_end and open STDERR, '>&', $err_end and do {
       %ENV = @more;
+      bound_memory($memory) if $memory;
       no warnings 'exec';
       exec { $command } $command, @arguments;
     };
@@ -68,6 +73,14 @@ sub run_program {
   }
   $running{$id} = { pid => $pid, limit => $limit, pipes => { out => $out, err => $err }, out => '', err => '' };
   tell_other('started', $id);
+}
+
+# And who is short of memory is killed before anybody else.
+sub bound_memory {
+  my $bytes = shift;
+  syscall $prlimit, 0, RLIMIT_DATA, pack('QQ', $bytes, $bytes), 0 if defined $prlimit;
+  open my $score, '>', '/proc/self/oom_score_adj' or return;
+  print $score 1000;
 }
 
 sub signal_program {

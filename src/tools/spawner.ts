@@ -136,12 +136,13 @@ async function startIn(
     overflow: Promise.withResolvers(),
   }
   runs.set(id, run)
-  const { command, args, env, maxOutputBytes } = tool
+  const { command, args, env, maxOutputBytes, memoryBytes = 0 } = tool
   const environment = Object.entries(env).flat()
   send(child.stdin, [
     'run',
     id,
     `${maxOutputBytes}`,
+    `${memoryBytes}`,
     `${args.length}`,
     command,
     ...args,

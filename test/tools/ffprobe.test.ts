@@ -102,6 +102,24 @@ describe('ffprobe', () => {
   })
 })
 
+describe('memory', () => {
+  test('is bounded, whatever a file claims: by 1.5 GiB for a small one', async (t) => {
+    const { probe, folder } = await withFake(t, `ulimit -d > "\${0%/*}/bound"; echo '{}'`)
+    const file = join(folder, 'item.part')
+    await writeFile(file, Buffer.alloc(1024))
+    await assert.rejects(probe.probe(file), hasCode('PROBE_FAILED'))
+    assert.equal(readFileSync(join(folder, 'bound'), 'utf8'), `${1536 * 1024 + 16}\n`)
+  })
+
+  test('that a file asks for beyond that is a verdict about it: nobody else is asked, and no attempt is burnt', async (t) => {
+    const answer = '{"error":{"code":-12,"string":"Cannot allocate memory"}}'
+    const { probe } = await withFake(t, `echo '${answer}'; exit 1`)
+    assert.deepEqual(await probe.probe(await mediaFile('png')), {
+      refused: 'it takes more memory than any real file',
+    })
+  })
+})
+
 describe('no verdict about the file', () => {
   test('is an outage when ffprobe is absent, and the remedy is named', async () => {
     const probe = createProbe({ path: '/nonexistent/ffprobe' })
@@ -168,11 +186,6 @@ describe('no verdict about the file', () => {
       'may not read the file',
       'echo \'{"error":{"code":-13,"string":"Permission denied"}}\'; exit 1',
       /could not read the file: Permission denied/,
-    ],
-    [
-      'runs out of memory',
-      'echo \'{"error":{"code":-12,"string":"Cannot allocate memory"}}\'; exit 1',
-      /Cannot allocate memory/,
     ],
   ] as const) {
     test(`burns an attempt of this item when ffprobe ${what}`, async (t) => {

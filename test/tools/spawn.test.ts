@@ -87,6 +87,17 @@ for (const [who, runTool] of [
       }
     })
 
+    test('gets no more memory than it is given, and is the first to go when the machine has none', async () => {
+      const args = ['-e', 'my $taken = "a" x shift; print length $taken', '200000000']
+      const run = (memoryBytes: number) => runTool(tool('perl', { args, memoryBytes }))
+      const [enough, tooLittle] = [await run(2 ** 30), await run(2 ** 26)]
+      assert.equal(enough.kind === 'exited' && enough.stdout, '200000000')
+      assert.match(tooLittle.kind === 'exited' ? tooLittle.stderr : '', /^Out of memory/)
+      const score = tool('cat', { args: ['/proc/self/oom_score_adj'], memoryBytes: 2 ** 30 })
+      const told = await runTool(score)
+      assert.equal(told.kind === 'exited' && told.stdout, '1000\n')
+    })
+
     test('that says too much is stopped, or only heard to its beginning', async () => {
       const args = ['-c', 'head -c 100000 /dev/zero; echo end >&2']
       const ran = await runTool(tool('sh', { args, maxOutputBytes: 100, excess: 'drop' }))

@@ -126,7 +126,7 @@ describe('the small process', () => {
       const helper = spawn('perl', [HELPER], { detached: true, stdio: ['pipe', 'pipe', 'ignore'] })
       const gone = once(helper, 'close')
       const told = wordFrom(helper.stdout, 'forked')
-      helper.stdin.write(frameOf(['run', '1', '1000', '0', command, 'PATH', PATH]))
+      helper.stdin.write(frameOf(['run', '1', '1000', '0', '0', command, 'PATH', PATH]))
       const [, , pid] = await told
       helper.kill('SIGKILL')
       await gone
