@@ -116,8 +116,14 @@ async function settle(
     if (outcome === undefined) throw error
     // An empty mount point would miss every file of the archive that belongs there, and a dead disk give none.
     if (outcome === 'missing' || error.code === 'ARCHIVE_UNREADABLE') await parts.volume.verify()
-    return entry(outcome, error.message)
+    return entry(outcome, elsewhere(parts.roots, row.pathText) ?? error.message)
   }
+}
+
+/** Why nothing is found under a path of another mount point. */
+function elsewhere(roots: readonly string[], path: string): string | null {
+  if (!path.startsWith('/') || roots.some((root) => path.startsWith(`${root}/`))) return null
+  return `its row names ${path}, which is not below ARCHIVE_DIR (${roots[0]}): mount the archive where the rows have it, and set ARCHIVE_DIR to that`
 }
 
 /** What says something of one file only; everything else ends the run. */

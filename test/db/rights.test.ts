@@ -53,6 +53,7 @@ test('a role without any right is told each that it lacks, and needs no more tha
   assert.deepEqual(sayings(lacking), [
     'may not use the schema public',
     'may not read public.media',
+    'may not read public.audit_logs',
     'may not change public.media',
     'may not add to public.audit_logs',
   ])
@@ -71,7 +72,8 @@ test('rights on the columns that are written are enough', async (t) => {
     grant usage on schema public to ${name};
     grant select on media to ${name};
     grant update (status, archive_path, archived_at, checksum_sha256) on media to ${name};
-    grant insert (media_id, action, details, created_at) on audit_logs to ${name}`)
+    grant insert (media_id, action, details, created_at) on audit_logs to ${name};
+    grant select (media_id, action, details) on audit_logs to ${name}`)
   assert.deepEqual(sayings(await tableRights()), ['may not change public.media'])
   await sql.unsafe(`grant update (updated_at) on media to ${name}`)
   assert.deepEqual(await tableRights(), [])

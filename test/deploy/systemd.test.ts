@@ -32,6 +32,10 @@ describe('the systemd unit', () => {
   const values = (key: string) =>
     [...unit.matchAll(new RegExp(`^${key}=(.*)$`, 'gm'))].map(([, value = '']) => value)
 
+  test('is installed with the Node that the program needs, which comes as a package for development', () => {
+    assert.doesNotMatch(unit, /omit=dev/)
+  })
+
   test('is one that systemd takes', async (t) => {
     assert.deepEqual(await analyzed(t, unit, 'verify'), { status: 0, said: '' })
   })

@@ -1,14 +1,15 @@
 /** The guide docs/cut-over.md, walked from its first step to its last. */
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
-import { readFile, rm } from 'node:fs/promises'
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { parseSidecar } from '../../src/sidecar.ts'
 import { tree } from '../support/adoption.ts'
 import { oldService } from '../support/old-service.ts'
-import { story } from '../support/service.ts'
+import { withFolder } from '../support/scopes.ts'
+import { story, withService } from '../support/service.ts'
 import { withShadow } from '../support/shadow.ts'
 
 const GUIDE = join(import.meta.dirname, '../../docs/cut-over.md')
@@ -62,4 +63,35 @@ test('who follows the guide to its end has every old file served by us, and lost
   assert.equal(verified.code, 0, story(verified))
   const after = await tree(archiveDir)
   for (const [path, facts] of files) assert.equal(after[path], facts, `${path} was not touched`)
+})
+
+for (const [how, spell] of [
+  ['with a slash at its end', () => 'archive/'],
+  ['relative', () => 'archive'],
+  ['whole', (folder: string) => `${folder}/archive`],
+] as const)
+  test(`old sidecars move to a folder beside an ARCHIVE_DIR that is spelt ${how}`, async (t) => {
+    const folder = await withFolder(t)
+    await mkdir(join(folder, 'archive/2026'), { recursive: true })
+    await writeFile(join(folder, 'archive/2026/a.mp4'), 'media')
+    await writeFile(join(folder, 'archive/2026/a.mp4.json'), '{}')
+    const [block = assert.fail()] = await shellBlocks()
+    await promisify(execFile)('sh', ['-euc', block], {
+      cwd: folder,
+      env: { ...process.env, ARCHIVE_DIR: spell(folder) },
+    })
+    assert.deepEqual(Object.keys(await tree(folder)).toSorted(), [
+      'archive-old-sidecars/2026/a.mp4.json',
+      'archive/2026/a.mp4',
+    ])
+  })
+
+test('rows that name the archive by another mount point are told of with the remedy', async (t) => {
+  const service = await withService(t)
+  await service.sql`
+    insert into media (id, user_id, filename, content_type, object_key, status, approved_at, archive_path)
+    values (1, 7, 'a.mp4', 'video', 'k1', 'archived', now(), '/mnt/user/media/archive/2026/a.mp4')`
+  const adopted = await service.run(['adopt', '--from-database'])
+  assert.equal(adopted.code, 75, story(adopted))
+  assert.match(adopted.stdout, /\/mnt\/user\/media\/archive\/.*set ARCHIVE_DIR/)
 })

@@ -5,7 +5,7 @@ export const adminSettings = {
   ADMIN_TOKEN: {
     secret: true,
     reader: read.secretText,
-    help: 'Opens the console and the API on ADMIN_PORT: at least 32 bytes. Without it both are off, and only /health is there.',
+    help: 'Opens the console and the API on ADMIN_PORT: at least 32 bytes. Without it both are off; /health, /health/deep and /metrics are there.',
     example: '"$(openssl rand -hex 32)"',
   },
   ADMIN_HOSTS: {

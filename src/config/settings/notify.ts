@@ -92,7 +92,7 @@ export const notifySettings = {
   },
   TUNNEL_METRICS_URL: {
     reader: read.endpoint,
-    help: 'Metrics address of cloudflared (its --metrics): "start" asks its /ready every 15 seconds and tells when the tunnel goes down and comes back.',
+    help: 'Metrics address of cloudflared: "start" asks its /ready every 15 seconds and tells when the tunnel goes down and comes back. cloudflared has to listen there: in deploy/compose.yaml both its --metrics and its health check name 127.0.0.1:20241, which only its own container reaches; make that 0.0.0.0:2000 and 127.0.0.1:2000.',
     example: 'http://cloudflared:2000',
   },
   ADMIN_URL: {
