@@ -19,6 +19,7 @@ import {
 } from '../sync/adopt-legacy.ts'
 import { sweepAdoptions } from '../sync/adopt-sidecar.ts'
 import { openVolume } from '../sync/volume.ts'
+import { visible } from '../visible.ts'
 import { EXIT_UNFINISHED } from './sync.ts'
 
 const PAGE = 500
@@ -101,7 +102,7 @@ function createTeller(log: Log, rows: number): (tally: Record<LegacyOutcome, num
 function textOf({ mediaId, path, outcome, reason }: LegacyEntry): string | null {
   if (reason === null) return null
   const where = path === '' ? '' : ` at ${path}`
-  return `${outcome.padEnd(10)} media ${mediaId}${where}: ${reason}`
+  return visible(`${outcome.padEnd(10)} media ${mediaId}${where}: ${reason}`)
 }
 
 function recordOf({ mediaId, path, outcome, reason }: LegacyEntry): string | null {

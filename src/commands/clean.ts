@@ -13,6 +13,7 @@ import { type CleanableDisk, cleanDisk, type DiskPlan, planDisk } from '../space
 import type { Done } from '../space/pass.ts'
 import { openVolumeToRead } from '../sync/volume.ts'
 import { bytesText } from '../units.ts'
+import { visible } from '../visible.ts'
 import { asRun } from './as-run.ts'
 import { requireLive } from './require-live.ts'
 import { EXIT_UNFINISHED } from './sync.ts'
@@ -149,11 +150,12 @@ function planText(planned: DiskPlan<PlanParts>): string {
     ].join(' '),
   )
   const kept = plan.keep.map(({ path, reason }) => `  stays: ${path}: ${reason}`)
-  return `${[headText(planned), ...[...lines, ...moves, ...kept].map((line) => `${line}\n`)].join('')}${endText(planned)}`
+  return `${[headText(planned), ...[...lines, ...moves, ...kept].map((line) => `${visible(line)}\n`)].join('')}${endText(planned)}`
 }
 
 function doneText(planned: DiskPlan<PlanParts>, done: Done & { freeBytes: number }): string {
-  const kept = done.kept.map(({ path, reason }) => `  stays: ${path}: ${reason}\n`).join('')
+  const lines = done.kept.map(({ path, reason }) => visible(`  stays: ${path}: ${reason}`))
+  const kept = lines.map((line) => `${line}\n`).join('')
   const moved = done.moved === 0 ? '' : `, ${done.moved} of them moved to the second bucket`
   const removed = `  ${done.files} files removed${moved}, ${bytesText(done.bytes)}; ${bytesText(done.freeBytes)} are free now\n`
   const vain = done.inVain

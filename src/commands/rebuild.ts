@@ -20,6 +20,7 @@ import {
   rebuildOutcomes,
 } from '../sync/rebuild.ts'
 import { openVolumeToRead } from '../sync/volume.ts'
+import { visible } from '../visible.ts'
 import { requireLive } from './require-live.ts'
 import { EXIT_UNFINISHED } from './sync.ts'
 import { createTicker } from './ticker.ts'
@@ -55,8 +56,7 @@ export async function rebuildCommand(
     for await (const one of rebuild({ ...parts, settled: ticker.settled }, drain)) {
       tally[one.outcome] += 1
       if (one.marked) tally.marked += 1
-      if (one.reason !== null)
-        host.out(`${json ? record(one) : `refused: ${one.archivePath}: ${one.reason}`}\n`)
+      if (one.reason !== null) host.out(`${json ? record(one) : textOf(one)}\n`)
     }
   } catch (error) {
     if (!drain.aborted) throw error
@@ -100,6 +100,10 @@ async function openRebuild(
 
 function record({ archivePath, outcome, reason }: Rebuilt): string {
   return JSON.stringify({ outcome, archive_path: archivePath, reason })
+}
+
+function textOf({ archivePath, reason }: Rebuilt): string {
+  return visible(`refused: ${archivePath}: ${reason}`)
 }
 
 function summaryText(tally: Tally, stopped: boolean): string {
