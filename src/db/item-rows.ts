@@ -90,7 +90,7 @@ export function toMediaRow(row: MediaFactsRow): MediaRow {
 }
 
 /** A backend's 0 or -1 means that it does not know; a number that JavaScript would round is not known either. */
-function positive(bigint: string | null): number | null {
+export function positive(bigint: string | null): number | null {
   const number = Number(bigint)
   return Number.isSafeInteger(number) && number > 0 ? number : null
 }

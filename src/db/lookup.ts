@@ -1,8 +1,10 @@
 import type { ItemState } from '../item-states.ts'
 import type { Database } from './connect.ts'
+import { positive } from './item-rows.ts'
 
 export interface ArchivedCopy {
   archivePath: string
+  /** Null where it is not known. */
   userId: number | null
   /** It is in the second bucket. */
   moved: boolean
@@ -31,7 +33,7 @@ export async function findArchived(
   if (row === undefined) return null
   return {
     archivePath: row.archive_path,
-    userId: row.user_id === null ? null : Number(row.user_id),
+    userId: positive(row.user_id),
     moved: row.moved,
     damage: row.damage,
   }
