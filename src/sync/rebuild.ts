@@ -59,6 +59,8 @@ export interface Rebuilt {
 }
 
 const BATCH = 2_000
+/** With one statement, whose time is limited: a busy database may take 50 ms for each item with its audit row. */
+const INSERTS = 200
 const READS = 16
 const HEADS = 16
 
@@ -175,7 +177,9 @@ async function insertPrepared(
   { insert, owners }: Pick<RebuildParts, 'insert' | 'owners'>,
   { items, told: settled }: Prepared,
 ): Promise<Rebuilt[]> {
-  const inserted = items.length === 0 ? [] : await insert(items)
+  const inserted: Inserted[] = []
+  for (let from = 0; from < items.length; from += INSERTS)
+    inserted.push(...(await insert(items.slice(from, from + INSERTS))))
   const states = new Map(items.map(({ file, state }) => [file.archivePath, state]))
   const raced = inserted.filter(({ outcome }) => outcome === 'raced')
   const theirs = await owners(raced.map(({ archivePath }) => archivePath))

@@ -74,6 +74,23 @@ describe('fsck --from-sidecars', { concurrency: 2 }, () => {
     assert.deepEqual(await tree(join(archiveDir, '.strongroom')), before)
   })
 
+  test('asks a slow database for a few hundred items at a time, which it makes before its time is up', async (t) => {
+    const count = 1_000
+    const { sql, run } = await withLostDatabase(t, count)
+    await run('accept-volume')
+    await sql.unsafe(`
+      create function be_slow() returns trigger language plpgsql as $$ begin
+        if (select count(*) from made) > 500 then
+          raise 'canceling statement due to statement timeout' using errcode = 'query_canceled';
+        end if;
+        return null; end $$;
+      create trigger be_slow after insert on strongroom.items referencing new table as made
+        for each statement execute function be_slow()`)
+    const ended = await run(...REBUILD)
+    assert.equal(ended.code, 0, story(ended))
+    assert.equal(summaryOf(ended).archived, count)
+  })
+
   test('two runs at once make each item once', async (t) => {
     const count = 600
     const { sql, run } = await withLostDatabase(t, count)
