@@ -1,7 +1,9 @@
 import type { Config } from '../config.ts'
 import { openArchives } from '../db/archives.ts'
+import type { Database } from '../db/connect.ts'
 import { countByState, releasesToday } from '../db/lookup.ts'
 import { assertMigrated } from '../db/migrate.ts'
+import { isAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openDatabaseOnly, type Program } from '../open.ts'
 import { noArchiveYet } from '../sync/volume.ts'
@@ -27,10 +29,20 @@ export async function releaseCommand(
   if (verb === 'resume') await archives.resumeRelease()
   const archive = await archives.find()
   if (archive === null) throw noArchiveYet()
-  const counts = await countByState(database)
-  const today = await releasesToday(database)
   const paused = archive.releasePaused
   host.out(paused === null ? 'releases are running\n' : `${pauseText(paused)}\n`)
+  try {
+    await tellCounts(host, config, database)
+  } catch (error) {
+    // What was asked for is done.
+    if (verb === 'status' || !isAppError(error)) throw error
+    host.err(`strongroom: the items could not be counted: ${error.message}\n`)
+  }
+}
+
+async function tellCounts(host: Host, config: Config, database: Database): Promise<void> {
+  const counts = await countByState(database)
+  const today = await releasesToday(database)
   host.out(`${capSentence(today, config.releaseDailyMax)}\n`)
   for (const [state, count] of Object.entries(counts)) host.out(`  ${state}: ${count}\n`)
 }

@@ -29,7 +29,9 @@ test('an older version refuses a newer schema, and yet pauses releases', async (
   const [counted] = await sql`
     select (select count(*) from strongroom.revocations) + (select count(*) from strongroom.runs where job = 'verify') as count`
   assert.equal(Number(counted?.count), 0)
+  await sql`alter table strongroom.items rename to things`
   const paused = await service.run(['release', 'pause'])
   assert.equal(paused.code, 0, story(paused))
   assert.match(paused.stdout, /^releases are paused since /)
+  assert.match(paused.stderr, /^strongroom: the items could not be counted: /m)
 })
