@@ -53,8 +53,8 @@ export function addService(host: Host, command: AddCommand, done: (code: number)
     .option('--json', 'what was done as JSON')
     .action(async (options: { json?: boolean }) => {
       const { reconcileCommand } = await import('../commands/reconcile.ts')
-      await session(host, { needs: ['database', 'bucket'] }, (run) =>
-        reconcileCommand(host, run.config, { ...run, json: options.json === true }),
+      await session(host, { needs: ['database', 'bucket'] }, async (run) =>
+        done(await reconcileCommand(host, run.config, { ...run, json: options.json === true })),
       )
     })
 

@@ -7,15 +7,17 @@ import { asRun } from './as-run.ts'
 import { createProgress } from './progress.ts'
 import { requireLive } from './require-live.ts'
 import { recoveryText } from './summary.ts'
+import { EXIT_UNFINISHED } from './sync.ts'
+import { EXIT_STOPPED } from './verify.ts'
 
 const kind: JobKind = { job: 'reconcile', mode: 'live', alone: false }
 
-/** `strongroom reconcile`: finishes or undoes what a crash left. */
+/** `strongroom reconcile`: finishes or undoes what a crash left. @returns the exit code */
 export async function reconcileCommand(
   host: Host,
   config: Config,
   run: Pick<Session, 'program' | 'screen' | 'drain'> & { json: boolean },
-): Promise<void> {
+): Promise<number> {
   requireLive(config, 'recovery writes')
   const service = await openSync(config, run.program, openLinks(config, run.program))
   const progress = createProgress({ ...run, log: run.program.log })
@@ -27,4 +29,6 @@ export async function reconcileCommand(
     status: done.failed > 0 ? 'partial' : 'success',
   }))
   host.out(`${run.json ? JSON.stringify(reconciled) : recoveryText(reconciled)}\n`)
+  if (run.drain.aborted) return EXIT_STOPPED
+  return reconciled.failed > 0 ? EXIT_UNFINISHED : 0
 }

@@ -90,6 +90,20 @@ describe('kill -9 costs nothing', { concurrency: 2 }, () => {
     assert.equal(JSON.parse(counted.stdout).recorded, 0, story(counted))
     assert.deepEqual(await violations(service, { converged: true }), [])
   })
+  test('a recovery that leaves an item for another one ends with 75', async (t) => {
+    const service = await withApproved(t)
+    const halt = { STRONGROOM_HALT: 'published:SIGKILL', SYNC_CONCURRENCY: '1' }
+    const killed = await service.run(['sync', '--once'], halt)
+    assert.equal(killed.signal, 'SIGKILL', story(killed))
+    await service.expireLeases()
+    await service.sql.unsafe(`
+      create function refuse() returns trigger language plpgsql as $$ begin
+        if new.status = 'archived' then raise exception 'not yet'; end if; return new; end $$;
+      create trigger refuse before update on media for each row execute function refuse()`)
+    const early = await service.run(['reconcile'])
+    assert.match(early.stdout, /1 item to be tried again/, story(early))
+    assert.equal(early.code, 75)
+  })
   test('a row that lost its approval while its worker was dead is closed, and archived once approved again', async (t) => {
     const service = await withApproved(t)
     const halt = { STRONGROOM_HALT: 'downloaded:SIGKILL', SYNC_CONCURRENCY: '1' }
