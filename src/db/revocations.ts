@@ -1,3 +1,4 @@
+import { isAppError } from '../errors.ts'
 import type { Database } from './connect.ts'
 
 /** All that is revoked, and a stamp that differs whenever any of it does. */
@@ -21,6 +22,13 @@ export async function revoke(
         case when known.expires_at is not null and excluded.expires_at is not null
           then greatest(known.expires_at, excluded.expires_at) end`,
   )
+  await forgetExpired(database).catch((error: unknown) => {
+    // The link is taken back; the next time tidies up.
+    if (!isAppError(error)) throw error
+  })
+}
+
+async function forgetExpired(database: Database): Promise<void> {
   await database.settle(
     (sql) => sql`
       delete from strongroom.revocations where expires_at < now() - ${keptAfterExpiry}::interval`,

@@ -44,7 +44,8 @@ export async function checkSchemaRights(database: Database): Promise<SchemaRight
         has_database_privilege(current_database(), 'create') as may_make,
         s.oid is null or has_schema_privilege(s.oid, 'usage') and not exists (
           select from ours where not (has_table_privilege(oid, 'select')
-            and has_table_privilege(oid, 'insert') and has_table_privilege(oid, 'update'))) as may_use,
+            and has_table_privilege(oid, 'insert') and has_table_privilege(oid, 'update')
+            and has_table_privilege(oid, 'delete'))) as may_use,
         case when s.oid is null then has_database_privilege(current_database(), 'create')
           else has_schema_privilege(s.oid, 'create')
             and not exists (select from ours where not pg_has_role(relowner, 'usage')) end as may_migrate

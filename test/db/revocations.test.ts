@@ -71,3 +71,13 @@ test('a revocation goes a day after the last token that it means has expired', a
   const after = await readRevocations(database, before?.stamp ?? '')
   assert.deepEqual(after?.subjects.toSorted(), ['jti:ever', 'jti:new', 'jti:recent'])
 })
+
+test('a link is taken back although those that expired may not be removed', async (t) => {
+  const { database, sql } = await withMigrated(t)
+  await sql.unsafe(`
+    create function refuse() returns trigger language plpgsql as $$ begin
+      raise exception 'not yours to remove' using errcode = 'insufficient_privilege'; end $$;
+    create trigger refuse before delete on strongroom.revocations for each statement execute function refuse()`)
+  await revoke(database, { subject: 'jti:a', expiresAt: null })
+  assert.deepEqual((await readRevocations(database, null))?.subjects, ['jti:a'])
+})

@@ -92,8 +92,10 @@ test('every table of our schema is asked about, also one that a migration made a
   for (const table of ourTables) {
     await run([(await checkSchemaRights(guest)).use])
     assert.equal((await checkSchemaRights(guest)).use.ok, true)
-    await sql.unsafe(`revoke all on strongroom.${table} from ${name}`)
-    assert.equal((await checkSchemaRights(guest)).use.ok, false, table)
+    for (const right of ['delete', 'all']) {
+      await sql.unsafe(`revoke ${right} on strongroom.${table} from ${name}`)
+      assert.equal((await checkSchemaRights(guest)).use.ok, false, `${right} on ${table}`)
+    }
   }
 })
 
