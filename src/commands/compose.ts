@@ -27,13 +27,16 @@ const ELSEWHERE: readonly SettingName[] = [
   'FFPROBE_PATH',
   'FFPROBE_SMALL_PATH',
 ]
+/** Addresses that the container itself asks. */
+const ASKED: readonly SettingName[] = ['R2_ENDPOINT', 'SECOND_ENDPOINT', 'TUNNEL_METRICS_URL']
+const SHADOW = '/media/shadow'
 /** Whom the image becomes, and who owns the shares of Unraid. */
 const NOBODY = '99:100'
 
 /** A compose file for the settings in effect; secrets are files in it, never values. */
 export async function composeFor(host: Host, config: Config): Promise<string> {
   const { archive, serve, shutdownTimeoutMs } = config
-  const effective = effectiveConfig(host.env, host)
+  const effective = effectiveConfig(host.env, { readFile: host.readFile, exact: true })
   const secretFiles = effective.flatMap(({ name, source }): [string, string][] => {
     const variable = source.startsWith('alias ') ? source.slice(6) : `${name}_FILE`
     const path = source !== 'env' && variable.endsWith('_FILE') ? host.env[variable] : undefined
@@ -56,7 +59,10 @@ export function composeText(service: Service): string {
   const secrets = secretsOf(service)
   const environment = environmentOf(service)
   const usesHost = environment.some((line) => line.includes('host.docker.internal'))
-  const socket = service.settings.find(({ name }) => name === 'DB_HOST')?.value ?? ''
+  const settingOf = (wanted: SettingName) =>
+    service.settings.find(({ name }) => name === wanted)?.value ?? ''
+  const socket = settingOf('DB_HOST')
+  const shadow = settingOf('SHADOW_DIR')
   const lines = [
     '# Made by "strongroom doctor --compose" from the settings in effect.',
     `# Each secret is a file that only ${user} can read; docker build -t strongroom . makes the image.`,
@@ -75,6 +81,7 @@ export function composeText(service: Service): string {
     '    volumes: # source is the folder on the host; it is not made, so that a missing mount shows',
     ...bind(archive.dir, '/media/archive'),
     ...bind(archive.errorDir, '/media/errors'),
+    ...(shadow === '' ? [] : bind(shadow, SHADOW)),
     ...(socket.startsWith('/') ? bind(socket, socket) : []),
     ...(usesHost ? ["    extra_hosts: ['host.docker.internal:host-gateway']"] : []),
     `    secrets: [${secrets.map(({ secret }) => secret).join(', ')}]`,
@@ -109,7 +116,7 @@ function environmentOf({ settings: all }: Service): string[] {
   return all.flatMap(({ name, value, source }) => {
     const elsewhere = isSecret(name) || ELSEWHERE.some((other) => other === name)
     if (value === null || source === 'default' || elsewhere) return []
-    return [`${name}: ${quoted(reachable(name, value))}`]
+    return [`${name}: ${quoted(inContainer(name, value))}`]
   })
 }
 
@@ -122,11 +129,12 @@ function bind(source: string, target: string): string[] {
   ]
 }
 
-/** In a container this machine is no longer localhost. */
-function reachable(name: string, value: string): string {
+/** In a container this machine is no longer localhost, and the shadow's folder lies beside the archive. */
+function inContainer(name: string, value: string): string {
+  if (name === 'SHADOW_DIR') return SHADOW
   if (name === 'DB_HOST')
     return /^(?:localhost|127\.[\d.]+|::1)$/.test(value) ? 'host.docker.internal' : value
-  if (name !== 'R2_ENDPOINT') return value
+  if (!ASKED.some((other) => other === name)) return value
   return value.replace(
     /^(https?:\/\/)(?:localhost|127\.[\d.]+|\[::1\])(?=[:/]|$)/,
     '$1host.docker.internal',

@@ -19,10 +19,14 @@ export interface EffectiveSetting {
 
 const mask = '********'
 
-/** Lists what is in effect and where it came from, right or wrong; throws nothing and shows no secret. */
+/**
+ * Lists what is in effect and where it came from, right or wrong; throws nothing and shows no secret.
+ *
+ * @param options.exact what is no secret is given as it is, also where a part of it equals one
+ */
 export function effectiveConfig(
   env: Environment,
-  options: { readFile: ReadFile },
+  options: { readFile: ReadFile; exact?: boolean },
 ): EffectiveSetting[] {
   const { found } = findSettings(env, options.readFile)
   const secrets = secretTexts(found)
@@ -32,7 +36,8 @@ export function effectiveConfig(
     if (!entry) {
       return { name, value: 'fallback' in setting ? setting.fallback : null, source: 'default' }
     }
-    const value = isSecret(name) ? mask : withoutSecrets(entry.text, secrets)
+    const shown = options.exact ? entry.text : withoutSecrets(entry.text, secrets)
+    const value = isSecret(name) ? mask : shown
     return { name, value: entry.text === '' ? null : value, source: entry.source }
   })
 }

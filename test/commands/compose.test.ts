@@ -126,8 +126,31 @@ secrets:
     assert.doesNotMatch(text, /DATABASE_URL|hush/)
   })
 
+  test('gives a name that equals a secret as it is', async () => {
+    const text = await composed({ DB_USER: 'media', DB_NAME: 'media2', DB_PASSWORD: 'media' })
+    assert.match(text, /DB_NAME: "media2"\n +DB_USER: "media"/)
+  })
+
+  test('mounts SHADOW_DIR, and says where it is in the container', async () => {
+    const text = await composed({ SHADOW_DIR: '/mnt/disk/shadow' })
+    assert.match(text, /source: "\/mnt\/disk\/shadow"\n +target: "\/media\/shadow"\n/)
+    assert.match(text, /SHADOW_DIR: "\/media\/shadow"/)
+  })
+
   test('reaches from the container what listens on this machine', async () => {
-    const text = await composed({ DB_HOST: 'localhost', R2_ENDPOINT: 'http://127.0.0.1:9000' })
+    const text = await composed({
+      DB_HOST: 'localhost',
+      R2_ENDPOINT: 'http://127.0.0.1:9000',
+      SECOND_ENDPOINT: 'http://localhost:9001',
+      SECOND_BUCKET: 'second',
+      SECOND_ACCESS_KEY: 'second-access',
+      SECOND_SECRET_KEY: 'second-secret',
+      TUNNEL_METRICS_URL: 'http://[::1]:2000',
+      PUBLIC_URL: 'http://localhost:8080',
+    })
+    assert.match(text, /SECOND_ENDPOINT: "http:\/\/host\.docker\.internal:9001"/)
+    assert.match(text, /TUNNEL_METRICS_URL: "http:\/\/host\.docker\.internal:2000"/)
+    assert.match(text, /PUBLIC_URL: "http:\/\/localhost:8080"/)
     assert.match(text, /DB_HOST: "host\.docker\.internal"/)
     assert.match(text, /R2_ENDPOINT: "http:\/\/host\.docker\.internal:9000"/)
     assert.match(text, /extra_hosts: \['host\.docker\.internal:host-gateway'\]/)
