@@ -30,7 +30,10 @@ export async function asRun<T>(
     await open?.end({ items: Object.fromEntries(seen), bytes, status: how, error: null })
     return done
   } catch (error) {
-    await open?.end({ status: 'failed', items: {}, bytes: 0, error: plain(toAppError(error)) })
+    const how = drain.aborted
+      ? ({ status: 'cancelled', error: null } as const)
+      : ({ status: 'failed', error: plain(toAppError(error)) } as const)
+    await open?.end({ ...how, items: {}, bytes: 0 })
     throw error
   }
 }
