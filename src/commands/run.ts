@@ -48,7 +48,7 @@ export async function runOnce(
   }
   let stoppedBy: AppError | null = null
   try {
-    summary.reconciled = await reconcile(service, drain)
+    summary.reconciled = await reconcile({ ...service, watch: progress.watch }, drain)
     await service.makeRoom?.()
     const run = await runSync({ ...service, watch: progress.watch }, { drain, abort })
     summary.items = run.reports

@@ -7,13 +7,18 @@ import { makeDurable } from './filed.ts'
 import { databaseTime, giveBack } from './leases.ts'
 import type { Parts } from './parts.ts'
 import { record, withdraw } from './record.ts'
+import { reportOf, summaryOf } from './report.ts'
 import { readSidecar } from './sidecar-file.ts'
 import { sweepTemporaries } from './temporaries.ts'
+import type { Watch } from './watch.ts'
 
 export type ReconcileParts = Pick<
   Parts,
   'disk' | 'folders' | 'items' | 'volume' | 'leases' | 'policy' | 'reached' | 'log'
->
+> & {
+  /** Told of what is recorded as of any file that is archived. */
+  watch?: Pick<Watch, 'settled'>
+}
 
 export interface Reconciled {
   /** Published before the crash, recorded now. */
@@ -110,7 +115,9 @@ async function recover(parts: ReconcileParts, item: Item): Promise<Recovery> {
     return 'restarted'
   }
   await makeDurable(parts, item, intent)
-  return (await record(parts, item, { intent })) === 'archived' ? 'recorded' : 'withdrawn'
+  if ((await record(parts, item, { intent })) !== 'archived') return 'withdrawn'
+  parts.watch?.settled({ ...reportOf(item, 'archived'), archivePath: path, ...summaryOf(intent) })
+  return 'recorded'
 }
 
 /**

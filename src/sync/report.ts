@@ -27,6 +27,9 @@ export function reportOf(item: Item, outcome: Outcome, reason: string | null = n
   return { item, outcome, reason, archivePath: null, sizeBytes: null, sha256: null }
 }
 
-export function summaryOf({ source, sha256 }: Downloaded): { sizeBytes: number; sha256: string } {
+export function summaryOf({ source, sha256 }: Pick<Downloaded, 'source' | 'sha256'>): {
+  sizeBytes: number
+  sha256: string
+} {
   return { sizeBytes: source.sizeBytes, sha256 }
 }

@@ -3,13 +3,23 @@ import { test } from 'node:test'
 import { createProgress } from '../../src/commands/progress.ts'
 import { syncAsRun } from '../../src/commands/sync-run.ts'
 import { openBackend } from '../../src/db/backend.ts'
+import { AppError } from '../../src/errors.ts'
 import type { Runs } from '../../src/jobs/runs.ts'
 import { createLogTail } from '../../src/log-tail.ts'
 import { openRuns } from '../../src/open/runs.ts'
+import type { ItemReport } from '../../src/sync/report.ts'
 import { parse } from '../support/config.ts'
 import { approveMedium } from '../support/media-rows.ts'
 import type { Scope } from '../support/scopes.ts'
-import { never, type Site, type Worker, withWorker } from '../support/worker.ts'
+import {
+  expireLeases,
+  never,
+  openWorker,
+  type Site,
+  type Worker,
+  withSite,
+  withWorker,
+} from '../support/worker.ts'
 
 /** What a whole sync as a run needs, on `site`. */
 async function withRun(t: Scope, site: Site & Worker) {
@@ -68,4 +78,36 @@ test('a run tells of each source that goes as it goes, and not of those that sta
   }
   await syncAsRun(config, { ...run, runs: { ...run.runs, begin } }, 'schedule')
   assert.deepEqual(told, [{ archived: 1 }, { archived: 2 }, { archived: 2, released: 1 }])
+})
+
+test('hooks and history are told of a file that a crash had left to be recorded, too', async (t) => {
+  const site = await withSite(t)
+  const { mediaId } = await approveMedium(site)
+  const crashed = await openWorker(t, site, {
+    reached: (point) => {
+      if (point === 'published') throw new AppError('LEASE_LOST', 'the power is cut here')
+    },
+  })
+  await crashed.sync()
+  await expireLeases(site)
+  const { config, run } = await withRun(t, Object.assign(site, await openWorker(t, site)))
+  const told: ItemReport[] = []
+  const hooks = {
+    before: async () => null,
+    after: async () => {},
+    settled: (report: ItemReport) => void told.push(report),
+  }
+  const done = await syncAsRun(config, { ...run, hooks }, 'schedule')
+  assert.equal(done.summary?.reconciled?.recorded, 1)
+  const [row] = await site.sql`select archive_path, size_bytes::int, sha256 from strongroom.items`
+  assert.deepEqual(
+    told.map(({ item, outcome, archivePath, sizeBytes, sha256 }) => ({
+      media: item.media.mediaId,
+      outcome,
+      row: { archive_path: archivePath, size_bytes: sizeBytes, sha256 },
+    })),
+    [{ media: mediaId, outcome: 'archived', row }],
+  )
+  const events = await site.sql`select media_id::int, outcome from strongroom.run_events`
+  assert.deepEqual([...events], [{ media_id: mediaId, outcome: 'archived' }])
 })
