@@ -87,12 +87,16 @@ export function addItemActions(api: Api, parts: AdminParts): void {
     method: 'post',
     path: '/items/{media_id}/acknowledge',
     summary: 'Note that a person has seen it in the state that it is in',
-    request: { params: schema.mediaIdParam, body: body(schema.acknowledgement) },
+    request: {
+      params: schema.mediaIdParam,
+      body: { ...body(schema.acknowledgement), required: false },
+    },
     responses: { ...answers, ...notFound, ...refused, 200: json(schema.done, 'It is noted.') },
   })
   api.openapi(acknowledgeRoute, async (c) => {
     const { media_id: mediaId } = c.req.valid('param')
-    const { note } = c.req.valid('json')
+    // Where there is no body nothing was validated, and no default filled in.
+    const { note = null } = c.req.valid('json')
     await acknowledge(database, actor(c), { mediaId, note })
     return c.json(await done(mediaId), 200)
   })

@@ -143,6 +143,18 @@ describe('the OpenAPI document', () => {
   })
 })
 
+test('a body is required by the document where a request without one is refused, and nowhere else', async (t) => {
+  const { ask } = await filled(await withAdmin(t))
+  const { paths } = documentOf(createApi(parts, { admit: () => {} }), '1')
+  for (const { path, url = path, body } of calls) {
+    if (body === undefined) continue
+    const { requestBody } = paths?.[path]?.post ?? {}
+    const required = requestBody !== undefined && 'required' in requestBody && requestBody.required
+    const { status } = await ask('POST', `/api/v1${url}`)
+    assert.equal(required, status === 400, path)
+  }
+})
+
 test('every route answers as its schema says, and changes are entered', async (t) => {
   const { ask, store } = await filled(await withAdmin(t))
   for (const { method, path, url = path, body, status, answer } of calls) {
@@ -240,8 +252,8 @@ test('what was acknowledged is left out of what is unseen until its state change
     return schema.itemPage.parse(body).items.map((item) => item.media_id)
   }
   assert.deepEqual(await unseen(), [3])
-  await ask('POST', '/api/v1/items/3/acknowledge', { body: {} })
-  assert.deepEqual(await unseen(), [])
+  await ask('POST', '/api/v1/items/3/acknowledge')
+  assert.deepEqual(await unseen(), [], 'no note is needed')
   await store.sql`update strongroom.acknowledgements set state = 'missing'`
   assert.deepEqual(await unseen(), [3])
   const needless = await ask('POST', '/api/v1/items/1/acknowledge', { body: {} })
