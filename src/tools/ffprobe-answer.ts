@@ -2,6 +2,8 @@ import { z } from 'zod'
 import type { ProbedStream } from '../media.ts'
 
 const MAX_WORD_LENGTH = 200
+/** How many packets ffprobe is asked for. */
+export const FIRST_PACKETS = 8
 
 export interface RawStream extends ProbedStream {
   durationSeconds: number | null
@@ -14,7 +16,7 @@ export interface RawProbe {
   majorBrand: string | null
   compatibleBrands: string[]
   durationSeconds: number | null
-  /** How many of the first few packets could be read: 0 when there is a header and nothing behind it. */
+  /** How many of the first few packets could be read, covers aside: 0 when there is a header and nothing behind it. */
   packets: number
   streams: RawStream[]
 }
@@ -37,9 +39,18 @@ export function readAnswer(stdout: string): RawProbe | ProbeError | null {
     majorBrand: format.tags.major_brand,
     compatibleBrands: format.tags.compatible_brands,
     durationSeconds: format.duration,
-    packets: streams.reduce((sum, stream) => sum + (stream.nb_read_packets ?? 0), 0),
+    packets: packetsIn(streams),
     streams: streams.map(asStream),
   }
+}
+
+/** A cover lies in the header and comes before all else: where there are so many that nothing else was asked for, they count. */
+function packetsIn(streams: readonly z.infer<typeof streamSchema>[]): number {
+  const sumOf = (some: typeof streams) =>
+    some.reduce((sum, stream) => sum + (stream.nb_read_packets ?? 0), 0)
+  const all = sumOf(streams)
+  const contents = sumOf(streams.filter((stream) => !isCover(stream)))
+  return contents === 0 && all >= FIRST_PACKETS ? all : contents
 }
 
 /** What a hostile file made ffprobe say: without control, invisible and direction-changing characters, on one line, of bounded length. */
@@ -124,9 +135,13 @@ function asStream(raw: z.infer<typeof streamSchema>): RawStream {
     frameRate: rateOf(raw.avg_frame_rate),
     channels: raw.channels,
     sampleRate: raw.sample_rate,
-    attachedPicture: raw.disposition?.attached_pic === 1,
+    attachedPicture: isCover(raw),
     durationSeconds: raw.duration,
   }
+}
+
+function isCover({ disposition }: z.infer<typeof streamSchema>): boolean {
+  return disposition?.attached_pic === 1
 }
 
 /** `30000/1001` → 29.97; ffprobe says `0/0` where there is none. */

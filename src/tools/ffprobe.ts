@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { AppError, systemCode } from '../errors.ts'
 import { acceptedDemuxers } from '../formats.ts'
 import { createSlots } from '../slots.ts'
-import { clean, type RawProbe, readAnswer } from './ffprobe-answer.ts'
+import { clean, FIRST_PACKETS, type RawProbe, readAnswer } from './ffprobe-answer.ts'
 import { runTool, type ToolOutcome } from './spawn.ts'
 import type { Spawner } from './spawner.ts'
 
@@ -51,7 +51,6 @@ export interface ProbeOptions {
 export const DEFAULT_SEARCH_PATH = '/usr/local/bin:/usr/bin:/bin'
 const MAX_OUTPUT_BYTES = 1_048_576
 const VERSION_TIMEOUT_MS = 20_000
-const FIRST_PACKETS = 8
 const MIB = 1024 * 1024
 
 /** Only what is judged or kept: tags and side data of a hostile file never fill the output. */

@@ -39,6 +39,17 @@ describe("ffprobe's answer", () => {
     )
   })
 
+  test('tells no cover for contents, unless the first packets are all of covers', () => {
+    const cover = { disposition: { attached_pic: 1 }, nb_read_packets: '1' }
+    const packetsOf = (...streams: object[]) => {
+      const found = readAnswer(JSON.stringify({ format: { format_name: 'flac' }, streams }))
+      return found && 'packets' in found && found.packets
+    }
+    assert.equal(packetsOf({ nb_read_packets: '7' }, cover), 7)
+    assert.equal(packetsOf({ nb_read_packets: 'N/A' }, cover), 0)
+    assert.equal(packetsOf({}, ...Array<object>(8).fill(cover)), 8)
+  })
+
   test('with an error tells its code', () => {
     const text = '{"error":{"code":-22,"string":"Invalid\\u0007 argument"}}'
     assert.deepEqual(readAnswer(text), { code: -22, text: 'Invalid argument' })

@@ -194,6 +194,19 @@ describe('a damaged file', () => {
     }
   })
 
+  test('is rejected when it is the header of a sound and its cover, with no sound behind it', async (t) => {
+    for (const name of ['flac', 'flac-cover'] as const) {
+      const whole = mediaBytes(name)
+      // The end of its last block of metadata, where the first frame begins.
+      const sound = whole.indexOf(Buffer.from('fff8', 'hex'), whole.indexOf('Lavf'))
+      assert.equal((await verdictOf(t, whole)).valid, true)
+      assert.deepEqual(await verdictOf(t, whole.subarray(0, sound)), {
+        valid: false,
+        reason: 'the flac file has a header and no contents',
+      })
+    }
+  })
+
   test('gets a verdict whichever bytes are changed', async (t) => {
     const names: MediaFileName[] = ['mp4', 'webm', 'ogg', 'png', 'gif', 'avi', 'tiff']
     const change = fc.tuple(fc.double({ min: 0, max: 0.999, noNaN: true }), fc.nat(255))
