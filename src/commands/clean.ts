@@ -20,6 +20,9 @@ import { EXIT_UNFINISHED } from './sync.ts'
 
 const kind: JobKind = { job: 'clean', mode: 'live', alone: false }
 
+/** As it is printed. */
+type Cleaned = Omit<Done, 'problem'> & { freeBytes: number }
+
 type Run = Pick<Session, 'program' | 'drain'> & { json: boolean }
 
 /**
@@ -60,9 +63,11 @@ async function cleanNow(host: Host, config: Config, run: Run): Promise<number> {
       const planned: DiskPlan<CleanParts> = await planDisk(disk)
       const done = await cleanDisk(planned, { signal: drain })
       const { freeBytes } = await disk.state()
-      const after = { ...done, freeBytes }
+      const { problem, ...did } = done
+      const after = { ...did, freeBytes }
       const told = json ? JSON.stringify({ ...record(planned), done: after }) : null
       host.out(told === null ? doneText(planned, after) : `${told}\n`)
+      if (problem !== null) throw problem
       sum.enough &&= planned.beyond === null && isEnough(planned, after)
       sum.files += done.files - done.moved
       sum.moved += done.moved
@@ -153,7 +158,7 @@ function planText(planned: DiskPlan<PlanParts>): string {
   return `${[headText(planned), ...[...lines, ...moves, ...kept].map((line) => `${visible(line)}\n`)].join('')}${endText(planned)}`
 }
 
-function doneText(planned: DiskPlan<PlanParts>, done: Done & { freeBytes: number }): string {
+function doneText(planned: DiskPlan<PlanParts>, done: Cleaned): string {
   const lines = done.kept.map(({ path, reason }) => visible(`  stays: ${path}: ${reason}`))
   const kept = lines.map((line) => `${line}\n`).join('')
   const moved = done.moved === 0 ? '' : `, ${done.moved} of them moved to the second bucket`
@@ -166,10 +171,7 @@ function doneText(planned: DiskPlan<PlanParts>, done: Done & { freeBytes: number
 }
 
 /** Room that came otherwise counts, too. */
-function isEnough(
-  { targetBytes, wantedBytes }: DiskPlan<PlanParts>,
-  done: Done & { freeBytes: number },
-): boolean {
+function isEnough({ targetBytes, wantedBytes }: DiskPlan<PlanParts>, done: Cleaned): boolean {
   return !done.inVain && (done.bytes >= wantedBytes || done.freeBytes >= targetBytes)
 }
 

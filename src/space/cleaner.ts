@@ -69,9 +69,10 @@ async function planUpTo<Parts extends PlanParts>(
 }
 
 /**
- * Does what was planned until there is room; for what stays after all, archived files that were not in the plan may go.
+ * Does what was planned until there is room; for what stays after all, archived files that were not in the plan may go. What
+ * lies here comes first: a second bucket that is away ends only the moving.
  *
- * @throws as both do
+ * @throws as {@link clean} does
  */
 export async function cleanDisk(
   { disk, plan, ...bytes }: DiskPlan<CleanParts>,
@@ -79,9 +80,15 @@ export async function cleanDisk(
 ): Promise<Done> {
   const { moving } = disk.parts
   const pass = createPass(disk.state, bytes, options)
-  if (moving !== null) await endMoves(moving, pass)
   await clean(disk.parts, plan, pass)
-  if (moving !== null) await moveOldest(moving, pass)
+  if (moving === null) return pass.done
+  try {
+    await endMoves(moving, pass)
+    await moveOldest(moving, pass)
+  } catch (thrown) {
+    options.signal.throwIfAborted()
+    pass.done.problem = toAppError(thrown)
+  }
   return pass.done
 }
 
@@ -127,6 +134,8 @@ export function createMakeRoom(
         const { low, freeBytes } = await disk.state()
         if (low || done.inVain) wait(done)
         else timesInVain = 0
+        if (done.problem !== null)
+          log.warn({ error: done.problem }, 'no more can be moved to the second bucket now')
         tell(disk, { done, plan, freeBytes })
       } catch (thrown) {
         vainUntil = now() + AGAIN_MS

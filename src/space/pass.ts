@@ -1,3 +1,4 @@
+import type { AppError } from '../errors.ts'
 import type { SpaceState } from '../sync/space.ts'
 import { pause } from '../waiting.ts'
 import type { Stranger } from './units.ts'
@@ -12,6 +13,8 @@ export interface Done {
   kept: Stranger[]
   /** Files went and hardly anything became free: under snapshots, or while others take as much. */
   inVain: boolean
+  /** What ended the moving; all that needs no second bucket was done. Null for nothing. */
+  problem: AppError | null
 }
 
 /** Goes over a disk once, file by file. */
@@ -38,7 +41,7 @@ export function createPass(
   { targetBytes, wantedBytes }: { targetBytes: number; wantedBytes: number },
   { signal, doubts = usual }: { signal: AbortSignal; doubts?: Doubts },
 ): Pass {
-  const done: Done = { files: 0, bytes: 0, moved: 0, kept: [], inVain: false }
+  const done: Done = { files: 0, bytes: 0, moved: 0, kept: [], inVain: false, problem: null }
   const freeBytes = async () => (await state()).freeBytes
   let from: { freeBytes: number; bytes: number } | null = null
 

@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { filesInBoth, movableFiles } from '../../src/db/second-files.ts'
+import { AppError } from '../../src/errors.ts'
 import type { CleanParts } from '../../src/space/clean.ts'
 import { type CleanableDisk, cleanDisk, createMakeRoom, planDisk } from '../../src/space/cleaner.ts'
 import type { MovingParts } from '../../src/space/moving.ts'
+import type { Shelf } from '../../src/space/units.ts'
+import { openDisk } from '../../src/storage/disk.ts'
 import { seeFile } from '../../src/storage/removal.ts'
 import { finishMove, moveFile } from '../../src/sync/move.ts'
 import type { SpaceState } from '../../src/sync/space.ts'
@@ -191,4 +196,39 @@ describe('moves to the second bucket', { concurrency: 2 }, () => {
     await cleanDisk(late, { signal: never })
     assert.equal(await here(), 2)
   })
+})
+
+test('what may go here does, although the second bucket is away, which is told', async (t) => {
+  const { disk, site, second, totalBytes, lines } = await withMovable(t, 1)
+  const errorDisk = await openDisk(site.errorDir)
+  const file = '7-3.1-film.mp4'
+  await writeFile(join(site.errorDir, file), 'rejected once')
+  await writeFile(join(site.errorDir, `${file}.report.json`), JSON.stringify({ file }))
+  const owner = {
+    item: 3,
+    mediaId: 7,
+    state: 'rejected' as const,
+    damaged: false,
+    leased: false,
+    changedAt: new Date(0),
+    approved: false,
+    siblingInNeed: false,
+  }
+  const here = disk(() => roomOf(0, totalBytes))
+  const { moving } = here.parts
+  assert.ok(moving)
+  const [movable] = await second.movable()
+  assert.ok(movable)
+  const copy = { bucketId: 'b', key: 'k', etag: 'e', versionId: null, sizeBytes: 1, sha256: 's' }
+  const cutOff = { ...movable, copy, verifiedAt: new Date(0), removed: false }
+  moving.inBoth = async (after) => (after === 0 ? [cutOff] : [])
+  moving.finish = async () => {
+    throw new AppError('BUCKET_UNAVAILABLE', 'the second bucket is away')
+  }
+  const shelves: Shelf[] = [{ area: 'errors', disk: errorDisk, folder: '' }]
+  const parts = { ...here.parts, shelves, owners: async () => [owner], begin: async () => 1 }
+  await createMakeRoom([{ ...here, parts: { ...parts, end: async () => {} } }], { signal: never })()
+  assert.deepEqual(await errorDisk.list(''), [])
+  const told = lines.filter(({ level }) => level === 'warn').map(({ message }) => message)
+  assert.deepEqual(told, ['no more can be moved to the second bucket now', 'made room on the disk'])
 })
