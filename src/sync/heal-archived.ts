@@ -8,7 +8,7 @@ import { quarantine } from './aside.ts'
 import { findDamage } from './damage.ts'
 import { makeDurable } from './filed.ts'
 import { type FiledOutcome, underLease } from './filed-lease.ts'
-import { type HealParts, heal, healFromSecond, lostError, mayComeBack, setAside } from './heal.ts'
+import { type HealParts, heal, lostError, mayComeBack, setAside } from './heal.ts'
 import type { Parts } from './parts.ts'
 import { readSidecar } from './sidecar-file.ts'
 
@@ -44,7 +44,6 @@ async function attempt(
   { item, file }: { item: Item; file: ArchivedFile },
   signal: AbortSignal,
 ): Promise<HealVerdict> {
-  const { bucket, log } = parts
   const damage = await findDamage(parts, file, signal)
   const { intent } = item
   if (intent === null) return attemptLegacy(parts, { item, file, damage })
@@ -52,17 +51,16 @@ async function attempt(
     await makeDurable(parts, item, intent)
     return { outcome: 'whole' }
   }
-  if (intent.source.bucket !== bucket.name && damage.code !== 'DISK_DENIED') {
-    if (await healFromSecond(parts, { item, intent, damage }, signal)) return { outcome: 'whole' }
-    const told = { item: item.id, error: damage }
-    log.error(told, `the source of an archived file is in bucket "${intent.source.bucket}"`)
-    return { outcome: 'damaged', damage: damage.message }
-  }
   const healed = await heal(parts, { item, intent, damage }, signal)
   if (healed === 'healed') return { outcome: 'whole' }
-  if (healed === 'unreadable') return { outcome: 'damaged', damage: damage.message }
+  if (healed === 'elsewhere')
+    parts.log.error(
+      { item: item.id, error: damage },
+      `the source of an archived file is in bucket "${intent.source.bucket}"`,
+    )
+  if (healed !== 'lost') return { outcome: 'damaged', damage: damage.message }
   const error = lostError(damage)
-  log.error({ item: item.id, error }, 'an archived file is lost')
+  parts.log.error({ item: item.id, error }, 'an archived file is lost')
   return { outcome: 'lost', damage: error.message, error }
 }
 

@@ -41,14 +41,15 @@ interface Patient {
  * read and is wrong goes to quarantine too, so that nobody is served it. The source is never deleted here, and the item is the
  * caller's to settle.
  *
- * @returns `lost`: there is no other copy; `unreadable`: nor is there, but it {@link mayComeBack}
+ * @returns `lost`: there is no other copy; `unreadable`: nor is there, but it {@link mayComeBack}; `elsewhere`: its source was
+ *   never released, and is in a bucket that is not the configured one
  * @throws LEASE_LOST, TRANSFER_*, BUCKET_*, DISK_*, VOLUME_*
  */
 export async function heal(
   parts: HealParts,
   { item, intent, damage }: Patient,
   signal: AbortSignal,
-): Promise<'healed' | 'lost' | 'unreadable'> {
+): Promise<'healed' | 'lost' | 'unreadable' | 'elsewhere'> {
   const { bucket, log } = parts
   const told = { item: item.id, path: intent.archivePath }
   log.error({ ...told, error: damage }, 'an archived file is damaged')
@@ -56,12 +57,13 @@ export async function heal(
   if (damage.code === 'DISK_DENIED') return 'unreadable'
   if ((await bringBack(parts, { item, intent, damage }, signal)) !== null) return 'healed'
   const { key } = intent.source
-  const facts = await bucket.head(key, signal)
+  const isWithinReach = intent.source.bucket === bucket.name
+  const facts = isWithinReach ? await bucket.head(key, signal) : null
   if (facts === null || facts.etag !== intent.source.etag) {
     if (await healFromSecond(parts, { item, intent, damage }, signal)) return 'healed'
     if (await mayComeBack(parts, { archivePath: intent.archivePath, damage })) return 'unreadable'
     await setAside(parts, item, { archivePath: intent.archivePath, damage })
-    return 'lost'
+    return isWithinReach || item.state === 'released' ? 'lost' : 'elsewhere'
   }
   if (!(await fetchInPlace(parts, { item, intent, damage }, { key, facts, signal })))
     throw new AppError('TRANSFER_CORRUPT', `"${key}" came back with other bytes than archived`)
@@ -75,7 +77,7 @@ export async function heal(
  * @returns false when they are not there, and then nothing was changed
  * @throws LEASE_LOST, TRANSFER_*, BUCKET_*, DISK_*, VOLUME_*
  */
-export async function healFromSecond(
+async function healFromSecond(
   parts: HealParts,
   patient: Patient,
   signal: AbortSignal,

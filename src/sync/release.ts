@@ -228,7 +228,7 @@ async function healFirst(
     await items.keepSource(item, { ...keep, damage: null })
     return 'healed'
   }
-  if (healed === 'unreadable')
+  if (healed !== 'lost')
     return (await items.keepSource(item, { ...keep, damage: damage.message })) ? 'kept' : 'stale'
   const error = lostError(damage)
   const lost = { state: 'lost', error, delayMs: 0, damage: error.message } as const
