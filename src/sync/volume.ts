@@ -117,11 +117,11 @@ export async function openVolumeAlone(
 export async function initVolumeAlone(
   parts: Pick<VolumeParts, 'disk' | 'folders'>,
 ): Promise<string> {
+  if ((await readMarker(parts.disk)) === null) await writeMarker(parts, randomUUID())
+  // Another one may have been faster, and no row decides whose id it is.
   const marker = await readMarker(parts.disk)
   if (marker !== null) return marker.id
-  const id = randomUUID()
-  await writeMarker(parts, id)
-  return id
+  throw new AppError('VOLUME_MISSING', `${parts.disk.root} went away just now`)
 }
 
 /** `strongroom init-volume`: also where the file system looks like memory. @returns the archive's id */

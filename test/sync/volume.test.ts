@@ -9,7 +9,13 @@ import { migrate } from '../../src/db/migrate.ts'
 import { AppError, type ErrorCode, isAppError } from '../../src/errors.ts'
 import { type Disk, fileSystemKind, openDisk } from '../../src/storage/disk.ts'
 import { createDurableFolders } from '../../src/storage/folders.ts'
-import { acceptVolume, initVolume, openVolume, type VolumeParts } from '../../src/sync/volume.ts'
+import {
+  acceptVolume,
+  initVolume,
+  initVolumeAlone,
+  openVolume,
+  type VolumeParts,
+} from '../../src/sync/volume.ts'
 import { afterwards } from '../support/afterwards.ts'
 import { withDatabase } from '../support/postgres.ts'
 import { hasCode, withFolder } from '../support/scopes.ts'
@@ -81,6 +87,17 @@ test('nodes that start together make one archive', async (t) => {
   const [first, ...others] = await Promise.all(opened)
   for (const other of others) assert.equal(other.id, first?.id)
   await first?.verify()
+})
+
+test('who makes an archive without a database names the one that is there, also when another was faster', async (t) => {
+  const disk = await openDisk(await withFolder(t))
+  const folders = createDurableFolders(disk)
+  let faster: string | undefined
+  const link = async (from: string, to: string) => {
+    faster = await initVolumeAlone({ disk, folders })
+    return disk.link(from, to)
+  }
+  assert.equal(await initVolumeAlone({ disk: { ...disk, link }, folders }), faster)
 })
 
 test('a crash after the database row and before the marker is finished by the next start', async (t) => {
