@@ -64,7 +64,7 @@ What the small one refuses stays refused: the full one may open a file with the 
 
 Both are started by a small Perl process (5 MiB; Debian and Ubuntu always have Perl), because to fork the program itself would
 stop it for milliseconds with every file. It dies with the program and takes what it has started along; it is started again
-should it be killed. Without Perl the program starts ffprobe itself.
+should it be killed. Without a Perl that works the program starts ffprobe itself, and tries Perl again after a minute.
 
 An ffprobe may take 1.5 GiB of memory and 16 times the size of its file, 4 GiB at most (on Linux); a file that makes it ask
 for more is refused. Of all processes it is the one that the kernel kills first where memory runs out.

@@ -33,7 +33,7 @@ export interface Spawner {
 }
 
 const HELPER = join(import.meta.dirname, 'spawner.pl')
-/** A helper that has not killed a program by then, or not started one in the program's whole time, does nothing any more. */
+/** A helper that is not ready by then, has not killed a program, or not started one in the program's whole time, does nothing any more. */
 const DEAD_AFTER_MS = 2_000
 
 /** The small process and what it runs, by the id of each run. */
@@ -43,11 +43,24 @@ interface Helper {
   gone: Promise<void>
 }
 
-/** Where there is no Perl (Debian and Ubuntu always have one), programs are started by this process itself. */
-export function createSpawner({ searchPath }: { searchPath: string }): Spawner {
+/**
+ * Where no Perl works (Debian and Ubuntu always have one), programs are started by this process itself, until it is tried again.
+ */
+export function createSpawner({
+  searchPath,
+  triedAgainAfterMs = 60_000,
+}: {
+  searchPath: string
+  triedAgainAfterMs?: number
+}): Spawner {
   let current: Promise<Helper | null> | null = null
+  let restsUntil = 0
   const start = async (): Promise<Helper | null> => {
     const helper = await startHelper(searchPath)
+    if (helper === null) {
+      restsUntil = performance.now() + triedAgainAfterMs
+      current = null
+    }
     void helper?.gone.then(() => {
       current = null
     })
@@ -56,7 +69,7 @@ export function createSpawner({ searchPath }: { searchPath: string }): Spawner {
   return {
     async run(tool) {
       refuseZeroBytes(tool)
-      current ??= start()
+      if (current === null && performance.now() >= restsUntil) current = start()
       const helper = await current
       return helper === null ? runTool(tool) : supervise(tool, helper.start)
     },
@@ -96,7 +109,13 @@ async function startHelper(searchPath: string): Promise<Helper | null> {
     for (const run of runs.values()) abandon(run, signal ?? `exit code ${exitCode}`)
     gone.resolve()
   })
-  if (!(await ready.promise)) return null
+  const late = setTimeout(() => {
+    signalGroup(child.pid, 'SIGKILL')
+    ready.resolve(false)
+  }, DEAD_AFTER_MS)
+  const isReady = await ready.promise
+  clearTimeout(late)
+  if (!isReady) return null
   return {
     start: (tool) => startIn({ child, runs }, tool),
     close: () => child.stdin.end(),

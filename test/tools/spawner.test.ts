@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { describe, test } from 'node:test'
@@ -198,11 +199,25 @@ describe('without a Perl that works', () => {
     ['there is none', null],
     ['it ends at once', 'exit 2'],
     ['it is another program', 'echo hello'],
+    ['it says nothing', '/bin/sleep 1000'],
   ] as const)
     test(`programs are started by this process when ${what}`, async (t) => {
       const folder = await withFolder(t)
       if (body !== null) await script(folder, 'perl', body)
       const ran = await withSpawner(t, folder).run(tool('echo', { args: ['here'] }))
       assert.equal(ran.kind === 'exited' && ran.stdout, 'here\n')
+      await processesEnd(folder)
     })
+
+  test('it is tried again after a while', async (t) => {
+    const folder = await withFolder(t)
+    const perl = await script(folder, 'perl', 'exit 1')
+    const spawner = createSpawner({ searchPath: `${folder}:${PATH}`, triedAgainAfterMs: 0 })
+    t.after(() => spawner.close())
+    await spawner.run(tool('true'))
+    assert.throws(() => helperOf(process.pid))
+    await rm(perl)
+    await spawner.run(tool('true'))
+    assert.ok(helperOf(process.pid))
+  })
 })
