@@ -1,5 +1,7 @@
 import type { MovableFile, MovedFile } from '../db/second-files.ts'
+import { DOUBTS_ALLOWED } from '../storage/one-key.ts'
 import type { SeenFile } from '../storage/removal.ts'
+import type { MoveOutcome } from '../sync/move.ts'
 import type { Done, Pass } from './pass.ts'
 
 /** Archived files that may be moved to the second bucket, as one looks at them. */
@@ -18,8 +20,6 @@ export interface MovingParts extends MovingPlanParts {
   move: (file: MovableFile, signal: AbortSignal) => Promise<MoveOutcome>
   finish: (file: MovedFile, signal: AbortSignal) => Promise<MoveOutcome>
 }
-
-type MoveOutcome = { bytes: number } | { kept: string }
 
 export interface PlannedMove {
   item: number
@@ -68,9 +68,14 @@ export async function moveOldest(
   parts: MovingParts,
   { done, signal, isOver }: Pass,
 ): Promise<void> {
+  let doubts = 0
   for await (const file of movable(parts)) {
     if (await isOver()) return
-    note(done, file.archivePath, await parts.move(file, signal))
+    const outcome = await parts.move(file, signal)
+    note(done, file.archivePath, outcome)
+    const doubt = 'kept' in outcome ? outcome.doubt : undefined
+    doubts = doubt === undefined ? 0 : doubts + 1
+    if (doubt !== undefined && doubts === DOUBTS_ALLOWED) throw doubt
   }
 }
 

@@ -1,6 +1,7 @@
 import type { PutBack, Yield } from '../db/items.ts'
 import { AppError, toAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
+import { ofOneKey } from '../storage/one-key.ts'
 import type { Parts } from './parts.ts'
 import { type ItemReport, type Outcome, reportOf } from './report.ts'
 
@@ -62,23 +63,12 @@ export async function settleFailure(
   }
 }
 
-/**
- * A write error is told to the volume, which latches the second in a row and then speaks for itself. A store that fails
- * for one key while the bucket answers must not hold up all others.
- */
+/** A write error is told to the volume, which latches the second in a row and then speaks for itself. */
 async function judged(
   { volume, bucket }: FailureParts,
   { item, reason }: { item: Item; reason: AppError },
 ): Promise<AppError> {
-  if (reason.code === 'BUCKET_UNAVAILABLE') {
-    const answers = await bucket.check().then(
-      () => true,
-      () => false,
-    )
-    if (!answers) return reason
-    const message = `the store fails for "${item.media.objectKey}" although it answers otherwise: ${reason.message}`
-    return new AppError('OBJECT_UNAVAILABLE', message, { cause: reason })
-  }
+  if (reason.code === 'BUCKET_UNAVAILABLE') return ofOneKey(bucket, item.media.objectKey, reason)
   try {
     // Without the archive there is no verdict, not even that an object is missing.
     if (reason.code === 'OBJECT_MISSING') await volume.verify()

@@ -4,14 +4,15 @@ import type { SecondCopy } from '../db/second.ts'
 import type { MovableFile, MovedFile } from '../db/second-files.ts'
 import { AppError, toAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
+import { ofOneKey } from '../storage/one-key.ts'
 import { removeSeen, type SeenFile, seeFile } from '../storage/removal.ts'
 import { quarantine } from './aside.ts'
 import { findDamage, isUnreadable } from './damage.ts'
 import { copyAndProve, type SecondParts, withTaken } from './second-copy.ts'
 import { sidecarTrouble } from './verify.ts'
 
-/** `kept`: the file stays in the archive, with the reason. */
-export type MoveOutcome = { bytes: number } | { kept: string }
+/** `kept`: the file stays in the archive, with the reason; `doubt`: it may be an outage after all, if others meet it too. */
+export type MoveOutcome = { bytes: number } | { kept: string; doubt?: AppError }
 
 const IN_HAND = 'a worker has it in hand, or another version of the medium may need it'
 
@@ -186,18 +187,19 @@ async function removeLocal(
 
 /** What fails for one file alone is a reason for it to stay. */
 async function keptUnlessOutage(
-  { log }: Pick<SecondParts, 'log'>,
+  { bucket, log }: Pick<SecondParts, 'bucket' | 'log'>,
   { archivePath: path }: { archivePath: string },
   work: () => Promise<MoveOutcome>,
 ): Promise<MoveOutcome> {
   try {
     return await work()
   } catch (thrown) {
-    const error = toAppError(thrown)
+    const reason = toAppError(thrown)
+    const error = await ofOneKey(bucket, path, reason)
     const isOutage = error.retry === 'outage' && error.code !== 'OBJECT_LOCKED'
     if (isOutage || ['CANCELLED', 'INTERNAL'].includes(error.code)) throw error
     log.warn({ path, error }, 'an archived file could not be moved to the second bucket')
-    return { kept: error.message }
+    return error === reason ? { kept: error.message } : { kept: error.message, doubt: reason }
   }
 }
 

@@ -5,6 +5,7 @@ import { AppError, toAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
 import type { ObjectFacts } from '../storage/bucket.ts'
 import type { NewFile } from '../storage/new-file.ts'
+import { ofOneKey } from '../storage/one-key.ts'
 import { seeFile, touchFile } from '../storage/removal.ts'
 import { findDamage, isUnreadable } from './damage.ts'
 import { makeDurable } from './filed.ts'
@@ -45,7 +46,7 @@ export async function recallFile(
     )
     return outcome ?? { refused: 'a worker has it in hand, or it is not moved any more' }
   } catch (thrown) {
-    const error = toAppError(thrown)
+    const error = await ofOneKey(parts.bucket, file.copy.key, toAppError(thrown))
     if (error.retry === 'outage' || ['CANCELLED', 'INTERNAL'].includes(error.code)) throw error
     parts.log.warn({ path: file.archivePath, error }, 'a moved file could not be brought back')
     return { refused: error.message }

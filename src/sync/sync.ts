@@ -1,5 +1,6 @@
 import { type AppError, toAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
+import { DOUBTS_ALLOWED } from '../storage/one-key.ts'
 import { type Claimed, claim } from './claim.ts'
 import { type Downloaded, download } from './download.ts'
 import { assertMayTry, type Settled, settleFailure } from './failure.ts'
@@ -69,9 +70,6 @@ export async function runSync(
   await Promise.all(Array.from({ length: parts.policy.concurrency }, lane))
   return run
 }
-
-/** The store failing for so many keys in a row is an outage, whatever it says of the bucket. */
-const DOUBTS_ALLOWED = 5
 
 /** @returns nothing, and tells `stop` why, when there is no room or no claim can be made */
 async function claimBatch(

@@ -1,6 +1,7 @@
 import type { DueFile, MovedFile, SecondLook } from '../db/second-files.ts'
-import { isAppError, toAppError } from '../errors.ts'
+import { type AppError, isAppError, toAppError } from '../errors.ts'
 import { parseSidecar, SIDECAR_MAX_BYTES, sidecarPathOf } from '../sidecar.ts'
+import { DOUBTS_ALLOWED, ofOneKey } from '../storage/one-key.ts'
 import { hashVersion } from './download.ts'
 import { readObject, type SecondParts } from './second-copy.ts'
 
@@ -28,7 +29,7 @@ export interface VerifySecondParts extends Pick<SecondParts, 'bucket' | 'log'> {
 /**
  * Looks at what was moved again in the second bucket, file and sidecar, and compares it with what was archived: by its size and
  * ETag, or by its bytes where these differ or it is due to be read. Something is wrong only once it was seen twice. Changes
- * nothing but what is noted of it.
+ * nothing but what is noted of it. Of an object that the store fails to give while it answers otherwise that is told, too.
  *
  * @throws BUCKET_* (the bucket itself), DB_*, CANCELLED
  */
@@ -36,12 +37,13 @@ export async function* verifySecond(
   parts: VerifySecondParts,
   signal: AbortSignal,
 ): AsyncGenerator<SecondVerified> {
+  let doubts = 0
   for (let page = await parts.next(0); page.length > 0; ) {
     for (const file of page) {
       signal.throwIfAborted()
       const look = await lookTwice(parts, file, signal)
       if (look === null) continue
-      const { found, etag, read } = look
+      const { found, etag, read, doubt } = look
       // Of one in another bucket nothing was seen.
       if (found?.verdict !== 'elsewhere') {
         const trouble = found === null ? null : `${found.verdict}: ${found.reason}`
@@ -49,6 +51,8 @@ export async function* verifySecond(
         await parts.note(file.item, { trouble, whole, etag })
       }
       yield { file, verdict: found?.verdict ?? 'whole', reason: found?.reason ?? null, read }
+      doubts = doubt === null ? 0 : doubts + 1
+      if (doubt !== null && doubts === DOUBTS_ALLOWED) throw doubt
     }
     page = await parts.next(page.at(-1)?.item ?? 0)
   }
@@ -58,6 +62,8 @@ interface Look {
   found: { verdict: SecondTrouble; reason: string } | null
   etag: string | null
   read: boolean
+  /** What may be an outage after all, if others meet it too. */
+  doubt: AppError | null
 }
 
 /** @returns null for what was brought back meanwhile, and needs no copy */
@@ -75,10 +81,11 @@ async function lookTwice(
 async function lookAt(parts: VerifySecondParts, file: DueFile, signal: AbortSignal): Promise<Look> {
   const { bucket, pace } = parts
   const { copy, item } = file
-  const bad = (verdict: SecondTrouble, reason: string): Look => ({
+  const bad = (verdict: SecondTrouble, reason: string, doubt: AppError | null = null): Look => ({
     found: { verdict, reason },
     etag: null,
     read: false,
+    doubt,
   })
   if (copy.bucketId !== bucket.id) return bad('elsewhere', `it is in ${copy.bucketId}`)
   try {
@@ -94,11 +101,14 @@ async function lookAt(parts: VerifySecondParts, file: DueFile, signal: AbortSign
       if (sha256 !== copy.sha256)
         return bad('differs', `its SHA-256 is ${sha256}, not ${copy.sha256}`)
     }
-    return { found: await sidecarTrouble(parts, file, signal), etag: facts.etag, read }
+    const found = await sidecarTrouble(parts, file, signal)
+    return { found, etag: facts.etag, read, doubt: null }
   } catch (error) {
-    const reason = toAppError(error)
+    const thrown = toAppError(error)
+    const reason = await ofOneKey(bucket, copy.key, thrown)
     if (reason.retry === 'outage' || ['CANCELLED', 'INTERNAL'].includes(reason.code)) throw reason
-    return bad(reason.code === 'OBJECT_MISSING' ? 'missing' : 'unreadable', reason.message)
+    const verdict = reason.code === 'OBJECT_MISSING' ? 'missing' : 'unreadable'
+    return bad(verdict, reason.message, reason === thrown ? null : thrown)
   }
 }
 

@@ -141,6 +141,18 @@ describe('moving an archived file to the second bucket', { concurrency: 2 }, () 
     assert.ok('bytes' in (await moveFile(second.parts, file, never)))
   })
 
+  test('keeps a file that the store alone fails for', async (t) => {
+    const { second, medium, file } = await withMovable(t)
+    second.fault = ({ key }) =>
+      key === `${PREFIX}${file.archivePath}`
+        ? { kind: 'answer', status: 500, code: 'InternalError' }
+        : undefined
+    const outcome = await moveFile(second.parts, file, never)
+    assert.match('kept' in outcome ? outcome.kept : '', /although it answers otherwise/)
+    const { there: _, ...at } = await second.seen(medium)
+    assert.deepEqual(at, kept)
+  })
+
   test('keeps a file that is not what was archived, and notes it', async (t) => {
     const { second, medium, file, path } = await withMovable(t)
     await appendFile(path, 'rot')

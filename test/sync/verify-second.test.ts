@@ -170,6 +170,28 @@ describe('a look at what is in the second bucket', { concurrency: 2 }, () => {
     assert.deepEqual(await damagedFiles(site.database, 9), [])
   })
 
+  test('tells of what the store fails to give although it answers otherwise, and goes on', async (t) => {
+    const { site, second, keys, look, pass } = await withMoved(t, 3)
+    await pass(8)
+    second.fault = ({ key }) =>
+      key === keys[1] ? { kind: 'answer', status: 500, code: 'InternalError' } : undefined
+    assert.deepEqual(await look(), [
+      [0, 'whole', false],
+      [1, 'unreadable', false],
+      [2, 'whole', false],
+    ])
+    const [{ damage = '' } = {}] = await damagedFiles(site.database, 9)
+    assert.match(damage, /unreadable: the store fails for ".*" although it answers otherwise/)
+  })
+
+  test('takes it for an outage where the store fails for one after the other', async (t) => {
+    const { second, look, pass } = await withMoved(t, 5)
+    await pass(8)
+    second.fault = ({ key }) =>
+      key === null ? undefined : { kind: 'answer', status: 500, code: 'InternalError' }
+    await assert.rejects(look(), { code: 'BUCKET_UNAVAILABLE' })
+  })
+
   test('notes nothing while the bucket is away', async (t) => {
     const { site, second, look, pass } = await withMoved(t, 1)
     await pass(8)
