@@ -109,7 +109,7 @@ export async function start(host: Host, config: Config, asked: Service): Promise
   const scrubbing = Promise.all([
     config.scrub.periodMs > 0 &&
       scrubForever(scrub, signal, (parts) => scrubAsRun(parts, runs, signal)),
-    second && scrubForever(second, signal, (parts) => scrubSecondAsRun(parts, runs, signal)),
+    scrubForever(second, signal, (parts) => scrubSecondAsRun(parts, runs, signal)),
   ])
   const sync = { ...run, service: opened, runs, hooks, watched, live }
   await repeat(syncs, syncing(config, sync), waiting)

@@ -148,21 +148,21 @@ export interface DueFile extends MovedFile {
 }
 
 /**
- * Takes the copies in a bucket that were last looked at longer than `lookMs` ago, or read whole longer than `readMs` ago,
+ * Takes the copies, in whatever bucket, that were last looked at longer than `lookMs` ago, or read whole longer than `readMs` ago,
  * longest ago first, and what something was wrong with a day ago. For an hour no other node takes them.
  *
  * @param due.readMs 0: none is to be read because of its age
  */
 export async function takeSecondDue(
   database: Database,
-  due: { bucketId: string; limit: number; lookMs: number; readMs: number },
+  due: { limit: number; lookMs: number; readMs: number },
 ): Promise<DueFile[]> {
-  const { bucketId, limit, lookMs, readMs } = due
+  const { limit, lookMs, readMs } = due
   const rows = await database.run((sql) => {
     const ago = (ms: number) => sql`now() - ${ms} * interval '1 ms'`
-    const isFree = sql`recalled_at is null and bucket_id = ${bucketId} and (look_until is null or look_until < now())`
-    // Whose sidecar alone is wrong has its bytes.
-    const isDoubted = sql`trouble is not null and trouble not like 'sidecar:%'`
+    const isFree = sql`recalled_at is null and (look_until is null or look_until < now())`
+    // Whose sidecar alone is wrong has its bytes, and of one elsewhere nothing was seen.
+    const isDoubted = sql`trouble is not null and trouble !~ '^(sidecar|elsewhere):'`
     const isOld = readMs === 0 ? sql`false` : sql`verified_at < ${ago(readMs)}`
     return sql<(MovedRow & { read: boolean })[]>`
       with troubled as (

@@ -67,7 +67,7 @@ export function secondSourceOf({
 
 /** What looks at moved files in the second bucket again; which, and how fast, is the caller's to say. */
 export function secondLooks(
-  bucket: UploadBucket,
+  bucket: UploadBucket | null,
   { database, log }: Pick<SyncService, 'database' | 'log'>,
 ): Omit<VerifySecondParts, 'next' | 'pace'> {
   return {
@@ -78,18 +78,17 @@ export function secondLooks(
   }
 }
 
-/** What looks at them in the background of a live sync; null without a second bucket. */
+/** What looks at them in the background of a live sync, and tells of those in a bucket that is not configured (any more). */
 export function openSecondScrub(
   { second, scrub }: Config,
   service: Pick<SyncService, 'database' | 'secondBucket' | 'log'>,
   { signal, isBusy }: { signal: AbortSignal; isBusy: () => boolean },
-): (VerifySecondParts & Lasting) | null {
+): VerifySecondParts & Lasting {
   const { database, secondBucket: bucket } = service
-  if (second === null || bucket === null) return null
-  const due = { limit: SCRUB_BATCH, lookMs: LOOK_MS, readMs: second.scrubPeriodMs }
+  const due = { limit: SCRUB_BATCH, lookMs: LOOK_MS, readMs: second?.scrubPeriodMs ?? 0 }
   return {
     ...secondLooks(bucket, service),
-    next: () => takeSecondDue(database, { ...due, bucketId: bucket.id }),
+    next: () => takeSecondDue(database, due),
     pace: createPace(scrub.bytesPerSecond, signal, isBusy),
     now: () => performance.now(),
     // A person asks with "strongroom verify --second".

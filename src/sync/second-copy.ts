@@ -85,7 +85,7 @@ export async function copyAndProve(
 
 /** The whole of a small object, of exactly this version. */
 export async function readObject(
-  parts: Pick<SecondParts, 'bucket' | 'log'>,
+  parts: Pick<Parts, 'bucket' | 'log'>,
   { item, key, facts }: { item: number; key: string; facts: ObjectFacts },
   signal: AbortSignal,
 ): Promise<Buffer> {

@@ -1,6 +1,7 @@
 import type { DueFile, MovedFile, SecondLook } from '../db/second-files.ts'
 import { type AppError, isAppError, toAppError } from '../errors.ts'
 import { parseSidecar, SIDECAR_MAX_BYTES, sidecarPathOf } from '../sidecar.ts'
+import type { Bucket } from '../storage/bucket.ts'
 import { DOUBTS_ALLOWED, ofOneKey } from '../storage/one-key.ts'
 import { hashVersion } from './download.ts'
 import { readObject, type SecondParts } from './second-copy.ts'
@@ -16,7 +17,9 @@ export interface SecondVerified {
   read: boolean
 }
 
-export interface VerifySecondParts extends Pick<SecondParts, 'bucket' | 'log'> {
+export interface VerifySecondParts extends Pick<SecondParts, 'log'> {
+  /** Null where none is configured: then all that was moved is elsewhere. */
+  bucket: Bucket | null
   /** Moved files, after the one of that item; none ends it. */
   next: (after: number) => Promise<readonly DueFile[]>
   /** Null for one that is not moved any more. */
@@ -44,12 +47,9 @@ export async function* verifySecond(
       const look = await lookTwice(parts, file, signal)
       if (look === null) continue
       const { found, etag, read, doubt } = look
-      // Of one in another bucket nothing was seen.
-      if (found?.verdict !== 'elsewhere') {
-        const trouble = found === null ? null : `${found.verdict}: ${found.reason}`
-        const whole = read && (found === null || found.verdict === 'sidecar')
-        await parts.note(file.item, { trouble, whole, etag })
-      }
+      const trouble = found === null ? null : `${found.verdict}: ${found.reason}`
+      const whole = read && (found === null || found.verdict === 'sidecar')
+      await parts.note(file.item, { trouble, whole, etag })
       yield { file, verdict: found?.verdict ?? 'whole', reason: found?.reason ?? null, read }
       doubts = doubt === null ? 0 : doubts + 1
       if (doubt !== null && doubts === DOUBTS_ALLOWED) throw doubt
@@ -79,7 +79,7 @@ async function lookTwice(
 }
 
 async function lookAt(parts: VerifySecondParts, file: DueFile, signal: AbortSignal): Promise<Look> {
-  const { bucket, pace } = parts
+  const { bucket, log, pace } = parts
   const { copy, item } = file
   const bad = (verdict: SecondTrouble, reason: string, doubt: AppError | null = null): Look => ({
     found: { verdict, reason },
@@ -87,7 +87,8 @@ async function lookAt(parts: VerifySecondParts, file: DueFile, signal: AbortSign
     read: false,
     doubt,
   })
-  if (copy.bucketId !== bucket.id) return bad('elsewhere', `it is in ${copy.bucketId}`)
+  if (bucket === null || copy.bucketId !== bucket.id)
+    return bad('elsewhere', `it is in ${copy.bucketId}, which SECOND_* does not name`)
   try {
     const facts = await bucket.head(copy.key, signal)
     if (facts === null) return bad('missing', 'there is no such object')
@@ -96,12 +97,12 @@ async function lookAt(parts: VerifySecondParts, file: DueFile, signal: AbortSign
     // An ETag may have changed with a copy of the bucket, a SHA-256 cannot.
     const read = file.read || facts.etag !== copy.etag
     if (read) {
-      const sha256 = await hashVersion(parts, { item, key: copy.key, facts }, signal)
+      const sha256 = await hashVersion({ bucket, log }, { item, key: copy.key, facts }, signal)
       await pace(facts.sizeBytes)
       if (sha256 !== copy.sha256)
         return bad('differs', `its SHA-256 is ${sha256}, not ${copy.sha256}`)
     }
-    const found = await sidecarTrouble(parts, file, signal)
+    const found = await sidecarTrouble({ bucket, log }, file, signal)
     return { found, etag: facts.etag, read, doubt: null }
   } catch (error) {
     const thrown = toAppError(error)
@@ -113,7 +114,7 @@ async function lookAt(parts: VerifySecondParts, file: DueFile, signal: AbortSign
 }
 
 async function sidecarTrouble(
-  parts: VerifySecondParts,
+  parts: { bucket: Bucket } & Pick<VerifySecondParts, 'log'>,
   { item, archivePath, mediaId, copy }: MovedFile,
   signal: AbortSignal,
 ): Promise<Look['found']> {

@@ -612,7 +612,7 @@ const moves: Statement[] = [
     name: 'takeSecondDue reads those that it takes',
     most: fewMoved,
     async run({ database }) {
-      const due = { bucketId: copyOf(1).bucketId, limit: 1, lookMs: 0, readMs: 1 }
+      const due = { limit: 1, lookMs: 0, readMs: 1 }
       assert.equal((await takeSecondDue(database, due)).length, 1)
     },
   },

@@ -22,6 +22,7 @@ interface Scene {
   /** What was asked for in the second bucket since this was called last. */
   asked(): string[]
   pass(days: number): Promise<void>
+  configure(bucket: VerifySecondParts['bucket']): void
 }
 
 /** So many media, moved to the second bucket. */
@@ -34,17 +35,20 @@ async function withMoved(t: TestContext, count: number): Promise<Scene> {
       `${PREFIX}${movable.archivePath}`
   }
   const { database } = site
-  const bucketId = second.parts.bucket.id
   const partsFor = (readMs: number): VerifySecondParts => ({
-    bucket: second.parts.bucket,
+    bucket: configured,
     log: second.parts.log,
-    next: () => takeSecondDue(database, { bucketId, limit: 10, lookMs: WEEK_MS, readMs }),
+    next: () => takeSecondDue(database, { limit: 10, lookMs: WEEK_MS, readMs }),
     again: async (item) => (await movedItems(database, [item]))[0] ?? null,
     note: (item, look) => noteSecondLook(database, item, look),
     pace: async () => {},
   })
   let told = second.demo.server.requests.length
+  let configured: VerifySecondParts['bucket'] = second.parts.bucket
   return {
+    configure(bucket) {
+      configured = bucket
+    },
     site,
     second,
     media,
@@ -144,15 +148,39 @@ describe('a look at what is in the second bucket', { concurrency: 2 }, () => {
     assert.deepEqual(more, [])
   })
 
-  test('leaves alone what is in another bucket, what another node has in hand, and what was brought back', async (t) => {
-    const { site, look, pass } = await withMoved(t, 3)
+  test('tells of what is in a bucket that is configured no more, and asks another one for nothing', async (t) => {
+    const { site, second, look, asked, pass, configure } = await withMoved(t, 1)
+    const { bucket } = second.parts
+    for (const [configured, id] of [
+      [null, bucket.id],
+      [bucket, 'https://former.example/copies'],
+    ] as const) {
+      await site.sql`update strongroom.second_copies set bucket_id = ${id}, trouble = null`
+      await pass(8)
+      configure(configured)
+      asked()
+      assert.deepEqual(await look(DAY_MS), [[0, 'elsewhere', false]])
+      assert.deepEqual(asked(), [])
+      const [{ damage = '' } = {}] = await damagedFiles(site.database, 9)
+      assert.equal(
+        damage,
+        `in the second bucket: elsewhere: it is in ${id}, which SECOND_* does not name`,
+      )
+    }
+    await site.sql`update strongroom.second_copies set bucket_id = ${bucket.id}`
+    await pass(1.1)
+    assert.deepEqual(await look(), [[0, 'whole', false]], 'its bytes were never in doubt')
+    assert.deepEqual(await damagedFiles(site.database, 9), [])
+  })
+
+  test('leaves alone what another node has in hand, and what was brought back', async (t) => {
+    const { site, look, pass } = await withMoved(t, 2)
     await pass(30)
     await site.sql`
       with copies as (select item_id, row_number() over (order by item_id) as n from strongroom.second_copies)
       update strongroom.second_copies s set
-        bucket_id = case when n = 1 then 'another' else bucket_id end,
-        look_until = case when n = 2 then now() + interval '1 minute' end,
-        recalled_at = case when n = 3 then now() end
+        look_until = case when n = 1 then now() + interval '1 minute' end,
+        recalled_at = case when n = 2 then now() end
       from copies c where c.item_id = s.item_id`
     assert.deepEqual(await look(DAY_MS), [])
   })
