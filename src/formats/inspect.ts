@@ -1,4 +1,5 @@
 import { formatOf, MOV } from '../formats.ts'
+import { type Brands, brandsIn } from './brands.ts'
 import { Damage, type FileBytes, withFileBytes } from './file-bytes.ts'
 import { readHeif } from './heif.ts'
 import { JPEGXL_SIGNATURE, readJpegxl } from './jpegxl.ts'
@@ -20,11 +21,6 @@ export type Inspection =
   | { fault: string }
   /** What the file holds where ffprobe could not tell; null when ffprobe is to be asked. */
   | { picture: Picture | null }
-
-interface Brands {
-  majorBrand: string
-  compatibleBrands: string[]
-}
 
 /**
  * Looks at a file's structure where ffprobe (5.1) has no word for it: it cannot read HEIC, AVIF of several tiles and
@@ -60,15 +56,6 @@ async function judged(name: string, read: () => Promise<Picture | null>): Promis
     if (error instanceof Damage) return { fault: `the ${name} file ${error.message}` }
     throw error
   }
-}
-
-/** @returns null when the file does not begin like an MP4, or not with all of its `ftyp` box */
-function brandsIn(head: Buffer): Brands | null {
-  if (head.toString('latin1', 4, 8) !== 'ftyp') return null
-  const size = head.readUInt32BE()
-  if (size < 16 || size > head.length) return null
-  const brands = head.toString('latin1', 16, size).match(/.{4}/gs) ?? []
-  return { majorBrand: head.toString('latin1', 8, 12), compatibleBrands: brands }
 }
 
 async function heifPicture(file: FileBytes, brands: Brands): Promise<Picture | null> {

@@ -1,3 +1,5 @@
+import { formatOf, MOV } from '../formats.ts'
+import { type Brands, brandsIn } from './brands.ts'
 import { looksLikeSvg, SVG_HEAD_BYTES } from './svg.ts'
 
 /** As much of a file's beginning as {@link mimeTypeBySignature} looks at. */
@@ -26,11 +28,6 @@ const signatures: readonly Signature[] = [
   signature('image/vnd.adobe.photoshop', [0, '8BPS']),
   signature('video/x-msvideo', [0, 'RIFF'], [8, 'AVI ']),
   signature('audio/wav', [0, 'RIFF'], [8, 'WAVE']),
-  signature('video/quicktime', [4, 'ftypqt  ']),
-  signature('image/heic', [4, 'ftyphei']),
-  signature('image/avif', [4, 'ftypavif']),
-  signature('audio/mp4', [4, 'ftypM4A']),
-  signature('video/mp4', [4, 'ftyp']),
   signature('video/x-matroska', [0, '\x1a\x45\xdf\xa3']),
   signature('video/x-flv', [0, 'FLV\x01']),
   signature('application/ogg', [0, 'OggS']),
@@ -53,9 +50,21 @@ const signatures: readonly Signature[] = [
  * @param head the first {@link SIGNATURE_BYTES}, or all there are
  */
 export function mimeTypeBySignature(head: Buffer): string | null {
+  const brands = brandsIn(head)
+  if (brands) return mimeTypeByBrand(brands)
   const text = head.toString('latin1', 0, 512)
   const found = signatures.find(({ marks }) =>
     marks.every(([offset, mark]) => text.startsWith(mark, offset)),
   )
   return found?.mimeType ?? (looksLikeSvg(head) ? 'image/svg+xml' : null)
+}
+
+/** The brands of films; every brand that is no other format's would be taken for one, a camera's raw picture too. */
+const FILM_BRAND = /^(iso[0-9a-z]|mp4[0-9]|avc1|dash|M4V |mmp4|MSNV|XAVC|f4v )$/
+
+function mimeTypeByBrand(brands: Brands): string | null {
+  const format = formatOf({ ...brands, demuxer: MOV, codecs: [] })
+  if (format?.name === 'mp4' && !FILM_BRAND.test(brands.majorBrand)) return null
+  const { image, audio, video } = format?.mimeTypes ?? {}
+  return image ?? (format?.name === 'm4a' ? audio : video) ?? null
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { mimeTypeBySignature, SIGNATURE_BYTES } from '../../src/formats/signature.ts'
+import { ftyp } from '../support/heif.ts'
 import { type MediaFileName, mediaFile } from '../support/media-files.ts'
 
 const real: [MediaFileName, string][] = [
@@ -30,6 +31,21 @@ for (const [name, mimeType] of real) {
     assert.equal(mimeTypeBySignature(head), mimeType)
   })
 }
+
+test('what is built like an MP4 is known by its brands, and a picture is no film', () => {
+  for (const [brands, mimeType] of [
+    [['mif1', 'heic'], 'image/heic'],
+    [['mif1', 'avif'], 'image/avif'],
+    [['mif1', 'miaf'], 'image/heif'],
+    [['msf1', 'hevc'], 'image/heic'],
+    [['hevc', 'msf1'], 'image/heic'],
+    [['avis', 'msf1'], 'image/avif'],
+    [['M4V ', 'isom'], 'video/mp4'],
+    [['3gp5', 'isom'], 'video/3gpp'],
+    [['crx ', 'isom'], null],
+  ] as const)
+    assert.equal(mimeTypeBySignature(ftyp(...brands)), mimeType, brands.join())
+})
 
 test('archives and documents are known by their first bytes', () => {
   for (const [hex, mimeType] of [
