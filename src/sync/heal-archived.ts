@@ -1,3 +1,4 @@
+import { dirname } from 'node:path'
 import type { ArchivedFile } from '../db/archived.ts'
 import type { HealVerdict } from '../db/items.ts'
 import { AppError, toAppError } from '../errors.ts'
@@ -8,8 +9,9 @@ import { quarantine } from './aside.ts'
 import { findDamage } from './damage.ts'
 import { makeDurable } from './filed.ts'
 import { type FiledOutcome, underLease } from './filed-lease.ts'
-import { type HealParts, heal, lostError, mayComeBack, setAside } from './heal.ts'
+import { findBytes, type HealParts, heal, lostError, mayComeBack, setAside } from './heal.ts'
 import type { Parts } from './parts.ts'
+import { putFinal } from './publish.ts'
 import { readSidecar } from './sidecar-file.ts'
 
 export type HealArchivedParts = HealParts & Pick<Parts, 'validate'>
@@ -46,7 +48,7 @@ async function attempt(
 ): Promise<HealVerdict> {
   const damage = await findDamage(parts, file, signal)
   const { intent } = item
-  if (intent === null) return attemptLegacy(parts, { item, file, damage })
+  if (intent === null) return attemptLegacy(parts, { item, file, damage }, signal)
   if (damage === null) {
     await makeDurable(parts, item, intent)
     return { outcome: 'whole' }
@@ -64,12 +66,18 @@ async function attempt(
   return { outcome: 'lost', damage: error.message, error }
 }
 
+interface Legacy {
+  item: Item
+  file: ArchivedFile
+}
+
 /** A file that an older service archived: what its source is nobody knows, and its sidecar is written as "adopt" does. */
 async function attemptLegacy(
   parts: HealArchivedParts,
-  { item, file, damage }: { item: Item; file: ArchivedFile; damage: AppError | null },
+  { item, file, damage }: Legacy & { damage: AppError | null },
+  signal: AbortSignal,
 ): Promise<HealVerdict> {
-  if (damage === null) {
+  if (damage === null || (await bringLegacyBack(parts, { item, file, damage }, signal))) {
     await describeAgain(parts, item, file)
     return { outcome: 'whole' }
   }
@@ -84,6 +92,27 @@ async function attemptLegacy(
   )
   parts.log.error({ item: item.id, error }, 'an archived file is lost')
   return { outcome: 'lost', damage: error.message, error }
+}
+
+/** @returns false when its bytes do not lie in quarantine, and then nothing was changed */
+async function bringLegacyBack(
+  parts: HealArchivedParts,
+  { item, file, damage }: Legacy & { damage: AppError },
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { disk, folders, leases, log } = parts
+  const { archivePath } = file
+  // What cannot be read may be whole, and somebody else's.
+  if (damage.code === 'DISK_DENIED') return false
+  const from = await findBytes(parts, { item, archived: file }, signal)
+  if (from === null) return false
+  await setAside(parts, item, { archivePath, damage })
+  await folders.ensureAnew(dirname(archivePath))
+  await leases.confirm(item)
+  await putFinal(parts, from, archivePath)
+  await disk.syncFolder(dirname(archivePath))
+  log.warn({ item: item.id, path: archivePath, from }, 'the archived file is back')
+  return true
 }
 
 async function describeAgain(

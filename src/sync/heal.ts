@@ -127,7 +127,7 @@ export async function bringBack(
   signal: AbortSignal,
 ): Promise<string | null> {
   const { item, intent } = patient
-  const from = await findBytes(parts, { item, intent, places }, signal)
+  const from = await findBytes(parts, { item, archived: intent, places }, signal)
   if (from === null) return null
   await replace(parts, { ...patient, from })
   parts.log.warn({ item: item.id, path: intent.archivePath, from }, 'the archived file is back')
@@ -169,10 +169,23 @@ export async function setAside(
   await quarantine(parts, item, { paths: [archivePath, sidecarPathOf(archivePath)], undo })
 }
 
-/** A disk or a cable that gave wrong bytes once may give the right ones now. @returns where they lie, durable */
-async function findBytes(
+/**
+ * A disk or a cable that gave wrong bytes once may give the right ones now: looks for the archived bytes in quarantine, among
+ * what was withdrawn, and in `places`.
+ *
+ * @returns where they lie, durable; null when nowhere
+ */
+export async function findBytes(
   { disk }: Pick<Parts, 'disk'>,
-  { item, intent, places }: Pick<Patient, 'item' | 'intent'> & { places: readonly string[] },
+  {
+    item,
+    archived: { archivePath, sha256 },
+    places = [],
+  }: {
+    item: Pick<Item, 'id'>
+    archived: Pick<Intent, 'archivePath' | 'sha256'>
+    places?: readonly string[]
+  },
   signal: AbortSignal,
 ): Promise<string | null> {
   const own = (await disk.list(QUARANTINE_FOLDER)).filter((name) => name.startsWith(`${item.id}.`))
@@ -180,9 +193,9 @@ async function findBytes(
     ...own.map((name) => `${QUARANTINE_FOLDER}/${name}`),
     `${WITHDRAWN_FOLDER}/${item.id}`,
   ]
-  const aside = folders.map((folder) => `${folder}/${basename(intent.archivePath)}`)
+  const aside = folders.map((folder) => `${folder}/${basename(archivePath)}`)
   for (const path of [...aside, ...places]) {
-    if (!(await hasBytes(disk, { path, sha256: intent.sha256 }, signal))) continue
+    if (!(await hasBytes(disk, { path, sha256 }, signal))) continue
     await disk.syncFile(path)
     return path
   }

@@ -3,11 +3,19 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { damagedFiles } from '../../src/db/damaged.ts'
+import { parseSidecar } from '../../src/sidecar.ts'
 import { approveMedium, assertArchived, itemOf } from '../support/media-rows.ts'
 import { letReadingsAge, openWorker, withSite } from '../support/worker.ts'
 
-/** One archived medium, due to be read again, whose source was in a bucket that is not configured any more. */
+/** Its source was in a bucket that is not configured any more. */
 async function withFormer(t: TestContext, { released }: { released: boolean }) {
+  const archived = await withArchived(t, { released })
+  await archived.site.sql`update strongroom.items set bucket = 'former'`
+  return archived
+}
+
+/** One archived medium, due to be read again. */
+async function withArchived(t: TestContext, { released }: { released: boolean }) {
   const site = await withSite(t)
   const worker = await openWorker(t, site, { releaseGraceMs: released ? 0 : 86_400_000 })
   const medium = await approveMedium(site)
@@ -15,8 +23,7 @@ async function withFormer(t: TestContext, { released }: { released: boolean }) {
   await worker.release()
   const path = join(site.archiveDir, await assertArchived(site, medium))
   assert.equal((await itemOf(site, medium.mediaId)).state, released ? 'released' : 'archived')
-  const [item] = await site.sql<{ id: number }[]>`
-    update strongroom.items set bucket = 'former' returning id`
+  const [item] = await site.sql<{ id: number }[]>`select id from strongroom.items`
   await letReadingsAge(site)
   return {
     site,
@@ -64,5 +71,47 @@ describe('a scrub, of a file whose source was in another bucket', { concurrency:
     await letReadingsAge(site)
     assert.deepEqual(await worker.scrub(), healed)
     await assertArchived(site, medium)
+  })
+})
+
+/** As "adopt --from-database" leaves what an older service archived. */
+async function withLegacy(t: TestContext) {
+  const archived = await withArchived(t, { released: true })
+  await archived.site.sql`
+    update strongroom.items set state = 'kept', released_at = null, etag = null, bucket = null,
+      version_id = null, last_modified = null, proof = null`
+  return archived
+}
+
+describe('a scrub, of a file that an older service archived', { concurrency: 2 }, () => {
+  test('puts back what lies whole in quarantine, and writes its sidecar', async (t) => {
+    const { site, worker, medium, path, setAside } = await withLegacy(t)
+    await setAside()
+    assert.deepEqual(await worker.scrub(), healed)
+    assert.deepEqual(await readFile(path), medium.bytes)
+    assert.equal(parseSidecar(await readFile(`${path}.json`)).media_id, medium.mediaId)
+    assert.equal((await itemOf(site, medium.mediaId)).state, 'kept')
+    assert.deepEqual(await damagedFiles(site.database, 9), [])
+    await letReadingsAge(site)
+    assert.deepEqual(await worker.scrub(), { ...healed, damaged: 0, healed: 0 })
+  })
+
+  test('takes it from there for one that rotted since, and back from lost', async (t) => {
+    const { site, worker, medium, path, spoil, setAside } = await withLegacy(t)
+    await setAside()
+    await spoil()
+    await site.sql`update strongroom.items set state = 'lost'`
+    assert.deepEqual(await worker.scrub(), healed)
+    assert.deepEqual(await readFile(path), medium.bytes)
+    assert.equal((await itemOf(site, medium.mediaId)).state, 'kept')
+  })
+
+  test('takes no other bytes from there', async (t) => {
+    const { site, worker, medium, path, spoil, setAside } = await withLegacy(t)
+    await spoil()
+    await setAside()
+    assert.deepEqual(await worker.scrub(), { ...healed, healed: 0, lost: 1 })
+    await assert.rejects(readFile(path), { code: 'ENOENT' })
+    assert.equal((await itemOf(site, medium.mediaId)).state, 'lost')
   })
 })
