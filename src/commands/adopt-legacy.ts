@@ -88,13 +88,17 @@ async function openLegacy(
 }
 
 /** Whoever waits for hours wants to know how far it is. */
-function createTeller(log: Log, rows: number): (tally: Record<LegacyOutcome, number>) => void {
+function createTeller(
+  log: Log,
+  rows: number | null,
+): (tally: Record<LegacyOutcome, number>) => void {
+  const known = rows === null ? {} : { rows }
   let toldAt = performance.now()
   return (tally) => {
     if (performance.now() - toldAt < TELL_EVERY_MS) return
     toldAt = performance.now()
     const settled = legacyOutcomes.reduce((sum, outcome) => sum + tally[outcome], 0)
-    log.info({ settled, rows, ...tally }, 'adopting')
+    log.info({ settled, ...known, ...tally }, 'adopting')
   }
 }
 

@@ -4,6 +4,7 @@ import { openBackend } from '../../src/db/backend.ts'
 import { openDatabase } from '../../src/db/connect.ts'
 import { countLegacy, keepLegacy, type LegacyRow, legacyRows } from '../../src/db/legacy.ts'
 import { migrate } from '../../src/db/migrate.ts'
+import { AppError } from '../../src/errors.ts'
 import type { AdoptedFile } from '../../src/media.ts'
 import { parse } from '../support/config.ts'
 import { createBackendTables, withDatabase } from '../support/postgres.ts'
@@ -23,7 +24,7 @@ async function withLegacy(t: Scope) {
   return {
     sql,
     insert,
-    count: () => countLegacy(database, backend),
+    count: (run = database.run) => countLegacy({ ...database, run }, backend),
     rows: (afterId = 0, limit = 100) =>
       legacyRows(database, backend, { afterId, limit, ours: true }),
     keep: (row: LegacyRow, more: Partial<AdoptedFile> = {}) =>
@@ -55,6 +56,16 @@ test('archived rows come by their ids, page after page, also those without a pat
   assert.deepEqual(idsOf(await rows(1, 2)), [2, 3])
   assert.deepEqual(idsOf(await rows(9)), [])
   assert.equal(await count(), 6)
+})
+
+test('rows that take too long to count are not counted, and that is all', async (t) => {
+  const { insert, rows, count } = await withLegacy(t)
+  await insert(1)
+  for (const code of ['DB_UNAVAILABLE', 'DB_UNKNOWN'] as const) {
+    const tooSlow = () => Promise.reject(new AppError(code, 'the database was too slow'))
+    assert.equal(await count(tooSlow), null)
+  }
+  assert.equal((await rows()).length, 1)
 })
 
 test('an item is kept once, however often and from however many sides that is asked for', async (t) => {
