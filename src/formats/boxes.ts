@@ -13,7 +13,7 @@ const LARGE_HEADER_BYTES = 16
 
 /**
  * The boxes at the top of a file. What follows the last one and cannot be a box is ignored, as every reader does:
- * cameras and editors leave padding there.
+ * cameras and editors leave padding or a line of text there.
  *
  * @throws Damage when a box ends behind the end of the file
  */
@@ -49,10 +49,16 @@ async function boxAt(file: FileBytes, at: number, limit: number): Promise<Box | 
   if (!/^[\x20-\x7e]{4}$/.test(type)) return null
   const { bodyAt, end } = await extentOf(file, { at, limit, shortSize: header.readUInt32BE() })
   if (end < bodyAt) return null
+  if (end > limit && isText(header)) return null
   if (end > limit) {
     throw new Damage(`is cut off in its ${type} box (bytes missing: ${end - limit})`)
   }
   return { type, bodyAt, end }
+}
+
+/** Read as the length of a box, text means 150 MB and more. */
+function isText(header: Buffer): boolean {
+  return /^[\t\n\r\x20-\x7e]*$/.test(header.toString('latin1'))
 }
 
 async function extentOf(

@@ -64,7 +64,10 @@ function* cuts(whole: Buffer, shortest: number): Generator<number> {
 test('what follows the end of a file is ignored, as every reader does', async (t) => {
   const look = await withLook(t)
   for (const [name, whole] of measured) {
-    for (const more of [Buffer.alloc(1), Buffer.alloc(100), Buffer.alloc(100, 0xff)]) {
+    const texts = [' '.repeat(64), 'made with an editor', '\r\n\r\n<!-- -->\r\n'].map((text) =>
+      Buffer.from(text),
+    )
+    for (const more of [Buffer.alloc(1), Buffer.alloc(100), Buffer.alloc(100, 0xff), ...texts]) {
       assert.deepEqual(await look(Buffer.concat([whole, more])), await look(whole), name)
     }
   }
