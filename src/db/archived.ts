@@ -80,14 +80,14 @@ const DAMAGED_AGAIN_MS = { least: HOUR_MS, most: 24 * HOUR_MS }
 /**
  * Takes the files that were last read longer than `periodMs` ago, longest ago first, after those that were found damaged
  * an hour ago or earlier; what is lost is looked at once a day. What a person wants read comes before all. For an hour no other
- * node takes them.
+ * node takes them. What was read at a time that is {@link tooLate} is due, too.
  */
 export async function takeForScrub(
   database: Database,
   { limit, periodMs }: { limit: number; periodMs: number },
 ): Promise<ArchivedFile[]> {
   const rows = await database.run((sql) => {
-    const free = sql`(scrub_until is null or scrub_until < now())`
+    const free = isFree(sql)
     const ago = (ms: number) => sql`now() - ${ms} * interval '1 ms'`
     return sql<(Row & { read_at: Date; wanted_at: Date | null })[]>`
       with wanted as (
@@ -104,7 +104,11 @@ export async function takeForScrub(
         select id from strongroom.items
         where ${isFiled(sql)} and coalesce(verified_at, archived_at, created_at) < ${ago(periodMs)} and ${free}
         order by coalesce(verified_at, archived_at, created_at) limit ${limit} for no key update skip locked),
-      taken as (select id from wanted union select id from damaged union select id from due)
+      ahead as (
+        select id from strongroom.items
+        where ${isFiled(sql)} and coalesce(verified_at, archived_at, created_at) > ${tooLate(sql)} and ${free}
+        order by coalesce(verified_at, archived_at, created_at) limit ${limit} for no key update skip locked),
+      taken as (select id from wanted union select id from damaged union select id from due union select id from ahead)
       update strongroom.items set scrub_until = now() + ${HOUR_MS} * interval '1 ms'
       where id in (select id from taken)
       returning ${columns(sql)}, reading_wanted_at as wanted_at, coalesce(verified_at, archived_at, created_at) as read_at`
@@ -122,8 +126,7 @@ export async function isReadingWanted(database: Database): Promise<boolean> {
   const [row] = await database.run(
     (sql) => sql<{ wanted: boolean }[]>`
       select exists (
-        select from strongroom.items where reading_wanted_at is not null
-          and (scrub_until is null or scrub_until < now())) as wanted`,
+        select from strongroom.items where reading_wanted_at is not null and ${isFree(sql)}) as wanted`,
   )
   return row?.wanted === true
 }
@@ -181,6 +184,18 @@ export function foundAgain(sql: Sql) {
       when etag is null then 'kept' else 'archived' end,
     error_code = case when state = 'lost' then null else error_code end,
     error_message = case when state = 'lost' then null else error_message end,`
+}
+
+/**
+ * What is noted of now is never as late as this, and nobody takes anything for as long, unless the clock of the database was
+ * ahead for a while: until it is as late as that clock said, nothing would be due.
+ */
+export function tooLate(sql: Sql) {
+  return sql`now() + interval '2 hours'`
+}
+
+function isFree(sql: Sql) {
+  return sql`(scrub_until is null or scrub_until < now() or scrub_until > ${tooLate(sql)})`
 }
 
 /** What lies in the archive by the database's word. */

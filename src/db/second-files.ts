@@ -1,4 +1,4 @@
-import type { ArchivedFile } from './archived.ts'
+import { type ArchivedFile, tooLate } from './archived.ts'
 import type { Database, Fragment, Sql } from './connect.ts'
 import { arrayText } from './item-rows.ts'
 import type { SecondCopy } from './second.ts'
@@ -149,7 +149,8 @@ export interface DueFile extends MovedFile {
 
 /**
  * Takes the copies, in whatever bucket, that were last looked at longer than `lookMs` ago, or read whole longer than `readMs` ago,
- * longest ago first, and what something was wrong with a day ago. For an hour no other node takes them.
+ * longest ago first, and what something was wrong with a day ago. For an hour no other node takes them. What was looked at at a
+ * time that is {@link tooLate} is due, too.
  *
  * @param due.readMs 0: none is to be read because of its age
  */
@@ -160,10 +161,11 @@ export async function takeSecondDue(
   const { limit, lookMs, readMs } = due
   const rows = await database.run((sql) => {
     const ago = (ms: number) => sql`now() - ${ms} * interval '1 ms'`
-    const isFree = sql`recalled_at is null and (look_until is null or look_until < now())`
+    const isFree = sql`recalled_at is null and (look_until is null or look_until < now() or look_until > ${tooLate(sql)})`
     // Whose sidecar alone is wrong has its bytes, and of one elsewhere nothing was seen.
     const isDoubted = sql`trouble is not null and trouble !~ '^(sidecar|elsewhere):'`
     const isOld = readMs === 0 ? sql`false` : sql`verified_at < ${ago(readMs)}`
+    const isAhead = sql`verified_at > ${tooLate(sql)} and ${readMs > 0}`
     return sql<(MovedRow & { read: boolean })[]>`
       with troubled as (
         select item_id from strongroom.second_copies
@@ -177,11 +179,16 @@ export async function takeSecondDue(
         select item_id from strongroom.second_copies
         where trouble is null and ${isOld} and ${isFree}
         order by verified_at limit ${limit} for no key update skip locked),
-      taken as (select item_id from troubled union select item_id from looks union select item_id from reads),
+      ahead as (
+        select item_id from strongroom.second_copies
+        where coalesce(looked_at, verified_at) > ${tooLate(sql)} and ${isFree}
+        order by coalesce(looked_at, verified_at) limit ${limit} for no key update skip locked),
+      taken as (select item_id from troubled union select item_id from looks union select item_id from reads
+        union select item_id from ahead),
       due as (
         update strongroom.second_copies set look_until = now() + ${HOUR_MS} * interval '1 ms'
         where item_id in (select item_id from taken)
-        returning *, (${isDoubted}) or ${isOld} as read)
+        returning *, (${isDoubted}) or (${isOld}) or (${isAhead}) as read)
       select ${movedColumns(sql)}, c.read
       from due c join strongroom.items i on i.id = c.item_id and i.state = 'moved'`
   })

@@ -111,6 +111,21 @@ describe('what the scrub takes', { concurrency: 2 }, () => {
     assert.deepEqual(await take(), [1])
   })
 
+  test('is due at once where the clock of the database was years ahead for a while', async (t) => {
+    const store = await withArchived(t, 4)
+    const { database, sql } = store
+    const take = async () =>
+      mediaIds(await takeForScrub(database, { limit: 9, periodMs: MONTH_MS }))
+    await sql`update strongroom.items set verified_at = now() - interval '1 hour'`
+    assert.deepEqual(await take(), [])
+    const ahead = sql`now() + interval '10 years'`
+    await sql`update strongroom.items set verified_at = ${ahead} where media_id = 1`
+    await sql`update strongroom.items set verified_at = ${ahead}, damage = 'flipped', damaged_at = ${ahead} where media_id = 2`
+    await sql`update strongroom.items set verified_at = null, archived_at = ${ahead}, scrub_until = ${ahead} where media_id = 3`
+    assert.deepEqual(await take(), [1, 2, 3])
+    assert.deepEqual(await take(), [])
+  })
+
   test('is nothing that is not in the archive', async (t) => {
     const store = await withArchived(t, 2)
     await store.sql`update strongroom.items set state = 'held' where media_id = 1`

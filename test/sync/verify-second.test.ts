@@ -73,6 +73,15 @@ async function withMoved(t: TestContext, count: number): Promise<Scene> {
 }
 
 describe('a look at what is in the second bucket', { concurrency: 2 }, () => {
+  test('is due at once where the clock of the database was years ahead for a while', async (t) => {
+    const { look, pass } = await withMoved(t, 1)
+    await pass(-3_650)
+    assert.deepEqual(await look(WEEK_MS), [[0, 'whole', true]])
+    await pass(-3_650)
+    assert.deepEqual(await look(), [[0, 'whole', false]])
+    assert.deepEqual(await look(), [])
+  })
+
   test('comes once a week, and fetches nothing but the sidecars', async (t) => {
     const { look, asked, pass } = await withMoved(t, 2)
     assert.deepEqual(await look(), [], 'just moved, and read back then')
