@@ -126,7 +126,7 @@ export async function isReadingWanted(database: Database): Promise<boolean> {
   const [row] = await database.run(
     (sql) => sql<{ wanted: boolean }[]>`
       select exists (
-        select from strongroom.items where reading_wanted_at is not null and ${isFree(sql)}) as wanted`,
+        select from strongroom.items where reading_wanted_at is not null and ${isFiled(sql)} and ${isFree(sql)}) as wanted`,
   )
   return row?.wanted === true
 }

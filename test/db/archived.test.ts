@@ -5,6 +5,7 @@ import {
   archivedFile,
   archivedFiles,
   archivedTotal,
+  isReadingWanted,
   noteVerified,
   takeForScrub,
 } from '../../src/db/archived.ts'
@@ -133,6 +134,14 @@ describe('what the scrub takes', { concurrency: 2 }, () => {
     assert.deepEqual(mediaIds(taken), [2])
     assert.equal(await archivedFile(store.database, 1), null)
   })
+})
+
+test('a reading is wanted of nothing that is in the archive no more', async (t) => {
+  const store = await withArchived(t, 1)
+  await store.sql`update strongroom.items set reading_wanted_at = now()`
+  assert.equal(await isReadingWanted(store.database), true)
+  await store.sql`update strongroom.items set state = 'moved'`
+  assert.equal(await isReadingWanted(store.database), false)
 })
 
 test('what was read is not noted of a version that took its place meanwhile', async (t) => {
