@@ -12,7 +12,11 @@ export interface FileBytes {
 }
 
 const WINDOW_BYTES = 65_536
-const MOST_READS = 30_000
+/** Pictures of thousands of tiles stay far below. */
+const FEW_READS = 30_000
+/** A frame of an animation takes four, and has at least so many bytes for each. Made to keep us busy, these would be 3 s. */
+const BYTES_A_READ = 64
+const MOST_READS = 250_000
 /** The tables of a picture with thousands of tiles stay far below. */
 const LARGEST_READ = 1_048_576
 
@@ -43,7 +47,7 @@ export async function withFileBytes<T>(
 }
 
 function fileBytes(handle: FileHandle, sizeBytes: number, signal?: AbortSignal): FileBytes {
-  let readsLeft = MOST_READS
+  let readsLeft = Math.min(FEW_READS + sizeBytes / BYTES_A_READ, MOST_READS)
   let window: { at: number; bytes: Buffer } = { at: 0, bytes: Buffer.alloc(0) }
 
   async function fetch(at: number, length: number): Promise<Buffer> {

@@ -195,6 +195,16 @@ describe('a file made to keep the reader busy', () => {
   })
 })
 
+test('an animated WebP of 10,001 frames, 400 seconds of 25 frames, is a picture', async (t) => {
+  const look = await withLook(t)
+  const animated = mediaBytes('webp-animated')
+  const at = animated.indexOf('ANMF')
+  const bytes = 8 + animated.readUInt32LE(at + 4)
+  const frame = animated.subarray(at, at + bytes + (bytes & 1))
+  const chunks = [animated.subarray(12, at), ...Array<Buffer>(10_001).fill(frame)]
+  assert.ok('picture' in (await look(webpOf(Buffer.concat(chunks)))))
+})
+
 function webpOf(chunks: Buffer): Buffer {
   const header = Buffer.from('RIFF\0\0\0\0WEBP', 'latin1')
   header.writeUInt32LE(4 + chunks.length, 4)
