@@ -1,3 +1,4 @@
+import type { SecondConfig } from '../config/second.ts'
 import type { Config } from '../config.ts'
 import { inspectBackend } from '../db/backend.ts'
 import type { Database } from '../db/connect.ts'
@@ -24,6 +25,30 @@ export async function checkBucketRules(
   await judgeLifecycle(rules, waitsFor, report)
   judgeLock(rules, config.releaseGraceMs, report)
   judgeVersioning(rules, report)
+}
+
+/** What the second bucket deletes by itself: there lie the only copies of what was moved, for good. */
+export async function checkSecondRules(
+  second: SecondConfig,
+  { ok, advise, fail }: Tell,
+): Promise<void> {
+  const { lifecycle } = await readBucketRules(second)
+  if ('untold' in lifecycle) {
+    const why = whyUntold(lifecycle.untold)
+    return advise(`the second bucket does not tell its lifecycle rules: ${why}`, [
+      'look at them where the bucket is managed: none may delete what is moved there',
+    ])
+  }
+  const deadly = lifecycle.told.expiries.filter(
+    ({ prefix }) => prefix.startsWith(second.prefix) || second.prefix.startsWith(prefix),
+  )
+  if (deadly.length === 0) return ok('no lifecycle rule deletes what is moved to the second bucket')
+  for (const rule of deadly)
+    fail(`in the second bucket, where the only copies lie, ${describe(rule)}`, {
+      remedy: ['disable that rule: what is moved there stays for good'],
+      exit: 78,
+      next: `disable lifecycle rule "${rule.id}" of the second bucket`,
+    })
 }
 
 /** @returns days; null when nothing waits, or nobody can tell */

@@ -5,7 +5,7 @@ import { AppError, isAppError } from '../errors.ts'
 import type { Host } from '../host.ts'
 import { openLinks, openProbe, openSecondBucket, type Program } from '../open.ts'
 import { createHttpServer } from '../serve/listen.ts'
-import { checkBucketRules } from './bucket-rules.ts'
+import { checkBucketRules, checkSecondRules } from './bucket-rules.ts'
 import { bucketClock, databaseClock, judgeClocks } from './clock.ts'
 import { composeFor } from './compose.ts'
 import { checkArchive } from './doctor-archive.ts'
@@ -46,6 +46,7 @@ export async function doctor(
     await report.section('second bucket', async () => {
       await second.check()
       report.ok(`the second bucket ${second.name} answers`)
+      if (config.second !== null) await checkSecondRules(config.second, report)
     })
   let answered = false
   await report.section('database', () =>

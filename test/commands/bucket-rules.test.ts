@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
-import { checkBucketRules } from '../../src/commands/bucket-rules.ts'
+import { checkBucketRules, checkSecondRules } from '../../src/commands/bucket-rules.ts'
 import type { BucketConfig } from '../../src/config.ts'
 import type { Fault } from '../../src/demo/bucket.ts'
 import { postgresStore } from '../contract/items-stores.ts'
@@ -50,13 +50,42 @@ async function said(
     update media set object_key = 'uploads/1.mp4', approved_at = now() - interval '3 days'`
   if (!migrated) await store.sql`drop schema strongroom cascade`
   const lines: string[] = []
-  await checkBucketRules({ ...parse(env), bucket }, store.database, {
+  await checkBucketRules({ ...parse(env), bucket }, store.database, teller(lines))
+  return lines
+}
+
+function teller(lines: string[]): Parameters<typeof checkSecondRules>[1] {
+  return {
     ok: (what) => lines.push(`ok ${what}`),
     advise: (what) => lines.push(`note ${what}`),
     fail: (what) => lines.push(`FAIL ${what}`),
-  })
-  return lines
+  }
 }
+
+test('a rule that deletes what is moved to the second bucket is a failure, whenever it does', async (t) => {
+  const lifecycle = rulesXml(
+    expiry('all', '', 3_650),
+    expiry('some', 'archive/2020/', 90),
+    expiry('logs', 'logs/', 1),
+  )
+  const second = { prefix: 'archive/', scrubPeriodMs: 0, links: null }
+  const told = async (answers: Answers) => {
+    const lines: string[] = []
+    await checkSecondRules({ ...(await bucketWith(t, answers)), ...second }, teller(lines))
+    return lines
+  }
+  assert.deepEqual(await told({ lifecycle }), [
+    'FAIL in the second bucket, where the only copies lie, lifecycle rule "all" deletes objects after 3650 days',
+    'FAIL in the second bucket, where the only copies lie, lifecycle rule "some" deletes objects under "archive/2020/" after 90 days',
+  ])
+  assert.deepEqual(await told({}), [
+    'ok no lifecycle rule deletes what is moved to the second bucket',
+  ])
+  const denied: Answers = { lifecycle: { kind: 'answer', status: 403, code: 'AccessDenied' } }
+  assert.deepEqual(await told(denied), [
+    'note the second bucket does not tell its lifecycle rules: the access key may not read them',
+  ])
+})
 
 test('a rule that deletes what is not archived yet is a failure, one that deletes later is not', async (t) => {
   const lifecycle = rulesXml(
