@@ -151,6 +151,10 @@ export function isRefusedFeature(error: unknown): boolean {
   return [400, 405, 416, 501].includes(statusOf(error) ?? 0)
 }
 
+export function isDenied(error: unknown): boolean {
+  return statusOf(error) === 403
+}
+
 /** The store knows no such header; it says 400 for much else besides. */
 export function isUnknownCondition(error: unknown): boolean {
   return statusOf(error) === 501 || (isRefusal(error) && error.name === 'InvalidArgument')

@@ -4,7 +4,7 @@ import { pause } from '../waiting.ts'
 import type { Bucket, NewObject, UploadBucket } from './bucket.ts'
 import { bucketOn } from './s3.ts'
 import { type Abort, askSdk } from './s3-ask.ts'
-import { isRefusedFeature, isUnknownCondition, notS3 } from './s3-errors.ts'
+import { isDenied, isRefusedFeature, isUnknownCondition, notS3 } from './s3-errors.ts'
 import { askedFor, type Link, openLink, type S3Options, unquoted } from './s3-link.ts'
 import type { Sdk } from './s3-sdk.ts'
 
@@ -126,7 +126,8 @@ async function abortAbandoned(target: Target): Promise<void> {
       const uploads = { Bucket: link.bucket, Prefix: key }
       return await client.send(new commands.ListMultipartUploadsCommand(uploads), abort)
     } catch (error) {
-      if (isRefusedFeature(error)) return { Uploads: [] }
+      // A key may write without the right to list; one that may nothing is told so by what follows.
+      if (isRefusedFeature(error) || isDenied(error)) return { Uploads: [] }
       throw error
     }
   })

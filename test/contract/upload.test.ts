@@ -153,6 +153,20 @@ for (const store of STORES) {
   })
 }
 
+test('an upload in parts needs no right to list those that were begun', async (t) => {
+  const open = () =>
+    withDemoBucket(t, {
+      onRequest: ({ key, query }) =>
+        key === null && query.has('uploads')
+          ? { kind: 'answer', status: 403, code: 'AccessDenied' }
+          : undefined,
+    })
+  const { bucket, bytesOf } = await opened(t, { ...DEMO, open })
+  const bytes = patterned(PART + 1)
+  assert.notEqual(await bucket.upload('key', objectOf(bytes), never), 'taken')
+  assert.ok((await bytesOf('key')).equals(bytes))
+})
+
 describe('an upload between whose look and writing somebody wrote under its key', () => {
   for (const [status, code] of [
     [400, 'RequestTimeout'],

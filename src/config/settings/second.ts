@@ -16,7 +16,7 @@ export const secondSettings = {
   SECOND_ACCESS_KEY: {
     secret: true,
     reader: read.secretText,
-    help: 'Access key id for the second bucket; it needs to read and write its objects, and never deletes one.',
+    help: 'Access key id for the second bucket; it needs to read and write its objects, and never deletes one. Where it may also list and abort multipart uploads, what a cut-off upload left is removed.',
     example: '"$(cat second-access-key)"',
   },
   SECOND_SECRET_KEY: {
