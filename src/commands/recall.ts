@@ -78,7 +78,7 @@ async function findMoved(
   return found
 }
 
-function notMoved(who: string): AppError {
+export function notMoved(who: string): AppError {
   return new AppError('NOT_FOUND', `${who} no file in the second bucket that is not here, too`, {
     hint: '"strongroom why ID" says where a medium is',
   })

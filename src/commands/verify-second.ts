@@ -12,6 +12,7 @@ import {
 } from '../sync/verify-second.ts'
 import { bytesText, things } from '../units.ts'
 import { asRun } from './as-run.ts'
+import { notMoved } from './recall.ts'
 import { EXIT_DAMAGED, EXIT_STOPPED } from './verify.ts'
 
 const kind: JobKind = { job: 'verify', mode: 'live', alone: false }
@@ -42,17 +43,22 @@ export async function verifySecondCommand(
   config: Config,
   run: Pick<Session, 'program' | 'drain'> & { mediaId: number | null; json: boolean },
 ): Promise<number> {
-  const { program, json, drain } = run
+  const { program, json, drain, mediaId } = run
   const bucket = requireSecond(openSecondBucket(config, program))
   const database = await openMigrated(config, program)
   const parts: VerifySecondParts = {
     ...secondLooks(bucket, { database, log: program.log }),
     async next(after) {
-      const files = await movedAfter(database, { after, limit: PAGE, mediaId: run.mediaId })
+      const files = await movedAfter(database, { after, limit: PAGE, mediaId })
       return files.map((file) => ({ ...file, read: true }))
     },
     pace: async () => {},
   }
+  if (
+    mediaId !== null &&
+    (await movedAfter(database, { after: 0, limit: 1, mediaId })).length === 0
+  )
+    throw notMoved(`media ${mediaId} has`)
   const work = async (): Promise<Done> => {
     const tally = { whole: 0, missing: 0, differs: 0, sidecar: 0, elsewhere: 0, unreadable: 0 }
     let bytes = 0

@@ -46,6 +46,9 @@ describe('what lies in the second bucket', { concurrency: 2 }, () => {
     const one = await service.run(['verify', '--second', '--media', '5'], moving)
     assert.equal(one.code, 0, story(one))
     const elsewhere = { ...moving, SECOND_BUCKET: 'other' }
+    const none = await service.run(['verify', '--second', '--media', '999'], moving)
+    assert.equal(none.code, 1, story(none))
+    assert.match(none.stderr, /media 999 has no file in the second bucket/)
     const other = await service.run(['verify', '--second', '--media', '5'], elsewhere)
     assert.equal(other.code, 74, story(other))
     assert.match(other.stdout, /elsewhere: media 5, /)
