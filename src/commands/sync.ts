@@ -102,7 +102,7 @@ export async function syncDryRun(
     tally[entry.would] = (tally[entry.would] ?? 0) + 1
     host.out(`${run.json ? JSON.stringify(planRecord(entry)) : planText(entry)}\n`)
   }
-  const obstacles = await obstaclesOf(config, { program: run.program, database })
+  const obstacles = await obstaclesOf(config, { program: run.program, database, backend })
   const skipped = await describeIncomplete(database, backend)
   if (run.json) {
     const warnings = obstacles.map(({ code, message, hint }) => ({ code, message, hint }))

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { PRIVATE_FOLDER } from '../archive-path.ts'
-import type { Archives } from '../db/archives.ts'
+import type { ArchiveRow, Archives } from '../db/archives.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Disk } from '../storage/disk.ts'
 import type { DurableFolders } from '../storage/folders.ts'
@@ -151,21 +151,34 @@ export async function acceptVolume({ disk, archives }: VolumeParts): Promise<str
 }
 
 async function initialise(parts: VolumeParts, options: { evenInMemory: boolean }): Promise<string> {
-  const { disk, archives, fileSystem } = parts
-  const marker = await readMarker(disk)
-  const row = await archives.find()
-  if (marker !== null && row?.id !== marker.id)
-    throw unclaimed(disk, marker.id, row === null ? 'VOLUME_UNCLAIMED' : 'VOLUME_FOREIGN')
-  if (marker === null && fileSystem === 'memory' && !options.evenInMemory)
-    throw new AppError('VOLUME_EPHEMERAL', `${disk.root} looks like memory, not like a disk`, {
-      hint: 'mount the archive at ARCHIVE_DIR; if it is meant to be there, run "strongroom init-volume"',
-    })
+  const { archives } = parts
+  const marker = await refuseToInitialise(parts, await archives.find(), options)
   await archives.insert(randomUUID())
   const made = await archives.find()
   if (made === null) throw new AppError('INTERNAL', 'the archive row vanished while it was made')
   if (marker === null) await writeMarker(parts, made.id)
   await archives.markInitialised(made.id)
   return made.id
+}
+
+/**
+ * @param row what the database knows of an archive that was never initialised
+ * @returns the marker that is there already
+ * @throws why none may be made here: VOLUME_UNCLAIMED, VOLUME_FOREIGN, VOLUME_EPHEMERAL
+ */
+export async function refuseToInitialise(
+  { disk, fileSystem }: Pick<VolumeParts, 'disk' | 'fileSystem'>,
+  row: Pick<ArchiveRow, 'id'> | null,
+  options: { evenInMemory: boolean },
+): Promise<Awaited<ReturnType<typeof readMarker>>> {
+  const marker = await readMarker(disk)
+  if (marker !== null && row?.id !== marker.id)
+    throw unclaimed(disk, marker.id, row === null ? 'VOLUME_UNCLAIMED' : 'VOLUME_FOREIGN')
+  if (marker === null && fileSystem === 'memory' && !options.evenInMemory)
+    throw new AppError('VOLUME_EPHEMERAL', `${disk.root} looks like memory, not like a disk`, {
+      hint: 'mount the archive at ARCHIVE_DIR; if it is meant to be there, run "strongroom init-volume"',
+    })
+  return marker
 }
 
 function unclaimed(

@@ -26,7 +26,7 @@ interface Line {
   media_id?: number
   would?: string
   dry_run?: boolean
-  warnings?: { code: string }[]
+  warnings?: { code: string; message: string }[]
 }
 
 function linesOf(stdout: string): Line[] {
@@ -62,7 +62,16 @@ describe('a dry run writes nothing anywhere', { concurrency: 2 }, () => {
         [4, 'archive'],
       ],
     )
-    assert.deepEqual(lines.at(-1), { dry_run: true, archive: 3, 'report-missing': 1 })
+    const { warnings, ...last } = lines.at(-1) ?? {}
+    assert.deepEqual(last, { dry_run: true, archive: 3, 'report-missing': 1 })
+    assert.deepEqual(
+      warnings?.map(({ message }) => message.replaceAll(/role "\w+"/g, 'it')),
+      [
+        'it may not make the schema strongroom',
+        'it may not change public.media, it may not add to public.audit_logs',
+      ],
+      'what a real run needs besides is told',
+    )
     const operations = new Set(demo.server.requests.slice(sent).map(({ operation }) => operation))
     assert.deepEqual([...operations], ['HeadObject', 'ListObjectsV2'], 'not one object was read')
     const after = { ...(await photograph(service)), dump: await dump(service.database) }
@@ -226,4 +235,38 @@ describe('a dry run writes nothing anywhere', { concurrency: 2 }, () => {
       /^warning: a real run would stop: \S+ is not the archive: it has no marker \(expected [0-9a-f-]{36}\); mount/m,
     )
   })
+
+  const setUps: {
+    name: string
+    code: number
+    env?: Record<string, string>
+    prepare: (service: Service) => Promise<unknown>
+  }[] = [
+    {
+      name: 'an archive that this database does not know',
+      code: 74,
+      prepare: ({ sql }) => sql`drop schema strongroom cascade`,
+    },
+    {
+      name: 'a schema of a newer version',
+      code: 78,
+      prepare: ({ sql }) => sql`insert into strongroom.migrations (name) values ('9999_of_it.sql')`,
+    },
+    {
+      name: 'a schema that is not to be made at the start',
+      code: 78,
+      env: { MIGRATE_ON_START: 'false' },
+      prepare: ({ sql }) => sql`delete from strongroom.migrations where name like '0001%'`,
+    },
+  ]
+  for (const { name, code, env = {}, prepare } of setUps)
+    test(`it foretells that ${name} would stop the run, in the very words`, async (t) => {
+      const { service } = await withArchived(t, 1)
+      await prepare(service)
+      const foretold = linesOf((await service.run(DRY, env)).stdout).at(-1)?.warnings
+      const ended = await service.run(['sync', '--once'], env)
+      assert.equal(ended.code, code, story(ended))
+      assert.equal(foretold?.length, 1)
+      assert.ok(ended.stderr.includes(foretold[0]?.message ?? 'nothing'), foretold[0]?.message)
+    })
 })
