@@ -35,8 +35,9 @@ export async function checkDatabase(
   for (const finding of types) tell(report, finding)
   for (const { what, remedy } of backend.misnamed) report.fail(what, { remedy: [remedy], exit: 78 })
   for (const finding of await checkNamesakes(database, backend)) tell(report, finding)
-  const { reading, writing } = await checkTableRights(database, backend)
-  const denied = [...reading, ...writing.map((finding) => forMode(config, finding))]
+  const { reading, writing, rebuilding } = await checkTableRights(database, backend)
+  const needed = [...writing, ...rebuilding].map((finding) => forMode(config, finding))
+  const denied = [...reading, ...needed]
   for (const finding of denied) tell(report, finding)
   if (backend.misnamed.length > 0) return
   if (![...tables, ...types].every((finding) => finding.ok)) return

@@ -18,7 +18,7 @@ export async function obstaclesOf(
 ): Promise<AppError[]> {
   const checks = [
     () => checkSchema(config, database),
-    async () => refuseLacking(Object.values(await checkTableRights(database, backend)).flat()),
+    () => checkTables(database, backend),
     () => checkArchive(config, database),
     () => refuseUnfitErrorFolder(config.archive),
     () => openProbe(config, program).ready(),
@@ -40,6 +40,11 @@ async function checkSchema({ migrateOnStart }: Config, database: Database): Prom
   if (gap === null) return
   if (!migrateOnStart) throw gap
   refuseLacking([migrate])
+}
+
+async function checkTables(database: Database, backend: Backend): Promise<void> {
+  const { reading, writing } = await checkTableRights(database, backend)
+  refuseLacking([...reading, ...writing])
 }
 
 function refuseLacking(rights: readonly Finding[]): void {

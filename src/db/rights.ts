@@ -85,11 +85,11 @@ interface ColumnRow {
   may_insert: boolean
 }
 
-/** What a sync does with the backend's tables, each right by itself; nothing for a table that was not found. */
+/** What a sync, and what a rebuilt database, does with the backend’s tables, each right by itself; nothing for a table that was not found. */
 export async function checkTableRights(
   database: Database,
   backend: Backend,
-): Promise<{ reading: Finding[]; writing: Finding[] }> {
+): Promise<Record<'reading' | 'writing' | 'rebuilding', Finding[]>> {
   const { mapping } = backend
   const media = await columnRights(database, mapping.mediaTable)
   const read = [...backend.mediaColumns].map((column) => mapping.mediaColumns[column])
@@ -116,10 +116,6 @@ export async function checkTableRights(
         may: `read ${mapping.mediaTable}`,
         right: `select on ${of.media}`,
       }),
-      ...lacking(mayLook, audit, {
-        may: `read ${mapping.auditTable}`,
-        right: `select on ${of.audit}`,
-      }),
     ],
     writing: [
       ...lacking(mayWrite, media, {
@@ -132,6 +128,10 @@ export async function checkTableRights(
       }),
       ...(await sequenceRights(database, mapping.auditTable)),
     ],
+    rebuilding: lacking(mayLook, audit, {
+      may: `read ${mapping.auditTable}`,
+      right: `select on ${of.audit}`,
+    }),
   }
 }
 
