@@ -70,13 +70,18 @@ async function judged(
 ): Promise<AppError> {
   if (reason.code === 'BUCKET_UNAVAILABLE') return ofOneKey(bucket, item.media.objectKey, reason)
   try {
-    // Without the archive there is no verdict, not even that an object is missing.
-    if (reason.code === 'OBJECT_MISSING') await volume.verify()
+    // Without the archive there is no verdict, not even that an object is missing, or larger than its disk.
+    if (isVerdict(reason)) await volume.verify()
     if (isFirstWriteError(reason)) await volume.noteWrite(reason)
     return reason
   } catch (graver) {
     return toAppError(graver)
   }
+}
+
+/** True for what is said of the object by what lies here. */
+function isVerdict({ code }: AppError): boolean {
+  return code === 'OBJECT_MISSING' || code === 'OBJECT_TOO_LARGE'
 }
 
 /** A latched failure carries the write error as its cause. */

@@ -8,9 +8,9 @@ import type { Disk } from '../storage/disk.ts'
 export interface Space {
   /** Before anything is claimed. @throws DISK_LOW when less is free than is to stay free */
   assertRoom(): Promise<void>
-  /** For one download, beyond what is to stay free. @throws DISK_LOW before a single byte is fetched */
+  /** For one download, beyond what is to stay free. @throws DISK_LOW, OBJECT_TOO_LARGE before a single byte is fetched */
   reserve(sizeBytes: number): Promise<Reservation>
-  /** For a copy that ends work in hand: it may take what is to stay free, if it fits. @throws DISK_LOW */
+  /** For a copy that ends work in hand: it may take what is to stay free, if it fits. @throws as {@link reserve} */
   reserveCopy(sizeBytes: number): Promise<Reservation>
   state(): Promise<SpaceState>
 }
@@ -110,6 +110,8 @@ export function createSpace(disk: Disk, options: Partial<SpaceOptions> = {}): Sp
     try {
       const state = await look()
       const floor = floorOf(state)
+      // Remembered by nobody: no room would ever be enough.
+      if (sizeBytes + MARGIN_BYTES > state.totalBytes) throw tooLarge(disk, state, sizeBytes)
       if (state.freeBytes < reserved + floor) throw refuse(state, { needed, floor })
       if (needed >= refused.bytes) refused = { bytes: 0, at: Number.NEGATIVE_INFINITY }
     } catch (error) {
@@ -138,5 +140,12 @@ function tooLittle(disk: Disk, { freeBytes }: SpaceState, neededBytes: number): 
   return new AppError(
     'DISK_LOW',
     `${disk.root} has ${freeBytes} bytes free, ${neededBytes} are needed`,
+  )
+}
+
+function tooLarge(disk: Disk, { totalBytes }: SpaceState, sizeBytes: number): AppError {
+  return new AppError(
+    'OBJECT_TOO_LARGE',
+    `the object has ${sizeBytes} bytes, all of the disk of ${disk.root} has ${totalBytes}`,
   )
 }

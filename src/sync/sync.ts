@@ -1,4 +1,4 @@
-import { type AppError, toAppError } from '../errors.ts'
+import { type AppError, isAppError, toAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
 import { DOUBTS_ALLOWED } from '../storage/one-key.ts'
 import { type Claimed, claim } from './claim.ts'
@@ -53,6 +53,7 @@ export async function runSync(
   }
   const isOver = () => run.stoppedBy !== null || signals.drain.aborted || signals.abort.aborted
   const feed = createFeed(() => claimBatch(parts, stop), isOver)
+  const unfit: Unfit[] = []
   let doubts = 0
   const lane = async () => {
     for (let next = await feed(); next !== undefined; next = await feed()) {
@@ -61,15 +62,32 @@ export async function runSync(
         tally(await giveBack(parts, item))
         continue
       }
-      const settled = await settleItem(parts, item, AbortSignal.any([lost, signals.abort]))
+      const signal = AbortSignal.any([lost, signals.abort])
+      const settled = await settleItem(parts, item, { signal, unfit })
+      if (settled === null) continue
       doubts = settled.doubt === null ? 0 : doubts + 1
       stop(settled.outage ?? (doubts < DOUBTS_ALLOWED ? null : settled.doubt))
       tally(settled.report)
     }
   }
   await Promise.all(Array.from({ length: parts.policy.concurrency }, lane))
+  for (const { item, error } of unfit) {
+    const { outage, report } = await settleFailure(parts, item, error)
+    parts.leases.drop(item)
+    stop(outage)
+    tally(report)
+  }
   return run
 }
+
+/** There is room, but not for this one. It stays in hand until the run ends, so that all others have their turn. */
+interface Unfit {
+  item: Item
+  error: unknown
+}
+
+/** So many in hand that do not fit are no longer the exception. */
+const UNFIT_ALLOWED = 100
 
 /** @returns nothing, and tells `stop` why, when there is no room or no claim can be made */
 async function claimBatch(
@@ -87,16 +105,34 @@ async function claimBatch(
   }
 }
 
-/** Runs one item to an outcome; whatever goes wrong is this item's alone unless it is an outage. */
-async function settleItem(parts: SyncParts, item: Item, signal: AbortSignal): Promise<Settled> {
+/**
+ * Runs one item to an outcome; whatever goes wrong is this item's alone unless it is an outage.
+ *
+ * @returns null for one that was added to `unfit`
+ */
+async function settleItem(
+  parts: SyncParts,
+  item: Item,
+  { signal, unfit }: { signal: AbortSignal; unfit: Unfit[] },
+): Promise<Settled | null> {
+  let settled: Settled | null = null
   try {
-    return { report: await archiveOne(parts, item, signal), outage: null, doubt: null }
+    settled = { report: await archiveOne(parts, item, signal), outage: null, doubt: null }
   } catch (error) {
     // Awaited here: until it is put back it is in hand, or another lane would claim it again.
-    return await settleFailure(parts, item, error)
-  } finally {
-    parts.leases.drop(item)
+    if (unfit.length < UNFIT_ALLOWED && (await isUnfit(parts, error))) unfit.push({ item, error })
+    else settled = await settleFailure(parts, item, error)
   }
+  if (settled !== null) parts.leases.drop(item)
+  return settled
+}
+
+async function isUnfit({ space }: SyncParts, error: unknown): Promise<boolean> {
+  if (!isAppError(error, 'DISK_LOW')) return false
+  return space.assertRoom().then(
+    () => true,
+    () => false,
+  )
 }
 
 async function giveBack(parts: SyncParts, item: Item): Promise<ItemReport> {

@@ -661,7 +661,7 @@ export const mutants: readonly Mutant[] = [
   {
     name: 'a missing object is told without a look at the marker',
     file: 'src/sync/failure.ts',
-    change: [["    if (reason.code === 'OBJECT_MISSING') await volume.verify()\n", '']],
+    change: [['    if (isVerdict(reason)) await volume.verify()\n', '']],
     caught: fault('the archive is not mounted', 'an object that is missing'),
     promise: 'I10',
   },

@@ -19,7 +19,13 @@ const fates: { fate: string; codes: ErrorCode[]; to: Partial<PutBack> }[] = [
   },
   {
     fate: 'waits for a person',
-    codes: ['CHANGED_AFTER_APPROVAL', 'SIZE_MISMATCH', 'PATH_UNSAFE', 'MEDIA_INVALID'],
+    codes: [
+      'CHANGED_AFTER_APPROVAL',
+      'SIZE_MISMATCH',
+      'PATH_UNSAFE',
+      'MEDIA_INVALID',
+      'OBJECT_TOO_LARGE',
+    ],
     to: { state: 'held' },
   },
   { fate: 'is missing and asked for again', codes: ['OBJECT_MISSING'], to: { state: 'missing' } },

@@ -104,6 +104,14 @@ describe('what is to stay free', () => {
     await space.reserve(10 * MARGIN)
   })
 
+  test('is not what keeps an object away that is larger than the disk, which no room is made for', async () => {
+    const { space } = withGuard()
+    await assert.rejects(space.reserve(99 * MARGIN + 1), hasCode('OBJECT_TOO_LARGE'))
+    await assert.rejects(space.reserveCopy(99 * MARGIN + 1), hasCode('OBJECT_TOO_LARGE'))
+    const { neededBytes, reservedBytes, low } = await space.state()
+    assert.deepEqual([neededBytes, reservedBytes, low], [0, 0, false])
+  })
+
   test('is there for the copy that ends work in hand, if it fits', async () => {
     const { at, space } = withGuard()
     at.free = 20 * MARGIN

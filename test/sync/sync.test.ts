@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
-import { describe, test } from 'node:test'
+import { describe, type TestContext, test } from 'node:test'
 import { AppError } from '../../src/errors.ts'
+import { createSpace } from '../../src/sync/space.ts'
 import {
   approveMedium,
   assertArchived,
@@ -10,6 +11,18 @@ import {
   statesOf,
 } from '../support/media-rows.ts'
 import { openWorker, withSite, withWorker } from '../support/worker.ts'
+
+const MIB = 2 ** 20
+
+/** An archive on a disk of 10 MiB of which 5 are free, and 1 is to stay so. */
+async function withHalfFull(t: TestContext) {
+  const room = { freeBytes: 5 * MIB, totalBytes: 10 * MIB }
+  const worker = await withWorker(t, {
+    policy: { batchSize: 2, concurrency: 2 },
+    space: (disk) => createSpace({ ...disk, room: async () => room }, { minBytesOf: () => MIB }),
+  })
+  return { worker, room }
+}
 
 describe('a run', { concurrency: 2 }, () => {
   test('archives batch after batch until nothing is claimable, oldest approval first', async (t) => {
@@ -138,6 +151,32 @@ describe('a run', { concurrency: 2 }, () => {
     const run = await worker.sync()
     assert.equal(run.stoppedBy?.code, 'BUCKET_UNAVAILABLE')
     assert.deepEqual([run.reports.waiting, run.reports.left], [5, 3])
+  })
+
+  test('archives all others before it waits for the room of one object, which loses no attempt', async (t) => {
+    const { worker, room } = await withHalfFull(t)
+    const large = await approveMedium(worker, { bytes: Buffer.alloc(6 * MIB, 1) })
+    for (let n = 0; n < 5; n++) await approveMedium(worker)
+    for (let run = 0; run < 2; run++) {
+      const { stoppedBy } = await worker.sync()
+      assert.equal(stoppedBy?.code, 'DISK_LOW')
+      assert.deepEqual(await statesOf(worker), { archived: 5, waiting: 1 })
+    }
+    const { attempts, error_code, lease_owner } = await itemOf(worker, large.mediaId)
+    assert.deepEqual([attempts, error_code, lease_owner], [0, 'DISK_LOW', null])
+    room.freeBytes = 9 * MIB
+    assert.equal((await worker.sync()).stoppedBy, null)
+    assert.deepEqual(await statesOf(worker), { archived: 5, rejected: 1 })
+  })
+
+  test('holds an object that is larger than the disk, and goes on', async (t) => {
+    const { worker } = await withHalfFull(t)
+    const large = await approveMedium(worker, { bytes: Buffer.alloc(20 * MIB, 1) })
+    for (let n = 0; n < 5; n++) await approveMedium(worker)
+    assert.equal((await worker.sync()).stoppedBy, null)
+    assert.deepEqual(await statesOf(worker), { archived: 5, held: 1 })
+    assert.equal((await itemOf(worker, large.mediaId)).error_code, 'OBJECT_TOO_LARGE')
+    assert.equal((await worker.parts.space.state()).neededBytes, 0)
   })
 
   for (const [what, change] of [
