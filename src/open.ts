@@ -50,8 +50,8 @@ export type SyncService = Parts & {
   errorSpace: Space
   /** Null where none is configured. */
   secondBucket: UploadBucket | null
-  /** Removes what may go where there is too little room; never throws. */
-  makeRoom?: () => Promise<void>
+  /** Removes what may go where there is too little room, or where the disk refused a write; never throws. */
+  makeRoom?: (refused?: boolean) => Promise<void>
 }
 
 export const LEASE_MS = 90_000

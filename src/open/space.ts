@@ -21,7 +21,7 @@ export async function openSpaces(
 interface WaitingParts {
   space: Space
   errorSpace: Space
-  makeRoom?: () => Promise<void>
+  makeRoom?: (refused?: boolean) => Promise<void>
   log: Log
 }
 

@@ -29,15 +29,20 @@ export interface DiskPlan<Parts extends PlanParts> {
   freesBytes: number
 }
 
+/** Made at a time on a disk that refuses writes although it says that it has room: a quota is used up, or inodes are. */
+const REFUSED_BYTES = 2 ** 30
+
 /**
  * What would go from a disk: nothing where the target is met, but for the rest of moves that were cut off. What cannot be
  * reached is no target: for a download that never fits, or a setting beyond the disk, everything would go in vain.
  */
 export async function planDisk<Parts extends PlanParts>(
   disk: CleanableDisk<Parts>,
+  refused = false,
 ): Promise<DiskPlan<Parts>> {
   const state = await disk.state()
   const { totalBytes, minBytes, neededBytes } = state
+  if (refused && !state.low) return planUpTo(disk, state, state.freeBytes + REFUSED_BYTES)
   const usual = Math.max(disk.targetOf(totalBytes), minBytes)
   if (usual > totalBytes) {
     const beyond = `${usual} bytes are to be free on a disk of ${totalBytes}: nothing goes for that`
@@ -110,7 +115,7 @@ const IN_VAIN =
 export function createMakeRoom(
   disks: readonly CleanableDisk<CleanParts>[],
   { now = () => performance.now(), ...options }: MakeRoomOptions,
-): () => Promise<void> {
+): (refused?: boolean) => Promise<void> {
   let vainUntil = Number.NEGATIVE_INFINITY
   let timesInVain = 0
   let running: Promise<void> | null = null
@@ -120,19 +125,20 @@ export function createMakeRoom(
     vainUntil = now() + (files === 0 ? AGAIN_MS : laterMs)
     if (files > 0) timesInVain += 1
   }
-  const makeRoom = async () => {
+  const makeRoom = async (refused: boolean) => {
     for (const disk of disks) {
       const { log } = disk.parts
       try {
         const { shelves, moving } = disk.parts
-        if ((shelves.length === 0 && moving === null) || !(await disk.state()).low) continue
-        const planned = await planDisk(disk)
+        if (shelves.length === 0 && moving === null) continue
+        if (!refused && !(await disk.state()).low) continue
+        const planned = await planDisk(disk, refused)
         const { plan, beyond } = planned
         if (beyond !== null && beyond !== saidBeyond) log.warn({ disk: disk.root }, beyond)
         saidBeyond = beyond
         const done = await cleanDisk(planned, options)
         const { low, freeBytes } = await disk.state()
-        if (low || done.inVain) wait(done)
+        if (low || refused || done.inVain) wait(done)
         else timesInVain = 0
         if (done.problem !== null)
           log.warn({ error: done.problem }, 'no more can be moved to the second bucket now')
@@ -144,9 +150,9 @@ export function createMakeRoom(
       }
     }
   }
-  return async () => {
+  return async (refused = false) => {
     if (now() < vainUntil) return
-    running ??= makeRoom().finally(() => {
+    running ??= makeRoom(refused).finally(() => {
       running = null
     })
     await running

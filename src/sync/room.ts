@@ -19,7 +19,7 @@ export interface Room {
 
 /**
  * @param spaces of each disk that may stop a run
- * @param makeRoom removes what may go
+ * @param makeRoom removes what may go; `refused`: also where the disk says that it has room
  */
 export function createRoom({
   spaces,
@@ -28,11 +28,13 @@ export function createRoom({
   log,
 }: {
   spaces: readonly Pick<Space, 'state'>[]
-  makeRoom?: () => Promise<void>
+  makeRoom?: (refused: boolean) => Promise<void>
   changed?: (change: SpaceChange) => void
   log: Log
 }): Room {
   let waits = false
+  /** A write was refused, for a reason that the free bytes may not tell: a quota, or no inode. */
+  let refused = false
   let told = false
   const tell = ({ low, freeBytes, minBytes, neededBytes }: SpaceState) => {
     if (low === told) return
@@ -42,20 +44,23 @@ export function createRoom({
     changed({ low, freeBytes, minBytes })
   }
   const look = async (): Promise<boolean> => {
-    if ((await lowest(spaces)).low) await makeRoom()
+    if (refused || (await lowest(spaces)).low) await makeRoom(refused)
     const state = await lowest(spaces)
     tell(state)
     return !state.low
   }
   return {
     ended(stoppedBy) {
-      waits = stoppedBy?.code === 'DISK_LOW'
+      refused = stoppedBy?.code === 'DISK_FULL'
+      waits = refused || stoppedBy?.code === 'DISK_LOW'
     },
     async isBack() {
       if (!waits && !told) return false
       try {
         const isBack = await look()
-        const began = waits && isBack
+        // Whether room that nobody can see was made only the next try tells, which comes soon anyway.
+        const began = waits && isBack && !refused
+        refused = false
         if (isBack) waits = false
         return began
       } catch (error) {

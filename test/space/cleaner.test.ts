@@ -164,6 +164,24 @@ describe('moves to the second bucket', { concurrency: 2 }, () => {
     assert.deepEqual([done.inVain, await here()], [false, 0])
   })
 
+  test('files where the disk refuses writes although bytes are free, ever more seldom', async (t) => {
+    const { disk, here } = await withMovable(t, 1)
+    const clock = { ms: 0 }
+    const full = disk(() => roomOf(500 * GIB, GIB))
+    const makeRoom = createMakeRoom([full], { signal: never, now: () => clock.ms })
+    await makeRoom()
+    assert.equal(await here(), 1)
+    await makeRoom(true)
+    assert.equal(await here(), 0)
+    let looks = 0
+    full.state = async () => {
+      looks += 1
+      return roomOf(0, GIB)
+    }
+    await makeRoom(true)
+    assert.equal(looks, 0)
+  })
+
   test('no more once there is room, however that came', async (t) => {
     const { disk, here, totalBytes } = await withMovable(t, 3)
     let free = 0

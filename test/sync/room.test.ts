@@ -16,7 +16,7 @@ const state: SpaceState = {
 const roomy = { ...state, freeBytes: 20, low: false }
 const tooLow = new AppError('DISK_LOW', 'too low')
 
-function withRoom({ makeRoom = async () => {} } = {}) {
+function withRoom({ makeRoom = async (_: boolean) => {} } = {}) {
   const changes: SpaceChange[] = []
   const { log, lines } = listeningLog()
   const at: { first: SpaceState | Error; second: SpaceState } = { first: state, second: roomy }
@@ -87,6 +87,25 @@ test('what may go is removed before anything is said', async () => {
   scene.room.ended(tooLow)
   assert.equal(await scene.room.isBack(), true)
   assert.deepEqual(scene.changes, [])
+})
+
+test('room is made where the disk refuses a write although bytes are free, and the next try tells', async () => {
+  const asked: boolean[] = []
+  const makeRoom = async (refused: boolean) => void asked.push(refused)
+  const { at, changes, room } = withRoom({ makeRoom })
+  at.first = roomy
+  room.ended(new AppError('DISK_FULL', 'the quota is used up'))
+  assert.equal(await room.isBack(), false)
+  assert.equal(await room.isBack(), false)
+  assert.deepEqual([asked, changes], [[true], []])
+})
+
+test('a disk that is full is waited for', async () => {
+  const { at, room } = withRoom()
+  room.ended(new AppError('DISK_FULL', 'no space is left'))
+  assert.equal(await room.isBack(), false)
+  at.first = roomy
+  assert.equal(await room.isBack(), true)
 })
 
 test('a disk beside that has too little room is waited for, too', async () => {
