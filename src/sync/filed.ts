@@ -1,6 +1,8 @@
 import { dirname } from 'node:path'
+import { isAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
+import { quarantine } from './aside.ts'
 import { isUnreadable } from './damage.ts'
 import type { Parts } from './parts.ts'
 import { putFinal } from './publish.ts'
@@ -18,16 +20,31 @@ export async function makeDurable(parts: FiledParts, item: Item, intent: Intent)
   const { disk, folders } = parts
   const path = intent.archivePath
   await folders.ensure(dirname(path))
-  const sidecar = await readSidecar(parts, path).catch((error: unknown) => {
+  const sidecar = await readSidecar(parts, path).catch(async (error: unknown) => {
     // As a torn one: the item knows all that it says.
     if (isUnreadable(error)) return null
-    throw error
+    if (!isAppError(error, 'PATH_UNSAFE')) throw error
+    // A link, or too large for one of ours.
+    await clearAway(parts, item, sidecarPathOf(path))
+    return null
   })
   if (!describesIntent(sidecar, { media: item.media, intent }))
     await renewSidecar(parts, item, intent)
   await disk.syncFile(path)
   await disk.syncFile(sidecarPathOf(path))
   await disk.syncFolder(dirname(path))
+}
+
+/** Sets aside what is in a sidecar's place and is none. A link has no bytes of its own, and goes. @throws LEASE_LOST, DISK_* */
+export async function clearAway(
+  parts: Pick<Parts, 'disk' | 'folders' | 'volume' | 'leases'>,
+  item: Pick<Item, 'id' | 'epoch'>,
+  path: string,
+): Promise<void> {
+  const { disk, leases } = parts
+  if ((await disk.stat(path))?.kind === 'file') return quarantine(parts, item, { paths: [path] })
+  await leases.confirm(item)
+  await disk.unlink(path)
 }
 
 /** A missing sidecar is written, one that is torn or cannot be read is replaced atomically. */

@@ -1,13 +1,12 @@
 import { dirname } from 'node:path'
 import type { ArchivedFile } from '../db/archived.ts'
 import type { HealVerdict } from '../db/items.ts'
-import { AppError, toAppError } from '../errors.ts'
+import { AppError, isAppError, toAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
 import { sidecarPathOf } from '../sidecar.ts'
 import { adoptInPlace } from './adopt.ts'
-import { quarantine } from './aside.ts'
 import { findDamage } from './damage.ts'
-import { makeDurable } from './filed.ts'
+import { clearAway, makeDurable } from './filed.ts'
 import { type FiledOutcome, underLease } from './filed-lease.ts'
 import { findBytes, type HealParts, heal, lostError, mayComeBack, setAside } from './heal.ts'
 import type { Parts } from './parts.ts'
@@ -121,8 +120,12 @@ async function describeAgain(
   { archivePath, sha256, sizeBytes }: ArchivedFile,
 ): Promise<void> {
   const sidecar = sidecarPathOf(archivePath)
-  const isTorn = (await readSidecar(parts, archivePath)) === null
-  if (isTorn) await quarantine(parts, item, { paths: [sidecar] })
+  const sound = await readSidecar(parts, archivePath).catch((error: unknown) => {
+    // A link, or too large for a sidecar.
+    if (isAppError(error, 'PATH_UNSAFE')) return null
+    throw error
+  })
+  if (sound === null) await clearAway(parts, item, sidecar)
   // None was ever known for what was adopted by hand.
   const objectKey = media.objectKey === '' ? null : media.objectKey
   await adoptInPlace(parts, {

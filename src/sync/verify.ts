@@ -165,9 +165,9 @@ export async function sidecarTrouble(
   disk: Pick<VerifyParts['disk'], 'read'>,
   file: ArchivedFile,
 ): Promise<Found | null> {
-  const text = await disk.read(sidecarPathOf(file.archivePath), SIDECAR_MAX_BYTES)
-  if (text === null) return { verdict: 'sidecar', reason: 'its sidecar is not there' }
   try {
+    const text = await disk.read(sidecarPathOf(file.archivePath), SIDECAR_MAX_BYTES)
+    if (text === null) return { verdict: 'sidecar', reason: 'its sidecar is not there' }
     const sidecar = parseSidecar(text)
     const isOfThis =
       sidecar.media_id === file.mediaId &&
@@ -176,6 +176,8 @@ export async function sidecarTrouble(
       sidecar.bytes === file.sizeBytes
     return isOfThis ? null : { verdict: 'sidecar', reason: 'its sidecar is of another file' }
   } catch (error) {
-    return { verdict: 'sidecar', reason: toAppError(error).message }
+    // A link in its place, or too large for one, says nothing of the file.
+    if (!isAppError(error, 'SIDECAR_INVALID', 'PATH_UNSAFE')) throw error
+    return { verdict: 'sidecar', reason: error.message }
   }
 }

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, symlink, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { describe, type TestContext, test } from 'node:test'
 import { damagedFiles } from '../../src/db/damaged.ts'
@@ -31,6 +31,12 @@ async function withArchived(t: TestContext, { released }: { released: boolean })
     medium,
     path,
     spoil: () => writeFile(path, Buffer.alloc(medium.bytes.length, 7)),
+    /** The names of what lies in quarantine. */
+    async aside() {
+      const folder = join(site.archiveDir, '.strongroom/quarantine')
+      const found = await readdir(folder, { recursive: true, withFileTypes: true })
+      return found.filter((entry) => !entry.isDirectory()).map(({ name }) => name)
+    },
     /** Sets the file aside as a reading does that finds other bytes. */
     async setAside() {
       const folder = join(site.archiveDir, `.strongroom/quarantine/${item?.id}.1`)
@@ -82,6 +88,49 @@ async function withLegacy(t: TestContext) {
       version_id = null, last_modified = null, proof = null`
   return archived
 }
+
+/** What no sidecar can be, put in the place of one. */
+const noSidecars: { what: string; kept: boolean; put: (path: string) => Promise<unknown> }[] = [
+  {
+    what: 'a link',
+    kept: false,
+    async put(path) {
+      await rename(`${path}.json`, `${path}.moved`)
+      await symlink(`${path}.moved`, `${path}.json`)
+    },
+  },
+  {
+    what: 'a large file',
+    kept: true,
+    put: (path) => writeFile(`${path}.json`, Buffer.alloc(2 ** 21, 7)),
+  },
+]
+
+describe('a scrub, of a file with what is no sidecar beside it', { concurrency: 2 }, () => {
+  for (const { what, kept, put } of noSidecars)
+    for (const [whose, archived] of [
+      ['its own', (t: TestContext) => withArchived(t, { released: false })],
+      ['an older service’s', withLegacy],
+    ] as const)
+      test(`takes ${what} away, never bytes, and writes the sidecar anew, of ${whose}`, async (t) => {
+        const { site, worker, medium, path, aside } = await archived(t)
+        await put(path)
+        assert.deepEqual(await worker.scrub(), healed)
+        assert.deepEqual(await readFile(path), medium.bytes)
+        assert.equal(parseSidecar(await readFile(`${path}.json`)).media_id, medium.mediaId)
+        assert.deepEqual(await aside(), kept ? [basename(`${path}.json`)] : [])
+        assert.deepEqual(await damagedFiles(site.database, 9), [])
+      })
+
+  test('does not call the file missing', async (t) => {
+    const { site, worker, path } = await withArchived(t, { released: false })
+    for (const { put } of noSidecars.slice(0, 1)) await put(path)
+    await site.archives.pauseHealing('too much')
+    await worker.scrub()
+    const [noted] = await damagedFiles(site.database, 9)
+    assert.match(noted?.damage ?? '', /^sidecar: /)
+  })
+})
 
 describe('a scrub, of a file that an older service archived', { concurrency: 2 }, () => {
   test('puts back what lies whole in quarantine, and writes its sidecar', async (t) => {
