@@ -69,9 +69,14 @@ function placeFaults(values: SettingValues): Fault[] {
         wrong: 'must not have a path; SECOND_BUCKET names the bucket',
       },
     ]
-  if (endpoint.origin === R2_ENDPOINT?.origin && bucket === R2_BUCKET)
+  if (R2_ENDPOINT !== null && hostOf(endpoint) === hostOf(R2_ENDPOINT) && bucket === R2_BUCKET)
     return [
       { setting: 'SECOND_BUCKET', wrong: 'must differ from R2_BUCKET, where the sources are' },
     ]
   return []
+}
+
+/** One host has more than one spelling, and one bucket may be reached with TLS and without. */
+function hostOf({ hostname, port }: URL): string {
+  return `${hostname.replace(/\.$/, '').replace(/^localhost$/, '127.0.0.1')}:${port}`
 }

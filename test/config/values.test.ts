@@ -233,6 +233,14 @@ describe('wrong values', () => {
       { ...second, SECOND_ENDPOINT: complete.R2_ENDPOINT, SECOND_BUCKET: complete.R2_BUCKET },
       /SECOND_BUCKET must differ from R2_BUCKET/,
     ],
+    ...[
+      ['https://account.example', 'https://account.example.'],
+      ['http://localhost:9000', 'http://127.0.0.1:9000'],
+      ['http://minio:9000', 'https://minio:9000'],
+    ].map(([R2_ENDPOINT = '', SECOND_ENDPOINT = '']): [Env, RegExp] => [
+      { ...second, R2_ENDPOINT, SECOND_ENDPOINT, SECOND_BUCKET: complete.R2_BUCKET },
+      /SECOND_BUCKET must differ from R2_BUCKET/,
+    ]),
     [{ ...second, SECOND_PREFIX: '/a' }, /SECOND_PREFIX must be the beginning of a key/],
     [{ ...second, SECOND_PREFIX: '../a' }, /SECOND_PREFIX must be the beginning of a key/],
     [{ FREE_SPACE_ARCHIVED_AGE: '30m' }, /FREE_SPACE_ARCHIVED_AGE must be a duration from 1h/],
