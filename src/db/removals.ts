@@ -14,6 +14,8 @@ export interface OwnerFacts {
   /** A worker has it in hand. */
   leased: boolean
   changedAt: Date
+  /** How long ago that was, by the clock of the database. */
+  restedMs: number
   /** Its media row is approved now. */
   approved: boolean
   /** Another version of the medium is under way, missing, held, lost or damaged, here or in the second bucket. */
@@ -48,11 +50,13 @@ export async function ownerFacts(
         damaged: boolean
         leased: boolean
         updated_at: Date
+        rested_ms: number
         approved: boolean
         in_need: boolean
       }[]
     >`
       select i.id, i.media_id, i.state, i.damage is not null as damaged, i.updated_at,
+        (extract(epoch from clock_timestamp() - i.updated_at) * 1000)::float8 as rested_ms,
         coalesce(i.lease_until > clock_timestamp(), false) as leased,
         exists (select from ${sql(mediaTable)} m where m.${sql(mediaColumns.id)} = i.media_id
           and ${mediaColumn(sql, backend, 'status')} = ${status.approved} and ${notDeleted(sql, backend)}) as approved,
@@ -70,6 +74,7 @@ export async function ownerFacts(
     damaged: row.damaged,
     leased: row.leased,
     changedAt: row.updated_at,
+    restedMs: row.rested_ms,
     approved: row.approved,
     siblingInNeed: row.in_need,
   }))

@@ -14,7 +14,7 @@ export interface PlanParts {
   minAgeMs: number
   owners: (items: readonly number[]) => Promise<OwnerFacts[]>
   sizesInNeed: () => Promise<Set<number>>
-  /** By the clock of the file systems. */
+  /** By the clock of this machine, as the times of the files are. */
   now: () => Date
   /** Archived files that may be moved to a second bucket; null for none. */
   moving: MovingPlanParts | null

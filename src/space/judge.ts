@@ -17,16 +17,20 @@ export function whyKept(unit: Unit, owner: OwnerFacts | undefined, rules: Rules)
     return 'it has another name elsewhere: without this one nothing would be freed'
   if (unit.files.some(({ sizeBytes }) => sizeBytes > 0 && rules.sizesInNeed.has(sizeBytes)))
     return 'an archived file of its very size is lost or damaged'
-  const since = lainSince(unit, owner)
-  if (rules.now.getTime() - since.getTime() < rules.minAgeMs)
-    return `it has lain there only since ${since.toISOString()}`
+  // Each age by the clock that gave its time.
+  const ageMs = rules.now.getTime() - unit.since.getTime()
+  if (ageMs < rules.minAgeMs || (isAtRest(unit, owner) && owner.restedMs < rules.minAgeMs))
+    return `it has lain there only since ${lainSince(unit, owner).toISOString()}`
   return unit.shelf.area === 'errors' ? null : whyOwnerNeedsIt(unit, owner)
 }
 
 /** When it came there, as far as files and item tell: the later of both. */
 export function lainSince(unit: Unit, owner: OwnerFacts): Date {
-  const isAtRest = unit.shelf.area === 'withdrawn' && owner.state === 'withdrawn'
-  return isAtRest && owner.changedAt > unit.since ? owner.changedAt : unit.since
+  return isAtRest(unit, owner) && owner.changedAt > unit.since ? owner.changedAt : unit.since
+}
+
+function isAtRest({ shelf }: Unit, { state }: OwnerFacts): boolean {
+  return shelf.area === 'withdrawn' && state === 'withdrawn'
 }
 
 /** Its archived file can be read first, under the lease, and must then be whole. */

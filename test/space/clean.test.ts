@@ -423,6 +423,15 @@ describe('cleaning', { concurrency: 2 }, () => {
     assert.deepEqual(await readdir(scene.site.errorDir), [])
   })
 
+  test('takes the age of a withdrawn item from the clock of the database alone', async (t) => {
+    const scene = await withSetAside(t)
+    const disk = await scene.disk('withdrawn')
+    const ahead = () => new Date(Date.now() + 9000 * HOUR_MS)
+    const { plan } = await planDisk({ ...disk, parts: { ...disk.parts, now: ahead } })
+    assert.deepEqual(plan.remove, [])
+    assert.match(plan.keep[0]?.reason ?? '', /lain there only since/)
+  })
+
   test('takes what a download needs besides what is to stay free', async (t) => {
     const scene = await withSetAside(t)
     await scene.age(48)

@@ -229,6 +229,7 @@ test('what may go here does, although the second bucket is away, which is told',
     damaged: false,
     leased: false,
     changedAt: new Date(0),
+    restedMs: 1,
     approved: false,
     siblingInNeed: false,
   }
