@@ -4,6 +4,7 @@ import { Damage, type FileBytes, withFileBytes } from './file-bytes.ts'
 import { readHeif } from './heif.ts'
 import { JPEGXL_SIGNATURE, readJpegxl } from './jpegxl.ts'
 import { looksLikeSvg, SVG_HEAD_BYTES } from './svg.ts'
+import { demuxerBehindTag } from './tagged.ts'
 import { readWebp } from './webp.ts'
 
 /** A picture as its file describes it, in ffprobe's words. */
@@ -19,8 +20,8 @@ export interface Picture {
 export type Inspection =
   /** A reason to refuse the file, whatever ffprobe says. */
   | { fault: string }
-  /** What the file holds where ffprobe could not tell; null when ffprobe is to be asked. */
-  | { picture: Picture | null }
+  /** What the file holds where ffprobe could not tell; null when ffprobe is to be asked, and told the demuxer if there is one. */
+  | { picture: Picture | null; demuxer?: string }
 
 /**
  * Looks at a file's structure where ffprobe (5.1) has no word for it: it cannot read HEIC, AVIF of several tiles and
@@ -45,7 +46,8 @@ export function inspect(path: string, signal?: AbortSignal): Promise<Inspection>
     if (head.subarray(0, JPEGXL_SIGNATURE.length).equals(JPEGXL_SIGNATURE)) {
       return judged('jxl', () => readJpegxl(file).then(() => null))
     }
-    return { picture: null }
+    const demuxer = await demuxerBehindTag(file, head)
+    return { picture: null, ...(demuxer !== null && { demuxer }) }
   })
 }
 

@@ -33,7 +33,7 @@ export async function validate(file: FileToValidate & { probe: Probe }): Promise
   const inspected = await inspect(file.absolutePath, file.signal)
   if ('fault' in inspected) return invalid(inspected.fault)
   if (inspected.picture) return judge(asProbed(inspected.picture), file.kind)
-  const found = await file.probe.probe(file.absolutePath, file.signal)
+  const found = await file.probe.probe(file.absolutePath, file.signal, inspected.demuxer)
   if ('refused' in found) return invalid(`not readable as media: ${found.refused}`)
   return judge(found, file.kind)
 }

@@ -14,10 +14,15 @@ export type { RawProbe, RawStream } from './ffprobe-answer.ts'
 export interface Probe {
   /**
    * @param absolutePath with a neutral name: some demuxers judge a file by its extension
+   * @param demuxer absent: ffprobe chooses among those of the accepted formats
    * @returns the reason, in a few words, when ffprobe refuses the file; that says something about the file alone
    * @throws PROBE_MISSING (ffprobe cannot be run here), PROBE_FAILED (no verdict about this file), CANCELLED
    */
-  probe(absolutePath: string, signal?: AbortSignal): Promise<RawProbe | { refused: string }>
+  probe(
+    absolutePath: string,
+    signal?: AbortSignal,
+    demuxer?: string,
+  ): Promise<RawProbe | { refused: string }>
   /**
    * Whether files can be judged here, as far as that is told in the time that a start has.
    *
@@ -109,11 +114,13 @@ export function createProbe(options: ProbeOptions): ProgramProbe {
   async function probe(
     file: string,
     signal?: AbortSignal,
+    demuxer?: string,
   ): Promise<RawProbe | { refused: string }> {
     const giveBack = await slots.take(signal)
     try {
       const { blockBytes, memoryBytes } = allowanceFor(await sizeOf(file))
-      const args = [...probeArgs, '-max_alloc', `${blockBytes}`, `file:${file}`]
+      const format = demuxer === undefined ? [] : ['-f', demuxer]
+      const args = [...probeArgs, ...format, '-max_alloc', `${blockBytes}`, `file:${file}`]
       const tool = { ...common, args, timeoutMs, memoryBytes }
       const ran = await run(signal ? { ...tool, signal } : tool)
       const answer = await understand(ran, { file, memoryBytes, signal })

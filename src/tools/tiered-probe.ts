@@ -22,15 +22,15 @@ export interface Tiers {
  */
 export function createTieredProbe({ quick, small, full }: Tiers): Probe {
   return {
-    async probe(absolutePath, signal) {
+    async probe(absolutePath, signal, demuxer) {
       for (const { probe } of [quick, small])
         try {
-          const found = await probe(absolutePath, signal)
+          const found = await probe(absolutePath, signal, demuxer)
           if ('refused' in found || isMeasured(found)) return found
         } catch (error) {
           if (!isAppError(error, 'PROBE_FAILED')) throw error
         }
-      return full.probe(absolutePath, signal)
+      return full.probe(absolutePath, signal, demuxer)
     },
     async ready() {
       // The full one takes 60 ms to start, and few files ever need it.

@@ -227,7 +227,8 @@ describe('no verdict', () => {
 
 test('all other media are left to ffprobe', async (t) => {
   const look = await withLook(t)
-  for (const name of ['mp4', 'mov', 'webm', 'jpeg', 'png', 'gif', 'wav', 'mp3', 'jxl'] as const) {
+  assert.deepEqual(await look(mediaBytes('jpeg')), { picture: null, demuxer: 'jpeg_pipe' })
+  for (const name of ['mp4', 'mov', 'webm', 'png', 'gif', 'wav', 'mp3', 'jxl'] as const) {
     assert.deepEqual(await look(mediaBytes(name)), { picture: null }, name)
   }
   for (const bytes of ['', 'a', 'RIFF', '\0\0\0\x0cftyp', '\0\0\0\x10ftypheic', '\xff\x0a']) {

@@ -152,6 +152,42 @@ describe('a file name cannot change the verdict', () => {
   }
 })
 
+describe('a good file that begins with a large tag is what comes behind it', () => {
+  const jpeg = mediaBytes('jpeg')
+  const segmentOf = (body: Buffer) => {
+    const head = Buffer.from([0xff, 0xe1, 0, 0])
+    head.writeUInt16BE(body.length + 2, 2)
+    return Buffer.concat([head, body])
+  }
+  const typeOf = (verdict: Verdict) => (verdict.valid ? verdict.facts.mimeType : verdict.reason)
+
+  test('a photo with a thumbnail and 3.9 MB of metadata is a JPEG', async (t) => {
+    const exif = segmentOf(Buffer.concat([Buffer.from('Exif\0\0'), jpeg, Buffer.alloc(40_000)]))
+    const metadata = Array<Buffer>(60).fill(segmentOf(Buffer.alloc(65_000, 'x')))
+    const photo = [jpeg.subarray(0, 2), exif, ...metadata, jpeg.subarray(2)]
+    assert.equal(typeOf(await verdictOf(t, Buffer.concat(photo))), 'image/jpeg')
+  })
+
+  for (const [name, mimeType] of [
+    ['mp3', 'audio/mpeg'],
+    ['aac', 'audio/aac'],
+    ['flac', 'audio/flac'],
+  ] as const)
+    test(`${name} with a cover of 1.2 MB in an ID3 tag is ${mimeType}`, async (t) => {
+      const cover = [
+        Buffer.from('\0image/jpeg\0\x03\0', 'latin1'),
+        jpeg,
+        Buffer.alloc(1_200_000, 1),
+      ]
+      const frame = Buffer.concat([Buffer.from('APIC\0\0\0\0\0\0'), ...cover])
+      frame.writeUInt32BE(frame.length - 10, 4)
+      const size = [21, 14, 7, 0].map((bits) => (frame.length >> bits) & 127)
+      const header = Buffer.concat([Buffer.from('ID3\x03\0\0'), Buffer.from(size)])
+      const verdict = await verdictOf(t, Buffer.concat([header, frame, mediaBytes(name)]))
+      assert.equal(typeOf(verdict), mimeType)
+    })
+})
+
 describe('a damaged file', () => {
   for (const name of [
     'mp4',
