@@ -35,6 +35,22 @@ export function readRejectedName(name: string): RejectedCopy | null {
   return { mediaId: Number(mediaId), item: Number(item), epoch: Number(epoch) }
 }
 
+/**
+ * The folder of what is set aside for an item, or the n-th of them: after a loss of the database others had its number.
+ *
+ * @param first `<item>` in withdrawn, `<item>.<epoch>` in quarantine
+ */
+export function asideFolder(first: string, n: number): string {
+  return n === 1 ? first : `${first}~${n}`
+}
+
+/** @returns the item's number; null for a name that is not as {@link asideFolder} makes them */
+export function readAsideFolder(area: 'withdrawn' | 'quarantine', name: string): number | null {
+  const [, item, epoch] = /^(\d{1,15})(\.\d{1,9})?(?:~\d{1,9})?$/.exec(name) ?? []
+  if (item === undefined || (epoch === undefined) !== (area === 'withdrawn')) return null
+  return Number(item)
+}
+
 /** The copy that a name stands for: its own, or the one that it is the report of. */
 export function copyNameOf(name: string): string {
   return name.endsWith(reportEnding) ? name.slice(0, -reportEnding.length) : name

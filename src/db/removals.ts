@@ -9,6 +9,8 @@ import { arrayText } from './item-rows.ts'
 export interface OwnerFacts {
   item: number
   mediaId: number
+  /** Of the last version that was to be archived; null where there was none. */
+  sha256: string | null
   state: ItemState
   damaged: boolean
   /** A worker has it in hand. */
@@ -46,6 +48,7 @@ export async function ownerFacts(
       {
         id: string
         media_id: string
+        sha256: string | null
         state: ItemState
         damaged: boolean
         leased: boolean
@@ -55,7 +58,7 @@ export async function ownerFacts(
         in_need: boolean
       }[]
     >`
-      select i.id, i.media_id, i.state, i.damage is not null as damaged, i.updated_at,
+      select i.id, i.media_id, i.sha256, i.state, i.damage is not null as damaged, i.updated_at,
         (extract(epoch from clock_timestamp() - i.updated_at) * 1000)::float8 as rested_ms,
         coalesce(i.lease_until > clock_timestamp(), false) as leased,
         exists (select from ${sql(mediaTable)} m where m.${sql(mediaColumns.id)} = i.media_id
@@ -70,6 +73,7 @@ export async function ownerFacts(
   return rows.map((row) => ({
     item: Number(row.id),
     mediaId: Number(row.media_id),
+    sha256: row.sha256,
     state: row.state,
     damaged: row.damaged,
     leased: row.leased,

@@ -11,8 +11,8 @@ export interface Rules {
 /** Pure: why something must stay; null when it may go. In doubt it stays. */
 export function whyKept(unit: Unit, owner: OwnerFacts | undefined, rules: Rules): string | null {
   if (owner === undefined) return 'no item of this database knows it'
-  if (unit.mediaId !== null && unit.mediaId !== owner.mediaId)
-    return `item ${unit.item} is of another medium than its name says`
+  const foreign = whyForeign(unit, owner)
+  if (foreign !== null) return foreign
   if (unit.files.some(({ links }) => links > 1))
     return 'it has another name elsewhere: without this one nothing would be freed'
   if (unit.files.some(({ sizeBytes }) => sizeBytes > 0 && rules.sizesInNeed.has(sizeBytes)))
@@ -22,6 +22,15 @@ export function whyKept(unit: Unit, owner: OwnerFacts | undefined, rules: Rules)
   if (ageMs < rules.minAgeMs || (isAtRest(unit, owner) && owner.restedMs < rules.minAgeMs))
     return `it has lain there only since ${lainSince(unit, owner).toISOString()}`
   return unit.shelf.area === 'errors' ? null : whyOwnerNeedsIt(unit, owner)
+}
+
+/** After a loss of the database another item has the number under which it was set aside. */
+function whyForeign({ item, files, of }: Unit, { mediaId, sha256 }: OwnerFacts): string | null {
+  if (files.length === 0) return null
+  if (of === null) return 'no sidecar beside it says what it is'
+  if (of.mediaId !== mediaId) return `item ${item} is of another medium`
+  if (of.sha256 !== null && of.sha256 !== sha256) return `item ${item} is of another file`
+  return null
 }
 
 /** When it came there, as far as files and item tell: the later of both. */

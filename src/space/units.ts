@@ -1,5 +1,13 @@
 import { isAppError } from '../errors.ts'
-import { type Area, copyNameOf, isReportOf, readRejectedName, reportNameOf } from '../set-aside.ts'
+import {
+  type Area,
+  copyNameOf,
+  isReportOf,
+  readAsideFolder,
+  readRejectedName,
+  reportNameOf,
+} from '../set-aside.ts'
+import { parseSidecar, SIDECAR_MAX_BYTES, sidecarPathOf } from '../sidecar.ts'
 import type { Disk } from '../storage/disk.ts'
 import { lastWritten } from '../storage/file-io.ts'
 import { type SeenFile, seeFile } from '../storage/removal.ts'
@@ -19,8 +27,8 @@ export interface Unit {
   path: string
   /** What its name says. */
   item: number
-  /** Only in ERROR_DIR; null elsewhere. */
-  mediaId: number | null
+  /** What it is by its name, or by the sidecars beside all its files, which alone tell its bytes; null where they do not. */
+  of: { mediaId: number; sha256: string | null } | null
   files: SeenFile[]
   bytes: number
   /** When the last of it came there. */
@@ -32,8 +40,6 @@ export interface Stranger {
   path: string
   reason: string
 }
-
-const REPORT_MAX_BYTES = 1024 * 1024
 
 /** Lists what lies on a shelf; anything whose name Strongroom did not give is a stranger. */
 export async function listShelf(shelf: Shelf): Promise<{ units: Unit[]; strangers: Stranger[] }> {
@@ -65,13 +71,14 @@ async function rejectedUnit(
   // An uploader may choose such a name, and ERROR_DIR may be a folder that ARCHIVE_LAYOUT files into.
   if (!isReportOf(name, await readIfThere(shelf, report)))
     return { path: name, reason: 'no report of Strongroom’s lies beside it' }
-  return unitOf(shelf, { path: name, ...says }, own)
+  const { item, mediaId } = says
+  return unitOf(shelf, { path: name, item, of: { mediaId, sha256: null } }, own)
 }
 
 /** @returns '' for what is gone, too large or no file */
 async function readIfThere({ disk }: Shelf, path: string): Promise<string> {
   try {
-    return String((await disk.read(path, REPORT_MAX_BYTES)) ?? '')
+    return String((await disk.read(path, SIDECAR_MAX_BYTES)) ?? '')
   } catch (error) {
     if (isAppError(error, 'PATH_UNSAFE', 'DISK_DENIED')) return ''
     throw error
@@ -80,21 +87,46 @@ async function readIfThere({ disk }: Shelf, path: string): Promise<string> {
 
 async function folderUnit(shelf: Shelf, name: string): Promise<Unit | Stranger | null> {
   const path = `${shelf.folder}/${name}`
-  const [, item] = /^(\d{1,15})(?:\.\d{1,9})?$/.exec(name) ?? []
-  const isOurs = item !== undefined && name.includes('.') === (shelf.area === 'quarantine')
+  const item = shelf.area === 'errors' ? null : readAsideFolder(shelf.area, name)
   const facts = await shelf.disk.stat(path)
   if (facts === null) return null
-  if (!isOurs || facts.kind !== 'folder') return { path, reason: 'Strongroom gives no such name' }
+  if (item === null || facts.kind !== 'folder')
+    return { path, reason: 'Strongroom gives no such name' }
   const inside = (await shelf.disk.list(path)).map((file) => `${path}/${file}`)
-  const unit = await unitOf(shelf, { path, item: Number(item), mediaId: null }, inside)
+  const of = await describedBy(shelf, inside)
+  const unit = await unitOf(shelf, { path, item, of }, inside)
   if (unit === null || !('files' in unit)) return unit
   const changedAt = await lastWritten(shelf.disk.root, path)
   return changedAt !== null && changedAt > unit.since ? { ...unit, since: changedAt } : unit
 }
 
+/** @returns null unless a good sidecar belongs to each file, and all say the same */
+async function describedBy(shelf: Shelf, paths: readonly string[]): Promise<Unit['of']> {
+  const [first, ...more] = new Set(paths.map((path) => path.replace(/\.json$/, '')))
+  if (first === undefined) return null
+  const of = await sidecarOf(shelf, first)
+  for (const path of more) {
+    const other = await sidecarOf(shelf, path)
+    if (other?.mediaId !== of?.mediaId || other?.sha256 !== of?.sha256) return null
+  }
+  return of
+}
+
+async function sidecarOf(shelf: Shelf, path: string): Promise<Unit['of']> {
+  try {
+    const { media_id: mediaId, sha256 } = parseSidecar(
+      await readIfThere(shelf, sidecarPathOf(path)),
+    )
+    return { mediaId, sha256 }
+  } catch (error) {
+    if (isAppError(error, 'SIDECAR_INVALID')) return null
+    throw error
+  }
+}
+
 async function unitOf(
   shelf: Shelf,
-  { path, item, mediaId }: Pick<Unit, 'path' | 'item' | 'mediaId'>,
+  { path, item, of }: Pick<Unit, 'path' | 'item' | 'of'>,
   paths: readonly string[],
 ): Promise<Unit | Stranger | null> {
   const files: SeenFile[] = []
@@ -109,5 +141,5 @@ async function unitOf(
   }
   const bytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
   const since = new Date(Math.max(0, ...files.map(({ modifiedAt }) => modifiedAt.getTime())))
-  return { shelf, path, item, mediaId, files, bytes, since }
+  return { shelf, path, item, of, files, bytes, since }
 }

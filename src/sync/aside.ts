@@ -1,6 +1,7 @@
 import { basename, dirname } from 'node:path'
 import { isAppError } from '../errors.ts'
 import type { Item } from '../media.ts'
+import { asideFolder } from '../set-aside.ts'
 import type { Disk } from '../storage/disk.ts'
 import type { Parts } from './parts.ts'
 import { putFinal } from './publish.ts'
@@ -26,7 +27,7 @@ export async function quarantine(
 interface Move {
   item: Holder
   paths: readonly string[]
-  /** A folder inside the archive. */
+  /** A folder inside the archive; where another file has one of the names, the next one takes its place. */
   to: string
   /** What goes back when the lease was over before a move: anything, or only what had come in the file's place. */
   undo: 'always' | 'replaced'
@@ -35,16 +36,40 @@ interface Move {
 /**
  * Moves files of one folder, those that are there, into another one. May be repeated.
  *
+ * @returns the folder that took them
  * @throws LEASE_LOST or DB_*, and then nothing of another worker's has moved
  */
-export async function moveAside(parts: AsideParts, move: Move): Promise<void> {
+export async function moveAside(parts: AsideParts, move: Move): Promise<string> {
   const { disk, folders } = parts
-  const { paths, to } = move
+  const { paths } = move
+  const to = await freeFolder(disk, move)
   await folders.ensure(to)
-  for (const from of paths) await moveOne(parts, from, move)
+  for (const from of paths) await moveOne(parts, from, { ...move, to })
   await disk.syncFolder(to)
   for (const folder of new Set(paths.map(dirname)))
     if ((await disk.stat(folder)) !== null) await disk.syncFolder(folder)
+  return to
+}
+
+/** A try that came halfway is gone on with in the folder that it chose, which was the last one. */
+async function freeFolder(disk: Disk, move: Move): Promise<string> {
+  let n = 1
+  while ((await disk.stat(asideFolder(move.to, n + 1))) !== null) n += 1
+  const last = asideFolder(move.to, n)
+  return (await isTaken(disk, last, move)) ? asideFolder(move.to, n + 1) : last
+}
+
+/** True when a file has a name there that one of those to be moved needs: it may be the last copy of something. */
+async function isTaken(disk: Disk, folder: string, { item, paths }: Move): Promise<boolean> {
+  for (const from of paths) {
+    const meant = await disk.stat(from)
+    if (meant === null) continue
+    const kept = `${folder}/${basename(from)}`
+    const there = await disk.stat(kept)
+    if (there !== null && there.inode !== meant.inode) return true
+    if ((await disk.stat(`${kept}.${item.epoch}`)) !== null) return true
+  }
+  return false
 }
 
 /**
@@ -65,8 +90,9 @@ async function moveOne(parts: AsideParts, from: string, { item, to, undo }: Move
   const stays = undo === 'always' ? null : meant.inode
   await undoIfLate(parts, item, { from, leaving, kept, stays })
   if (leaving === kept) return
-  if ((await disk.stat(kept))?.inode === meant.inode) await disk.unlink(leaving)
-  else await disk.rename(leaving, kept)
+  const there = await disk.stat(kept)
+  if (there?.inode === meant.inode) await disk.unlink(leaving)
+  else if (there === null) await disk.rename(leaving, kept)
 }
 
 async function keepName(

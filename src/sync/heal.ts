@@ -2,6 +2,7 @@ import { basename, dirname } from 'node:path'
 import type { SecondCopy } from '../db/second.ts'
 import { AppError, isAppError } from '../errors.ts'
 import type { Intent, Item } from '../media.ts'
+import { readAsideFolder } from '../set-aside.ts'
 import { sidecarPathOf } from '../sidecar.ts'
 import type { Bucket, ObjectFacts } from '../storage/bucket.ts'
 import { quarantine } from './aside.ts'
@@ -169,6 +170,11 @@ export async function setAside(
   await quarantine(parts, item, { paths: [archivePath, sidecarPathOf(archivePath)], undo })
 }
 
+const SHELVES = [
+  ['quarantine', QUARANTINE_FOLDER],
+  ['withdrawn', WITHDRAWN_FOLDER],
+] as const
+
 /**
  * A disk or a cable that gave wrong bytes once may give the right ones now: looks for the archived bytes in quarantine, among
  * what was withdrawn, and in `places`.
@@ -188,12 +194,11 @@ export async function findBytes(
   },
   signal: AbortSignal,
 ): Promise<string | null> {
-  const own = (await disk.list(QUARANTINE_FOLDER)).filter((name) => name.startsWith(`${item.id}.`))
-  const folders = [
-    ...own.map((name) => `${QUARANTINE_FOLDER}/${name}`),
-    `${WITHDRAWN_FOLDER}/${item.id}`,
-  ]
-  const aside = folders.map((folder) => `${folder}/${basename(archivePath)}`)
+  const aside: string[] = []
+  for (const [area, shelf] of SHELVES)
+    for (const name of await disk.list(shelf))
+      if (readAsideFolder(area, name) === item.id)
+        aside.push(`${shelf}/${name}/${basename(archivePath)}`)
   for (const path of [...aside, ...places]) {
     if (!(await hasBytes(disk, { path, sha256 }, signal))) continue
     await disk.syncFile(path)

@@ -49,11 +49,10 @@ function latchedSick(item: Item): AppError {
 
 /** Moves the copy of an item in state `withdrawing` aside, durably, before anyone may claim the row again. */
 export async function withdraw(parts: RecordParts, item: Item, archivePath: string): Promise<void> {
-  const to = `${WITHDRAWN_FOLDER}/${item.id}`
-  await moveAside(parts, {
+  const to = await moveAside(parts, {
     item,
     paths: [archivePath, sidecarPathOf(archivePath)],
-    to,
+    to: `${WITHDRAWN_FOLDER}/${item.id}`,
     undo: 'replaced',
   })
   await parts.reached('moved-aside', item)

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict'
-import { chmod, rename, truncate, writeFile } from 'node:fs/promises'
+import { chmod, readdir, readFile, rename, truncate, utimes, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { madeFile, makeArchive } from '../support/archive-of.ts'
+import { withArchived } from '../support/archived.ts'
 import { tree } from '../support/checker.ts'
 import { withDemoBucket } from '../support/demo-bucket.ts'
 import { type Installation, withInstallation } from '../support/installation.ts'
@@ -239,6 +240,37 @@ describe('fsck --from-sidecars', { concurrency: 2 }, () => {
     assert.deepEqual([...(await newest())], [...before])
     const idle = await service.run(['sync', '--once', '--json'])
     assert.equal(idle.code, 0, story(idle))
+  })
+
+  test('leaves the last bytes of a file that was lost before: they are no other item’s', async (t) => {
+    const bucket = await withDemoBucket(t)
+    const { service, paths, at } = await withArchived(t, 2, { bucket })
+    const { sql, run, admin, uploads } = service
+    const [path = ''] = paths
+    const aside = at('.strongroom/quarantine')
+    // One bit flips, and the source is gone.
+    const bytes = await readFile(at(path))
+    bytes.writeUInt8(bytes.readUInt8() ^ 1)
+    await writeFile(at(path), bytes)
+    await admin.delete(uploads[0]?.key ?? '')
+    await run(['verify', '--repair'])
+    for (const name of await readdir(aside, { recursive: true }))
+      await utimes(join(aside, name), 0, 0)
+    const before = await tree(aside)
+    assert.ok(Object.keys(before).some((name) => name.endsWith('.png')))
+
+    await sql`drop schema strongroom cascade`
+    for (const args of [['accept-volume'], ['fsck', '--from-sidecars', '--confirm']]) {
+      const ended = await run(args)
+      assert.equal(ended.code, 0, story(ended))
+    }
+    const [item] = await sql`select id, media_id from strongroom.items`
+    assert.deepEqual({ ...item }, { id: 1, media_id: 2 }, 'its number is another’s now')
+    const env = { FREE_SPACE_CLEAN: 'quarantine', FREE_SPACE_MIN: '90%' }
+    const planned = await run(['clean', '--dry-run'], env)
+    assert.match(planned.stdout, /item 1 is of another medium/, story(planned))
+    await run(['clean'], env)
+    assert.deepEqual(await tree(aside), before)
   })
 })
 

@@ -366,8 +366,8 @@ export const mutants: readonly Mutant[] = [
     file: 'src/sync/record.ts',
     change: [
       [
-        "  await moveAside(parts, {\n    item,\n    paths: [archivePath, sidecarPathOf(archivePath)],\n    to,\n    undo: 'replaced',\n  })\n",
-        '',
+        "await moveAside(parts, {\n    item,\n    paths: [archivePath, sidecarPathOf(archivePath)],\n    to: `${WITHDRAWN_FOLDER}/${item.id}`,\n    undo: 'replaced',\n  })\n",
+        '`${WITHDRAWN_FOLDER}/${item.id}`\n',
       ],
     ],
     caught: kill(UNAPPROVED),
@@ -378,8 +378,8 @@ export const mutants: readonly Mutant[] = [
     file: 'src/sync/record.ts',
     change: [
       [
-        '  await moveAside(parts, {\n',
-        '  const mine = await parts.items.finishWithdrawal(item, `${to}/${basename(archivePath)}`)\n  await moveAside(parts, {\n',
+        '  const to = await moveAside(parts, {\n',
+        '  const to = `${WITHDRAWN_FOLDER}/${item.id}`\n  const mine = await parts.items.finishWithdrawal(item, `${to}/${basename(archivePath)}`)\n  await moveAside(parts, {\n',
       ],
       [
         '  const mine = await parts.items.finishWithdrawal(item, `${to}/${basename(archivePath)}`)\n  if',

@@ -5,6 +5,7 @@ import {
   link,
   mkdir,
   readdir,
+  rename,
   symlink,
   unlink,
   utimes,
@@ -215,6 +216,8 @@ describe('cleaning', { concurrency: 2 }, () => {
     const { sql } = site
     await scene.age(48)
     const disk = await scene.disk('errors,withdrawn,quarantine')
+    const lies = (await scene.lies()).find((path) => /^quarantine.*\.json$/.test(path))
+    const sidecar = join(site.archiveDir, '.strongroom', lies ?? '')
     const stays = async (area: string, why: RegExp) => {
       const { plan } = await planDisk(disk)
       const kept = plan.keep.find(({ path }) => path.includes(area))
@@ -275,6 +278,27 @@ describe('cleaning', { concurrency: 2 }, () => {
           sql`update strongroom.items set lease_until = now() + interval '1 hour' where media_id = ${healed.mediaId}`,
         () =>
           sql`update strongroom.items set lease_until = null where media_id = ${healed.mediaId}`,
+      ],
+      // As after a loss of the database, when items are counted anew.
+      [
+        'quarantine',
+        /^item 2 is of another medium$/,
+        () => sql`update strongroom.items set media_id = 77 where media_id = ${healed.mediaId}`,
+        () => sql`update strongroom.items set media_id = ${healed.mediaId} where media_id = 77`,
+      ],
+      [
+        'quarantine',
+        /^item 2 is of another file$/,
+        () =>
+          sql`update strongroom.items set sha256 = reverse(sha256) where media_id = ${healed.mediaId}`,
+        () =>
+          sql`update strongroom.items set sha256 = reverse(sha256) where media_id = ${healed.mediaId}`,
+      ],
+      [
+        'quarantine',
+        /^no sidecar beside it says what it is$/,
+        () => rename(sidecar, `${sidecar}.away`),
+        () => rename(`${sidecar}.away`, sidecar).then(() => scene.age(48)),
       ],
       [
         'withdrawn',

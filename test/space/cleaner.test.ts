@@ -225,6 +225,7 @@ test('what may go here does, although the second bucket is away, which is told',
   const owner = {
     item: 3,
     mediaId: 7,
+    sha256: null,
     state: 'rejected' as const,
     damaged: false,
     leased: false,

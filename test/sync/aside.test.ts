@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict'
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, test } from 'node:test'
 import { AppError, isAppError } from '../../src/errors.ts'
 import { openDisk } from '../../src/storage/disk.ts'
 import { createDurableFolders } from '../../src/storage/folders.ts'
 import { moveAside, quarantine } from '../../src/sync/aside.ts'
+import { tree } from '../support/checker.ts'
 import { type Scope, withFolder } from '../support/scopes.ts'
 
 const item = { id: 1, epoch: 1 }
@@ -27,6 +28,33 @@ describe('a worker whose lease is over when its rename has happened', () => {
     assert.ok(seen.aside.includes('f.mp4'))
   })
 })
+
+for (const canLink of [true, false])
+  test(`what another database set aside under the same number stays, ${canLink ? 'with' : 'without'} links`, async (t) => {
+    const folder = await withFolder(t)
+    const aside = join(folder, '.strongroom/quarantine')
+    await mkdir(join(folder, 'a'))
+    await mkdir(join(aside, '1.1'), { recursive: true })
+    const before = {
+      '1.1/f.mp4': 'the last copy',
+      '1.1/f.mp4.1': 'another',
+      '1.1/g.mp4': 'a third',
+    }
+    for (const [path, text] of Object.entries(before)) await writeFile(join(aside, path), text)
+    for (const name of ['f.mp4', 'f.mp4.json'])
+      await writeFile(join(folder, 'a', name), 'set aside now')
+    const disk = await openDisk(folder)
+    const leases = { assertAlive() {}, confirm: async () => {} }
+    const parts = { disk, folders: createDurableFolders(disk), volume: { canLink }, leases }
+    // The first try came as far as the file.
+    for (const paths of [['a/f.mp4'], ['a/f.mp4', 'a/f.mp4.json']])
+      await quarantine(parts as unknown as Parameters<typeof quarantine>[0], item, { paths })
+    const found: Record<string, string> = {}
+    for (const path of Object.keys(await tree(aside)))
+      if (path.includes('mp4')) found[path] = await readFile(join(aside, path), 'utf8')
+    const now = { '1.1~2/f.mp4': 'set aside now', '1.1~2/f.mp4.json': 'set aside now' }
+    assert.deepEqual(found, { ...before, ...now })
+  })
 
 /** Its lease is alive before the rename and over after it. */
 async function withLateWorker(t: Scope, contents: string) {
