@@ -19,6 +19,7 @@ import type { AdoptParts } from './sync/adopt-sidecar.ts'
 import { createLeases } from './sync/leases.ts'
 import type { Parts, Policy, Reached } from './sync/parts.ts'
 import { createReadBacks } from './sync/read-back.ts'
+import type { MakeRoom } from './sync/room.ts'
 import type { Space } from './sync/space.ts'
 import { validate } from './sync/validate.ts'
 import { openVolume, openVolumeAlone } from './sync/volume.ts'
@@ -50,8 +51,7 @@ export type SyncService = Parts & {
   errorSpace: Space
   /** Null where none is configured. */
   secondBucket: UploadBucket | null
-  /** Removes what may go where there is too little room, or where the disk refused a write; never throws. */
-  makeRoom?: (refused?: boolean) => Promise<void>
+  makeRoom?: MakeRoom
 }
 
 export const LEASE_MS = 90_000

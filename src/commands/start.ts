@@ -144,7 +144,7 @@ function syncing(
       // The error itself was logged as it stopped the run.
       if (summary !== null)
         log.info({ summary: { ...summary, stoppedBy: stoppedBy?.code ?? null } }, 'run finished')
-      room.ended(stoppedBy)
+      room.ended(stoppedBy, summary?.items.archived)
       return stoppedBy === null || stoppedBy.code === 'DISK_LOW'
     },
     missed: (reason) => runs.skip(kind, 'schedule', reason),

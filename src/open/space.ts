@@ -2,7 +2,7 @@ import { bytesOf } from '../config/sizes.ts'
 import type { Config } from '../config.ts'
 import type { Log } from '../log.ts'
 import type { Disk } from '../storage/disk.ts'
-import { createRoom, type Room, type SpaceChange } from '../sync/room.ts'
+import { createRoom, type MakeRoom, type Room, type SpaceChange } from '../sync/room.ts'
 import { createSpace, type Space } from '../sync/space.ts'
 
 /** The free space of both disks; one and the same where ERROR_DIR is on the archive's. */
@@ -21,7 +21,7 @@ export async function openSpaces(
 interface WaitingParts {
   space: Space
   errorSpace: Space
-  makeRoom?: (refused?: boolean) => Promise<void>
+  makeRoom?: MakeRoom
   log: Log
 }
 

@@ -1,4 +1,5 @@
 import { toAppError } from '../errors.ts'
+import type { MakeRoom } from '../sync/room.ts'
 import type { SpaceState } from '../sync/space.ts'
 import { type CleanParts, clean, type PlanParts, planOn } from './clean.ts'
 import { endMoves, type MovingPlan, moveOldest, planMoves } from './moving.ts'
@@ -35,6 +36,8 @@ const REFUSED_BYTES = 2 ** 30
 /**
  * What would go from a disk: nothing where the target is met, but for the rest of moves that were cut off. What cannot be
  * reached is no target: for a download that never fits, or a setting beyond the disk, everything would go in vain.
+ *
+ * @param refused a write was, perhaps on another disk, and nobody sees what it lacks: no archived file is moved for that
  */
 export async function planDisk<Parts extends PlanParts>(
   disk: CleanableDisk<Parts>,
@@ -42,11 +45,14 @@ export async function planDisk<Parts extends PlanParts>(
 ): Promise<DiskPlan<Parts>> {
   const state = await disk.state()
   const { totalBytes, minBytes, neededBytes } = state
-  if (refused && !state.low) return planUpTo(disk, state, state.freeBytes + REFUSED_BYTES)
   const usual = Math.max(disk.targetOf(totalBytes), minBytes)
   if (usual > totalBytes) {
     const beyond = `${usual} bytes are to be free on a disk of ${totalBytes}: nothing goes for that`
     return { ...(await planUpTo(disk, state, 0)), beyond }
+  }
+  if (refused && !state.low) {
+    const staying = { ...disk, parts: { ...disk.parts, moving: null } }
+    return planUpTo(staying, state, state.freeBytes + REFUSED_BYTES)
   }
   const asked = minBytes + neededBytes
   if (asked <= usual) return planUpTo(disk, state, usual)
@@ -111,51 +117,57 @@ interface MakeRoomOptions {
 const IN_VAIN =
   'files went and the disk has hardly more room: it has snapshots, or others write there; nothing more goes for a day'
 
-/** Makes room on every disk that has too little of it; never throws, and does nothing for a while after it was in vain. */
+/** Makes room on every disk that has too little of it; never throws, and on each does nothing for a while after it was in vain. */
 export function createMakeRoom(
   disks: readonly CleanableDisk<CleanParts>[],
+  options: MakeRoomOptions,
+): MakeRoom {
+  const each = disks.map((disk) => createMakeRoomOn(disk, options))
+  let running: Promise<void> | null = null
+  const onEach: MakeRoom = async (asked) => {
+    for (const makeRoom of each) await makeRoom(asked)
+  }
+  return async (asked) => {
+    running ??= onEach(asked).finally(() => {
+      running = null
+    })
+    await running
+  }
+}
+
+function createMakeRoomOn(
+  disk: CleanableDisk<CleanParts>,
   { now = () => performance.now(), ...options }: MakeRoomOptions,
-): (refused?: boolean) => Promise<void> {
+): MakeRoom {
+  const { log, shelves, moving } = disk.parts
   let vainUntil = Number.NEGATIVE_INFINITY
   let timesInVain = 0
-  let running: Promise<void> | null = null
   let saidBeyond: string | null = null
   const wait = ({ files, inVain }: Pick<Done, 'files' | 'inVain'>) => {
     const laterMs = inVain ? LONGEST_MS : Math.min(AGAIN_MS * 2 ** timesInVain, LONGEST_MS)
     vainUntil = now() + (files === 0 ? AGAIN_MS : laterMs)
     if (files > 0) timesInVain += 1
   }
-  const makeRoom = async (refused: boolean) => {
-    for (const disk of disks) {
-      const { log } = disk.parts
-      try {
-        const { shelves, moving } = disk.parts
-        if (shelves.length === 0 && moving === null) continue
-        if (!refused && !(await disk.state()).low) continue
-        const planned = await planDisk(disk, refused)
-        const { plan, beyond } = planned
-        if (beyond !== null && beyond !== saidBeyond) log.warn({ disk: disk.root }, beyond)
-        saidBeyond = beyond
-        const done = await cleanDisk(planned, options)
-        const { low, freeBytes } = await disk.state()
-        if (low || refused || done.inVain) wait(done)
-        else timesInVain = 0
-        if (done.problem !== null)
-          log.warn({ error: done.problem }, 'no more can be moved to the second bucket now')
-        tell(disk, { done, plan, freeBytes })
-      } catch (thrown) {
-        vainUntil = now() + AGAIN_MS
-        if (!options.signal.aborted)
-          log.warn({ error: toAppError(thrown) }, 'no room could be made')
-      }
+  return async ({ refused = false, helped = false } = {}) => {
+    if (helped) timesInVain = 0
+    if (now() < vainUntil || (shelves.length === 0 && moving === null)) return
+    try {
+      if (!refused && !(await disk.state()).low) return
+      const planned = await planDisk(disk, refused)
+      const { plan, beyond } = planned
+      if (beyond !== null && beyond !== saidBeyond) log.warn({ disk: disk.root }, beyond)
+      saidBeyond = beyond
+      const done = await cleanDisk(planned, options)
+      const { low, freeBytes } = await disk.state()
+      if (low || refused || done.inVain) wait(done)
+      else timesInVain = 0
+      if (done.problem !== null)
+        log.warn({ error: done.problem }, 'no more can be moved to the second bucket now')
+      tell(disk, { done, plan, freeBytes })
+    } catch (thrown) {
+      vainUntil = now() + AGAIN_MS
+      if (!options.signal.aborted) log.warn({ error: toAppError(thrown) }, 'no room could be made')
     }
-  }
-  return async (refused = false) => {
-    if (now() < vainUntil) return
-    running ??= makeRoom(refused).finally(() => {
-      running = null
-    })
-    await running
   }
 }
 

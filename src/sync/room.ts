@@ -9,18 +9,23 @@ export interface SpaceChange {
   minBytes: number
 }
 
+/**
+ * Removes what may go where there is too little room; never throws.
+ *
+ * @param asked.refused also where the disk says that it has room: it refused a write
+ * @param asked.helped something was archived since room was made the last time
+ */
+export type MakeRoom = (asked?: { refused?: boolean; helped?: boolean }) => Promise<void>
+
 /** Knows whether runs wait for room, and says once that they do and once that it is there. */
 export interface Room {
-  /** Told how each run ended. */
-  ended(stoppedBy: AppError | null): void
+  /** Told how each run ended, and how much it archived. */
+  ended(stoppedBy: AppError | null, archived?: number): void
   /** Asked now and then while no run is under way: true once, when what stopped the last one fits. */
   isBack(): Promise<boolean>
 }
 
-/**
- * @param spaces of each disk that may stop a run
- * @param makeRoom removes what may go; `refused`: also where the disk says that it has room
- */
+/** @param spaces of each disk that may stop a run */
 export function createRoom({
   spaces,
   makeRoom = async () => {},
@@ -28,13 +33,14 @@ export function createRoom({
   log,
 }: {
   spaces: readonly Pick<Space, 'state'>[]
-  makeRoom?: (refused: boolean) => Promise<void>
+  makeRoom?: MakeRoom
   changed?: (change: SpaceChange) => void
   log: Log
 }): Room {
   let waits = false
   /** A write was refused, for a reason that the free bytes may not tell: a quota, or no inode. */
   let refused = false
+  let helped = false
   let told = false
   const tell = ({ low, freeBytes, minBytes, neededBytes }: SpaceState) => {
     if (low === told) return
@@ -44,13 +50,17 @@ export function createRoom({
     changed({ low, freeBytes, minBytes })
   }
   const look = async (): Promise<boolean> => {
-    if (refused || (await lowest(spaces)).low) await makeRoom(refused)
+    if (refused || (await lowest(spaces)).low) {
+      await makeRoom({ refused, helped })
+      helped = false
+    }
     const state = await lowest(spaces)
     tell(state)
     return !state.low
   }
   return {
-    ended(stoppedBy) {
+    ended(stoppedBy, archived = 0) {
+      if (archived > 0) helped = true
       refused = stoppedBy?.code === 'DISK_FULL'
       waits = refused || stoppedBy?.code === 'DISK_LOW'
     },

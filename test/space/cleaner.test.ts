@@ -164,22 +164,11 @@ describe('moves to the second bucket', { concurrency: 2 }, () => {
     assert.deepEqual([done.inVain, await here()], [false, 0])
   })
 
-  test('files where the disk refuses writes although bytes are free, ever more seldom', async (t) => {
+  test('nothing where the disk refuses writes although bytes are free: nobody sees what it lacks', async (t) => {
     const { disk, here } = await withMovable(t, 1)
-    const clock = { ms: 0 }
     const full = disk(() => roomOf(500 * GIB, GIB))
-    const makeRoom = createMakeRoom([full], { signal: never, now: () => clock.ms })
-    await makeRoom()
+    await createMakeRoom([full], { signal: never })({ refused: true })
     assert.equal(await here(), 1)
-    await makeRoom(true)
-    assert.equal(await here(), 0)
-    let looks = 0
-    full.state = async () => {
-      looks += 1
-      return roomOf(0, GIB)
-    }
-    await makeRoom(true)
-    assert.equal(looks, 0)
   })
 
   test('no more once there is room, however that came', async (t) => {
@@ -216,12 +205,9 @@ describe('moves to the second bucket', { concurrency: 2 }, () => {
   })
 })
 
-test('what may go here does, although the second bucket is away, which is told', async (t) => {
-  const { disk, site, second, totalBytes, lines } = await withMovable(t, 1)
-  const errorDisk = await openDisk(site.errorDir)
-  const file = '7-3.1-film.mp4'
-  await writeFile(join(site.errorDir, file), 'rejected once')
-  await writeFile(join(site.errorDir, `${file}.report.json`), JSON.stringify({ file }))
+/** The same disk with ERROR_DIR on it, to which something may be rejected that may go. */
+async function withRejected({ errorDir }: Site, disk: CleanableDisk<CleanParts>) {
+  const errorDisk = await openDisk(errorDir)
   const owner = {
     item: 3,
     mediaId: 7,
@@ -234,8 +220,90 @@ test('what may go here does, although the second bucket is away, which is told',
     approved: false,
     siblingInNeed: false,
   }
-  const here = disk(() => roomOf(0, totalBytes))
-  const { moving } = here.parts
+  const shelves: Shelf[] = [{ area: 'errors', disk: errorDisk, folder: '' }]
+  const entries = { begin: async () => 1, end: async () => {} }
+  const parts = { ...disk.parts, shelves, owners: async () => [owner], ...entries }
+  return {
+    disk: { ...disk, parts },
+    async reject() {
+      const file = '7-3.1-film.mp4'
+      await writeFile(join(errorDir, file), 'rejected once')
+      await writeFile(join(errorDir, `${file}.report.json`), JSON.stringify({ file }))
+    },
+    lies: () => errorDisk.list(''),
+  }
+}
+
+describe('without moves', () => {
+  async function withRefusing(t: TestContext) {
+    const scene = await withMovable(t, 0)
+    const refusing = await withRejected(
+      scene.site,
+      scene.disk(() => roomOf(500 * GIB, GIB)),
+    )
+    const clock = { ms: 0 }
+    const options = { signal: never, now: () => clock.ms }
+    /** After how many minutes what was rejected meanwhile went. */
+    const goneAfter = async (makeRoom: () => Promise<void>) => {
+      await refusing.reject()
+      for (let minutes = 0; ; minutes += 10, clock.ms += HOUR_MS / 6) {
+        await makeRoom()
+        if ((await refusing.lies()).length === 0) return minutes
+        assert.ok(minutes < 1440)
+      }
+    }
+    return { ...scene, ...refusing, clock, options, goneAfter }
+  }
+
+  test('room is made where writes are refused, ever more seldom while it does not help, and soon again once it did', async (t) => {
+    const { disk, options, goneAfter } = await withRefusing(t)
+    const makeRoom = createMakeRoom([disk], options)
+    await makeRoom()
+    const after: number[] = []
+    for (const helped of [false, false, false, false, true, true, false])
+      after.push(await goneAfter(() => makeRoom({ refused: true, helped })))
+    assert.deepEqual(after, [0, 10, 20, 40, 80, 10, 10])
+  })
+
+  test('nothing goes where writes are refused for a setting beyond the whole disk', async (t) => {
+    const { disk } = await withRefusing(t)
+    const { wantedBytes, beyond } = await planDisk({ ...disk, targetOf: () => 1025 * GIB }, true)
+    assert.equal(wantedBytes, 0)
+    assert.match(beyond ?? '', /nothing goes for that/)
+  })
+
+  test('a disk beside it where nothing may go does not hurry it', async (t) => {
+    const { disk, site, options, reject, lies, clock, totalBytes } = await withRefusing(t)
+    const beside = { ...disk, root: site.archiveDir, parts: { ...disk.parts, shelves: [] } }
+    const withShelf = [
+      { area: 'withdrawn' as const, disk: await openDisk(site.archiveDir), folder: 'none' },
+    ]
+    const other = {
+      ...beside,
+      state: async () => roomOf(0, totalBytes + 1),
+      parts: { ...beside.parts, shelves: withShelf },
+    }
+    const doubts = { fromBytes: 1, waitMs: 0 }
+    const low = { ...disk, state: async () => roomOf(0, GIB) }
+    const makeRoom = createMakeRoom([low, other], { ...options, doubts })
+    await reject()
+    await makeRoom()
+    assert.deepEqual(await lies(), [])
+    await reject()
+    clock.ms = 23 * HOUR_MS
+    await makeRoom()
+    assert.equal((await lies()).length, 2)
+  })
+})
+
+test('what may go here does, although the second bucket is away, which is told', async (t) => {
+  const { disk, site, second, totalBytes, lines } = await withMovable(t, 1)
+  const rejected = await withRejected(
+    site,
+    disk(() => roomOf(0, totalBytes)),
+  )
+  await rejected.reject()
+  const { moving } = rejected.disk.parts
   assert.ok(moving)
   const [movable] = await second.movable()
   assert.ok(movable)
@@ -245,10 +313,8 @@ test('what may go here does, although the second bucket is away, which is told',
   moving.finish = async () => {
     throw new AppError('BUCKET_UNAVAILABLE', 'the second bucket is away')
   }
-  const shelves: Shelf[] = [{ area: 'errors', disk: errorDisk, folder: '' }]
-  const parts = { ...here.parts, shelves, owners: async () => [owner], begin: async () => 1 }
-  await createMakeRoom([{ ...here, parts: { ...parts, end: async () => {} } }], { signal: never })()
-  assert.deepEqual(await errorDisk.list(''), [])
+  await createMakeRoom([rejected.disk], { signal: never })()
+  assert.deepEqual(await rejected.lies(), [])
   const told = lines.filter(({ level }) => level === 'warn').map(({ message }) => message)
   assert.deepEqual(told, ['no more can be moved to the second bucket now', 'made room on the disk'])
 })

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { AppError } from '../../src/errors.ts'
-import { createRoom, type SpaceChange } from '../../src/sync/room.ts'
+import { createRoom, type MakeRoom, type SpaceChange } from '../../src/sync/room.ts'
 import type { SpaceState } from '../../src/sync/space.ts'
 import { listeningLog } from '../support/worker.ts'
 
@@ -16,7 +16,7 @@ const state: SpaceState = {
 const roomy = { ...state, freeBytes: 20, low: false }
 const tooLow = new AppError('DISK_LOW', 'too low')
 
-function withRoom({ makeRoom = async (_: boolean) => {} } = {}) {
+function withRoom({ makeRoom = (async () => {}) as MakeRoom } = {}) {
   const changes: SpaceChange[] = []
   const { log, lines } = listeningLog()
   const at: { first: SpaceState | Error; second: SpaceState } = { first: state, second: roomy }
@@ -90,14 +90,21 @@ test('what may go is removed before anything is said', async () => {
 })
 
 test('room is made where the disk refuses a write although bytes are free, and the next try tells', async () => {
-  const asked: boolean[] = []
-  const makeRoom = async (refused: boolean) => void asked.push(refused)
+  const asked: Parameters<MakeRoom>[] = []
+  const makeRoom: MakeRoom = async (...all) => void asked.push(all)
   const { at, changes, room } = withRoom({ makeRoom })
   at.first = roomy
   room.ended(new AppError('DISK_FULL', 'the quota is used up'))
   assert.equal(await room.isBack(), false)
   assert.equal(await room.isBack(), false)
-  assert.deepEqual([asked, changes], [[true], []])
+  assert.deepEqual([asked, changes], [[[{ refused: true, helped: false }]], []])
+  room.ended(null, 3)
+  for (const _ of 'ab') {
+    room.ended(new AppError('DISK_FULL', 'the quota is used up'))
+    await room.isBack()
+  }
+  const helped = asked.slice(1).map(([how]) => how?.helped)
+  assert.deepEqual(helped, [true, false], 'what was archived since tells that it helped')
 })
 
 test('a disk that is full is waited for', async () => {
