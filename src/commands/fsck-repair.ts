@@ -1,7 +1,9 @@
+import { realpath } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { Config } from '../config.ts'
 import { archivedFile } from '../db/archived.ts'
 import type { Database } from '../db/connect.ts'
-import { isAnothers } from '../db/fsck.ts'
+import { namedPaths } from '../db/fsck.ts'
 import { openHealing } from '../open/healing.ts'
 import { openLinks, openSync, type Program } from '../open.ts'
 import { reconcile } from '../sync/reconcile.ts'
@@ -32,13 +34,14 @@ export async function openRepair(
   await reconcile(service, drain)
   const again = (item: number) => archivedFile(database, item)
   const now = () => new Date()
+  const roots = [resolve(config.archive.dir), await realpath(config.archive.dir)]
   const healing = openHealing(service, config, program)
   const parts: RepairParts = {
     ...healing,
     archives,
     errorDisk,
     again,
-    isAnothers: (path, mediaId) => isAnothers(database, service.backend, { path, mediaId }),
+    namedPaths: (paths) => namedPaths(database, service.backend, { paths, roots }),
     now,
   }
   const triage = createTriage({ disk, again })

@@ -54,17 +54,28 @@ export async function abandonedItems(
   }))
 }
 
-/** True when a living media row other than `mediaId` says that its file lies at `path`, however it spells ARCHIVE_DIR. */
-export async function isAnothers(
+/**
+ * Which of these paths living media rows name as their file's, and of which media. Without an index of the backend's own it
+ * reads the whole table: ask once for all.
+ *
+ * @param of.roots absolute spellings of ARCHIVE_DIR
+ */
+export async function namedPaths(
   database: Database,
   backend: Backend,
-  { path, mediaId }: { path: string; mediaId: number },
-): Promise<boolean> {
+  { paths, roots }: { paths: readonly string[]; roots: readonly string[] },
+): Promise<Map<string, Set<number>>> {
+  const spellings = ['', '/', './', ...roots.map((root) => `${root}/`)]
+  const asked = paths.flatMap((path) => spellings.map((start) => ({ path, spelt: start + path })))
   const rows = await database.run(
-    (sql) => sql`
-      select from ${sql(backend.mapping.mediaTable)} m
-      where right(${mediaColumn(sql, backend, 'archive_path')}, length(${path}::text)) = ${path}
-        and ${mediaColumn(sql, backend, 'id')} <> ${mediaId} and ${notDeleted(sql, backend)} limit 1`,
+    (sql) => sql<{ path: string; mediaId: string }[]>`
+      select asked.path, ${mediaColumn(sql, backend, 'id')}::text as "mediaId"
+      from json_to_recordset(${JSON.stringify(asked)}::text::json) as asked (path text, spelt text)
+        join ${sql(backend.mapping.mediaTable)} m on ${mediaColumn(sql, backend, 'archive_path')} = asked.spelt
+      where ${notDeleted(sql, backend)}`,
   )
-  return rows.length > 0
+  const named = new Map<string, Set<number>>()
+  for (const { path, mediaId } of rows)
+    named.set(path, (named.get(path) ?? new Set()).add(Number(mediaId)))
+  return named
 }

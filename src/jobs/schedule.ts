@@ -86,11 +86,14 @@ export function countdown(
   const waitMs = ticksOf(timetable, since, begun).untilNextMs + laterMs
   if ('every' in timetable) return timer(begun, waitMs)
   let due = begun.wall.getTime() + waitMs
+  let last = begun
   return (now) => {
     const wall = now.wall.getTime()
+    const aheadMs = wall - last.wall.getTime() - (now.monotonicMs - last.monotonicMs)
+    last = now
     const nextDue = () => wall + ticksOf(timetable, now, now).untilNextMs + laterMs
     if (wasSetBack(since, now)) due = Math.min(due, nextDue())
-    else if (missed === 'skip' && wall - due > CLOCK_SET_MS) due = nextDue()
+    else if (missed === 'skip' && wall >= due && aheadMs > CLOCK_SET_MS) due = nextDue()
     return due - wall
   }
 }

@@ -144,7 +144,7 @@ export async function mayComeBack(
   if (!unseen || (await disk.stat(path)) !== null) return false
   log.warn(
     { path },
-    'not called lost: it may lie in a part of the archive that cannot be looked at',
+    'not called lost: it may lie in the archive where it cannot be looked at, or is taken for another medium’s',
   )
   return true
 }

@@ -7,7 +7,7 @@ import { makeDurable } from './filed.ts'
 import { underLease } from './filed-lease.ts'
 import { bringBack, type HealParts } from './heal.ts'
 import { putFinal } from './publish.ts'
-import { readSidecar } from './sidecar-file.ts'
+import { peekSidecar } from './sidecar-file.ts'
 
 type RelocateParts = Omit<HealParts, 'bucket' | 'second'>
 
@@ -116,7 +116,7 @@ async function describes(
   { mediaId, archivePath, sha256 }: ArchivedFile,
   place: string,
 ): Promise<boolean> {
-  const sidecar = await readSidecar(parts, place)
+  const sidecar = await peekSidecar(parts, place)
   return (
     sidecar?.media_id === mediaId &&
     sidecar.archive_path === archivePath &&

@@ -8,15 +8,15 @@ import { healArchived } from './heal-archived.ts'
 import type { HealFoundParts } from './heal-found.ts'
 import { mayHeal } from './mass-change.ts'
 import { type RelocateOutcome, relocate } from './relocate.ts'
-import { readSidecar } from './sidecar-file.ts'
+import { peekSidecar } from './sidecar-file.ts'
 
 export type RepairParts = Omit<HealFoundParts, 'archives'> & {
   archives: Pick<Archives, 'find' | 'pauseHealing' | 'resumeHealing'>
   errorDisk: Disk
   /** One archived file as the database tells it now. */
   again: (item: number) => Promise<ArchivedFile | null>
-  /** A living media row other than this one says that its file lies there. */
-  isAnothers: (path: string, mediaId: number) => Promise<boolean>
+  /** Which of these paths living media rows name as their file's, and of which media; slow. */
+  namedPaths: (paths: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<number>>>
   now: () => Date
 }
 
@@ -90,11 +90,16 @@ export async function repair(
   const wounded = [...task.wounds.places].filter(([, at]) => task.healing || at.length > 0)
   if (!(await mayGoOn(parts, { ...task, wounded: wounded.length })))
     return { ...done, left: wounded.length, stopped: true }
+  let asked: ReturnType<RepairParts['namedPaths']> | null = null
+  const named = () => {
+    asked ??= parts.namedPaths(wounded.flatMap(([, places]) => places))
+    return asked
+  }
   for (const [item, places] of wounded) {
     signal.throwIfAborted()
     const file = await parts.again(item)
     if (file === null) continue
-    const wound = { file, places, healing: task.healing, unseen: task.wounds.unseen }
+    const wound = { file, places, named, healing: task.healing, unseen: task.wounds.unseen }
     done[await repairOne(parts, wound, signal)] += 1
   }
   if (task.healing) done.removed = await removeLeftovers(parts)
@@ -110,14 +115,25 @@ async function mayGoOn(
   return mayHeal(parts, { damaged: wounded, read: checked, lately: 0 })
 }
 
+interface Wound {
+  file: ArchivedFile
+  places: readonly string[]
+  named: () => ReturnType<RepairParts['namedPaths']>
+  healing: boolean
+  unseen: boolean
+}
+
 async function repairOne(
   parts: RepairParts,
-  wound: { file: ArchivedFile; places: readonly string[]; healing: boolean; unseen: boolean },
+  wound: Wound,
   signal: AbortSignal,
 ): Promise<'back' | 'healed' | 'lost' | 'left'> {
-  const { file, healing, unseen } = wound
+  const { file, healing } = wound
+  let unseen = wound.unseen
   if (wound.places.length > 0) {
     const places = await placesOf(parts, wound)
+    // What is taken for another's may be a mistake of its row.
+    unseen ||= places.length < wound.places.length
     const outcome =
       places.length > 0 ? await relocate(parts, { file, places }, signal) : 'elsewhere'
     if (outcome === 'back') return 'back'
@@ -134,13 +150,15 @@ async function repairOne(
 /** Equal bytes may be another medium's own file: what a sidecar of its own or another row names stays where it is. */
 async function placesOf(
   parts: RepairParts,
-  { file, places }: { file: ArchivedFile; places: readonly string[] },
+  { file, places, named }: Pick<Wound, 'file' | 'places' | 'named'>,
 ): Promise<string[]> {
   const own: string[] = []
   for (const place of places) {
-    const sidecar = await readSidecar(parts, place)
-    if (sidecar?.archive_path === place || (await parts.isAnothers(place, file.mediaId))) continue
-    own.push(place)
+    const sidecar = await peekSidecar(parts, place)
+    if (sidecar?.archive_path === place) continue
+    const isOwn = sidecar?.media_id === file.mediaId && sidecar.archive_path === file.archivePath
+    const owners = isOwn ? null : (await named()).get(place)
+    if (![...(owners ?? [])].some((mediaId) => mediaId !== file.mediaId)) own.push(place)
   }
   return own
 }

@@ -27,6 +27,19 @@ export async function readSidecar(
   }
 }
 
+/** The same beside a file that lies about: what is no readable file there, as a link, is no sidecar of ours either. */
+export async function peekSidecar(
+  parts: Pick<Parts, 'disk'>,
+  path: string,
+): Promise<Sidecar | null> {
+  try {
+    return await readSidecar(parts, path)
+  } catch (error) {
+    if (isAppError(error, 'PATH_UNSAFE', 'DISK_DENIED', 'DISK_SICK')) return null
+    throw error
+  }
+}
+
 /** True when the sidecar says what the intent says. */
 export function describesIntent(
   sidecar: Sidecar | null,

@@ -6,11 +6,12 @@ import {
   rename,
   rm,
   stat,
+  symlink,
   truncate,
   utimes,
   writeFile,
 } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { describe, test } from 'node:test'
 import { type Archived, toldBy, withArchived } from '../support/archived.ts'
 import { violations } from '../support/checker.ts'
@@ -225,3 +226,28 @@ async function adoptLegacy(
   const ended = await run(['adopt', '--from-database'])
   assert.equal(ended.code, 0, story(ended))
 }
+
+test('a file that was moved with its sidecar comes back, though the path of another row ends as its new one', async (t) => {
+  const options = { bucket: await withDemoBucket(t), env: { RELEASE_GRACE: '0' } }
+  const { service, paths, at } = await withArchived(t, 2, options)
+  const path = paths[1] ?? assert.fail()
+  const name = basename(path)
+  await service.sql`
+    insert into media (id, user_id, filename, content_type, object_key, status, archive_path, approved_at)
+    values (912, 8, ${name}, 'image', 'uploads/old', 'archived', ${`2026/11/912/${name}`}, now())`
+  await mkdir(at('2'))
+  await rename(at(path), at(`2/${name}`))
+  await rename(at(`${path}.json`), at(`2/${name}.json`))
+  const ended = await service.run(['fsck', '--repair', '--json'])
+  assert.match(ended.stdout, /"back":1/, story(ended))
+})
+
+test('a link in place of a sidecar, beside a file of equal size, ends no repair', async (t) => {
+  const { service, paths, at } = await withArchived(t, 2, { bucket: await withDemoBucket(t) })
+  await mkdir(at('others'))
+  await copyFile(at(paths[0] ?? assert.fail()), at('others/copy'))
+  await symlink('/nowhere', at('others/copy.json'))
+  for (const path of paths) await rm(at(path))
+  const ended = await service.run(['fsck', '--repair', '--json'])
+  assert.equal(ended.code, 0, story(ended))
+})

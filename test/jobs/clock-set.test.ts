@@ -62,4 +62,37 @@ describe('a clock that is set right', () => {
       ...['24T03:00 schedule', '25T03:00 schedule', '26T03:00 schedule'],
     ])
   })
+
+  test('is not meant by work that takes minutes while one waits: the start comes late, and is not left out', async () => {
+    let nowMs = Date.parse('2026-11-23T02:59:50Z')
+    const controller = new AbortController()
+    const done: number[] = []
+    await repeat(
+      { timetable: { cron: '0 3 * * *', timeZone: 'UTC' }, jitterMs: 0, missed: 'skip' },
+      {
+        async once() {
+          done.push(nowMs)
+          controller.abort()
+          return true
+        },
+        missed: async () => {},
+        asked: async () => {
+          if (nowMs < Date.parse('2026-11-23T03:00Z')) nowMs += 600_000
+          return null
+        },
+      },
+      {
+        signal: controller.signal,
+        pause: async (ms) => {
+          nowMs += ms
+        },
+        random: () => 0,
+        now: () => ({ wall: new Date(nowMs), monotonicMs: nowMs }),
+      },
+    )
+    assert.deepEqual(
+      done.map((ms) => new Date(ms).toISOString().slice(0, 15)),
+      ['2026-11-23T03:0'],
+    )
+  })
 })
