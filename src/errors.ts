@@ -108,8 +108,10 @@ export const ERRORS = {
   OBJECT_CHANGED: itemLater(
     'somebody replaced the object; look at the new one and approve its row again',
   ),
-  /** More than the whole disk has. */
-  OBJECT_TOO_LARGE: itemNever('put the archive on a larger disk and approve the row again'),
+  /** More than the whole disk of ARCHIVE_DIR, or of ERROR_DIR, has. */
+  OBJECT_TOO_LARGE: itemNever(
+    'put the folder that it names on a larger disk and approve the row again',
+  ),
   /** No byte arrived for the stall time-out. */
   TRANSFER_STALLED: itemLater(transfer),
   /** The body ended early, ran over or broke off. */

@@ -2,7 +2,7 @@ import type { ItemState } from '../item-states.ts'
 import type { Cleanable } from '../set-aside.ts'
 import type { Backend } from './backend.ts'
 import { mediaColumn, notDeleted } from './backend-sql.ts'
-import type { Database } from './connect.ts'
+import type { Database, Fragment, Sql } from './connect.ts'
 import { arrayText } from './item-rows.ts'
 
 /** What decides whether a file that was set aside for an item may go. */
@@ -67,7 +67,7 @@ export async function ownerFacts(
           and (o.damage is not null or o.state in
             ('claimed', 'publishing', 'waiting', 'missing', 'withdrawing', 'held', 'lost')
             or exists (select from strongroom.second_copies c
-              where c.item_id = o.id and c.trouble is not null and c.recalled_at is null))) as in_need
+              where c.item_id = o.id and ${isCopyInNeed(sql)}))) as in_need
       from strongroom.items i where i.id = any(${arrayText(items)}::bigint[])`,
   )
   return rows.map((row) => ({
@@ -84,13 +84,18 @@ export async function ownerFacts(
   }))
 }
 
+/** Of a copy in a former bucket nothing was seen to be wrong. */
+function isCopyInNeed(sql: Sql): Fragment {
+  return sql`c.trouble is not null and c.trouble not like 'elsewhere:%' and c.recalled_at is null`
+}
+
 /** Sizes of archived files that are lost or damaged, here or in the second bucket: what has one of them may be another copy. */
 export async function sizesInNeed(database: Database): Promise<Set<number>> {
   const rows = await database.run(
     (sql) => sql<{ size_bytes: string }[]>`
       select size_bytes from strongroom.items where state = 'lost' and size_bytes is not null
       union select size_bytes from strongroom.items where damage is not null and size_bytes is not null
-      union select size_bytes from strongroom.second_copies where trouble is not null and recalled_at is null`,
+      union select c.size_bytes from strongroom.second_copies c where ${isCopyInNeed(sql)}`,
   )
   return new Set(rows.map((row) => Number(row.size_bytes)))
 }

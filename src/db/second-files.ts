@@ -123,7 +123,7 @@ export interface SecondLook {
   etag: string | null
 }
 
-/** Notes a look at a copy. */
+/** Notes a look at a copy. Where its bucket is configured no more, what was seen to be wrong there before still is. */
 export async function noteSecondLook(
   database: Database,
   item: number,
@@ -131,7 +131,9 @@ export async function noteSecondLook(
 ): Promise<void> {
   await database.settle(
     (sql) => sql`
-      update strongroom.second_copies set trouble = ${trouble}, looked_at = clock_timestamp(), look_until = null,
+      update strongroom.second_copies set
+        trouble = case when ${trouble}::text like 'elsewhere:%' and trouble not like 'elsewhere:%' then trouble
+          else ${trouble} end, looked_at = clock_timestamp(), look_until = null,
         verified_at = ${whole ? sql`clock_timestamp()` : sql`verified_at`},
         etag = ${whole ? sql`coalesce(${etag}, etag)` : sql`etag`}
       where item_id = ${item}`,

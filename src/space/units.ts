@@ -35,6 +35,9 @@ export interface Unit {
   since: Date
 }
 
+/** Of one file: it stays, and is no reason to make no room. */
+const UNREADABLE = ['PATH_UNSAFE', 'DISK_DENIED', 'DISK_SICK'] as const
+
 /** What lies there and is never touched. */
 export interface Stranger {
   path: string
@@ -75,12 +78,12 @@ async function rejectedUnit(
   return unitOf(shelf, { path: name, item, of: { mediaId, sha256: null } }, own)
 }
 
-/** @returns '' for what is gone, too large or no file */
+/** @returns '' for what is gone, too large, unreadable or no file: then nothing is known of what lies beside it, which stays */
 async function readIfThere({ disk }: Shelf, path: string): Promise<string> {
   try {
     return String((await disk.read(path, SIDECAR_MAX_BYTES)) ?? '')
   } catch (error) {
-    if (isAppError(error, 'PATH_UNSAFE', 'DISK_DENIED')) return ''
+    if (isAppError(error, ...UNREADABLE)) return ''
     throw error
   }
 }
@@ -135,7 +138,7 @@ async function unitOf(
       const seen = await seeFile(shelf.disk.root, one)
       if (seen !== null) files.push(seen)
     } catch (error) {
-      if (!isAppError(error, 'PATH_UNSAFE', 'DISK_DENIED')) throw error
+      if (!isAppError(error, ...UNREADABLE)) throw error
       return { path: one, reason: 'it is no file, or may not be read' }
     }
   }

@@ -223,9 +223,13 @@ describe('cleaning', { concurrency: 2 }, () => {
       const kept = plan.keep.find(({ path }) => path.includes(area))
       assert.match(kept?.reason ?? 'it goes', why)
     }
-    const copyGone = (mediaId: number, sizeBytes: number) => sql`
+    const copyGone = (
+      mediaId: number,
+      sizeBytes: number,
+      trouble = 'missing: there is no such object',
+    ) => sql`
       insert into strongroom.second_copies (item_id, bucket_id, key, etag, size_bytes, sha256, verified_at, trouble)
-      select id, 'b', 'k', 'e', ${sizeBytes}, 's', now(), 'missing: there is no such object'
+      select id, 'b', 'k', 'e', ${sizeBytes}, 's', now(), ${trouble}
       from strongroom.items where media_id = ${mediaId} order by generation desc limit 1`
     const inTurn: [
       area: string,
@@ -326,6 +330,13 @@ describe('cleaning', { concurrency: 2 }, () => {
         () => copyGone(healed.mediaId, withdrawn.bytes.length),
         () => sql`delete from strongroom.second_copies`,
       ],
+      // Of a former bucket nothing is known to be wrong.
+      [
+        'withdrawn',
+        /^it goes$/,
+        () => copyGone(healed.mediaId, withdrawn.bytes.length, 'elsewhere: it is in a, which …'),
+        () => sql`delete from strongroom.second_copies`,
+      ],
       [
         `${rejected.mediaId}-1.1-`,
         /of another medium/,
@@ -382,6 +393,28 @@ describe('cleaning', { concurrency: 2 }, () => {
       select damage, lease_owner from strongroom.items where media_id = ${healed.mediaId}`
     assert.match(noted?.damage ?? '', /no longer has the bytes/)
     assert.equal(noted?.lease_owner, null)
+  })
+
+  test('keeps what the disk gives no report or sidecar of, and goes on with all others', async (t) => {
+    const scene = await withSetAside(t)
+    await scene.age(48)
+    const disk = await scene.disk('errors,withdrawn,quarantine')
+    const shelves = disk.parts.shelves.map(({ disk, ...shelf }) => {
+      const read: typeof disk.read = (path, most) => {
+        if (shelf.area === 'withdrawn') return disk.read(path, most)
+        throw new AppError('DISK_SICK', 'one bad sector')
+      }
+      return { ...shelf, disk: { ...disk, read } }
+    })
+    const { plan } = await planDisk({ ...disk, parts: { ...disk.parts, shelves } })
+    assert.deepEqual(
+      plan.remove.map(({ unit }) => unit.shelf.area),
+      ['withdrawn'],
+    )
+    assert.deepEqual(plan.keep.map(({ reason }) => reason).sort(), [
+      'no report of Strongroom’s lies beside it',
+      'no sidecar beside it says what it is',
+    ])
   })
 
   test('looks again before it removes: what changed since the plan stays', async (t) => {

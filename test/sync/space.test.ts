@@ -107,7 +107,11 @@ describe('what is to stay free', () => {
   test('is not what keeps an object away that is larger than the disk, which no room is made for', async () => {
     const { space } = withGuard()
     await assert.rejects(space.reserve(99 * MARGIN + 1), hasCode('OBJECT_TOO_LARGE'))
-    await assert.rejects(space.reserveCopy(99 * MARGIN + 1), hasCode('OBJECT_TOO_LARGE'))
+    await assert.rejects(space.reserveCopy(99 * MARGIN + 1), {
+      code: 'OBJECT_TOO_LARGE',
+      message: /all of the disk of \S+ has/,
+      hint: /^put the folder that it names on a larger disk/,
+    })
     const { neededBytes, reservedBytes, low } = await space.state()
     assert.deepEqual([neededBytes, reservedBytes, low], [0, 0, false])
   })

@@ -179,6 +179,15 @@ describe('a look at what is in the second bucket', { concurrency: 2 }, () => {
     await site.sql`update strongroom.second_copies set bucket_id = ${bucket.id}`
     await pass(1.1)
     assert.deepEqual(await look(), [[0, 'whole', false]], 'its bytes were never in doubt')
+    const gone = 'missing: there is no such object'
+    await site.sql`update strongroom.second_copies set bucket_id = 'https://former.example/copies', trouble = ${gone}`
+    await pass(1.1)
+    assert.deepEqual(await look(), [[0, 'elsewhere', false]])
+    const [known] = await damagedFiles(site.database, 9)
+    assert.equal(known?.damage, `in the second bucket: ${gone}`, 'it is known to be so')
+    await site.sql`update strongroom.second_copies set bucket_id = ${bucket.id}`
+    await pass(1.1)
+    assert.deepEqual(await look(), [[0, 'whole', true]])
     assert.deepEqual(await damagedFiles(site.database, 9), [])
   })
 
