@@ -12,7 +12,9 @@ const ONCE = ['sync', '--once', '--json']
 
 describe('workers side by side', { concurrency: 2 }, () => {
   test('two runs at once share 200 items, and each item is archived exactly once', async (t) => {
-    const service = await withService(t, { env: { BATCH_SIZE: '10', RELEASE_GRACE: '0' } })
+    const service = await withService(t, {
+      env: { BATCH_SIZE: '10', SYNC_CONCURRENCY: '16', RELEASE_GRACE: '0' },
+    })
     await service.migrate()
     await service.approve(200)
     const halted = { STRONGROOM_HALT: 'claimed:SIGSTOP' }
