@@ -88,7 +88,11 @@ async function runOnce(setup: Setup, processes: number): Promise<number> {
       scope.after(() => rm(dir, { recursive: true, force: true }))
     const endpoint = `http://127.0.0.1:${port}`
     const place = { archiveDir, errorDir, endpoint, bucket: bucket.name, objects }
-    const env = strongroom('').env({ ...place, database: database.config })
+    // With more in hand one process alone would be bound by its processor at any round trip that lets a DELETE end in time.
+    const env = strongroom('', { SYNC_CONCURRENCY: '48' }).env({
+      ...place,
+      database: database.config,
+    })
     await run(['migrate'], env)
     await run(['init-volume'], env)
     const from = performance.now()
