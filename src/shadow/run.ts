@@ -1,11 +1,12 @@
 import type { PlannedRow } from '../db/plan.ts'
 import type { RowNow } from '../db/shadow.ts'
-import { type AppError, isAppError, toAppError } from '../errors.ts'
+import { type AppError, toAppError } from '../errors.ts'
 import type { Log } from '../log.ts'
 import type { Intent, Item, MediaRow, ProbeFacts } from '../media.ts'
 import { buildSidecar } from '../sidecar.ts'
 import type { Bucket } from '../storage/bucket.ts'
 import type { Disk } from '../storage/disk.ts'
+import { ofOneKey } from '../storage/one-key.ts'
 import type { Downloaded } from '../sync/download.ts'
 import type { Verdict } from '../sync/validate.ts'
 import type { LastRun } from './last-run.ts'
@@ -220,7 +221,7 @@ async function whyNot(parts: ShadowParts, media: MediaRow, error: AppError): Pro
   }
   if (error.code === 'CHANGED_AFTER_APPROVAL')
     return { ...nothing, verdict: (await isAnotherNow(parts, media)) ? 'late' : 'hold', reason }
-  if (error.code === 'BUCKET_UNAVAILABLE' && (await answers(parts)))
+  if ((await ofOneKey(parts.bucket, media.objectKey, error)) !== error)
     return { ...nothing, verdict: 'retry', reason }
   if (error.retry === 'outage') throw error
   return { ...nothing, verdict: error.retry === 'never' ? 'hold' : 'retry', reason }
@@ -239,15 +240,4 @@ async function isAnotherNow(parts: ShadowParts, media: MediaRow): Promise<boolea
   if (!isArchived || archivedAt === null) return false
   const object = await parts.bucket.head(media.objectKey)
   return object !== null && object.lastModified > archivedAt
-}
-
-/** A store that fails for one key while it answers otherwise must not hold up all others. */
-async function answers({ bucket }: ShadowParts): Promise<boolean> {
-  try {
-    await bucket.check()
-    return true
-  } catch (error) {
-    if (isAppError(error)) return false
-    throw error
-  }
 }
