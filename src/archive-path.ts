@@ -162,6 +162,12 @@ export function relativePath(roots: readonly string[], text: string): string {
   return (root === undefined ? text : text.slice(root.length)).replace(/^(?:\.?\/)+/, '')
 }
 
+/** All texts that {@link relativePath} takes for one of these paths, as far as services write them. */
+export function spellingsOf(roots: readonly string[], paths: readonly string[]): string[] {
+  const starts = ['', '/', './', ...roots.map((root) => `${root}/`)]
+  return paths.flatMap((path) => starts.map((start) => start + path))
+}
+
 function tokenValues({ media, sha256, extension }: NamingFacts): TokenValues {
   const { stem, extension: dotted } = splitName(fileName(media, extension ?? null))
   const approved = Number.isNaN(media.approvedAt.getTime()) ? null : media.approvedAt

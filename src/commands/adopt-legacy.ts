@@ -1,5 +1,3 @@
-import { realpath } from 'node:fs/promises'
-import { resolve } from 'node:path'
 import type { Config } from '../config.ts'
 import { openArchives } from '../db/archives.ts'
 import { type Backend, openBackend } from '../db/backend.ts'
@@ -8,7 +6,7 @@ import { countLegacy, keepLegacy, legacyRows, requireArchivePath } from '../db/l
 import { canReadItems } from '../db/plan.ts'
 import type { Host, Session } from '../host.ts'
 import type { Log } from '../log.ts'
-import { openArchiveFolder } from '../open/folders.ts'
+import { archiveRoots, openArchiveFolder } from '../open/folders.ts'
 import { openAdoptionOn, openDatabaseOnly, type Program, prepareSchema } from '../open.ts'
 import {
   adoptLegacy,
@@ -80,7 +78,7 @@ async function openLegacy(
     backend,
     rows: (afterId) => legacyRows(database, backend, { afterId, limit: PAGE, ours }),
     keep: (row, file) => keepLegacy(database, backend, { row, file }),
-    roots: [resolve(config.archive.dir), await realpath(config.archive.dir)],
+    roots: await archiveRoots(config),
     sizeMismatch: config.sync.sizeMismatch,
     concurrency: config.sync.concurrency,
     dryRun,

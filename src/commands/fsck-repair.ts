@@ -1,11 +1,11 @@
-import { realpath } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { relativePath, spellingsOf } from '../archive-path.ts'
 import type { Config } from '../config.ts'
 import { archivedFile } from '../db/archived.ts'
 import type { Database } from '../db/connect.ts'
-import { namedPaths } from '../db/fsck.ts'
+import { rowsNaming } from '../db/named-paths.ts'
+import { archiveRoots } from '../open/folders.ts'
 import { openHealing } from '../open/healing.ts'
-import { openLinks, openSync, type Program } from '../open.ts'
+import { openLinks, openSync, type Program, type SyncService } from '../open.ts'
 import { reconcile } from '../sync/reconcile.ts'
 import { createTriage, type Repaired, type RepairParts, repair } from '../sync/repair.ts'
 import { requireLive } from './require-live.ts'
@@ -34,14 +34,13 @@ export async function openRepair(
   await reconcile(service, drain)
   const again = (item: number) => archivedFile(database, item)
   const now = () => new Date()
-  const roots = [resolve(config.archive.dir), await realpath(config.archive.dir)]
   const healing = openHealing(service, config, program)
   const parts: RepairParts = {
     ...healing,
     archives,
     errorDisk,
     again,
-    namedPaths: (paths) => namedPaths(database, service.backend, { paths, roots }),
+    owners: (paths) => livingOwners(config, service, paths),
     now,
   }
   const triage = createTriage({ disk, again })
@@ -50,4 +49,20 @@ export async function openRepair(
     triage,
     repair: (task) => repair(parts, { ...task, wounds: triage.wounds }, drain),
   }
+}
+
+/** Of each of these paths that living media rows name as their file's, which media these are. */
+async function livingOwners(
+  config: Config,
+  { database, backend }: Pick<SyncService, 'database' | 'backend'>,
+  paths: readonly string[],
+): Promise<Map<string, Set<number>>> {
+  const roots = await archiveRoots(config)
+  const rows = await rowsNaming(database, backend, spellingsOf(roots, paths))
+  const owners = new Map<string, Set<number>>()
+  for (const { path, mediaId } of rows.filter(({ living }) => living)) {
+    const named = relativePath(roots, path)
+    owners.set(named, (owners.get(named) ?? new Set()).add(mediaId))
+  }
+  return owners
 }

@@ -1,6 +1,4 @@
 import type { ItemState } from '../item-states.ts'
-import type { Backend } from './backend.ts'
-import { mediaColumn, notDeleted } from './backend-sql.ts'
 import type { Database } from './connect.ts'
 
 /** The item that a path in the archive belongs to. */
@@ -52,30 +50,4 @@ export async function abandonedItems(
     mediaId: Number(mediaId),
     state,
   }))
-}
-
-/**
- * Which of these paths living media rows name as their file's, and of which media. Without an index of the backend's own it
- * reads the whole table: ask once for all.
- *
- * @param of.roots absolute spellings of ARCHIVE_DIR
- */
-export async function namedPaths(
-  database: Database,
-  backend: Backend,
-  { paths, roots }: { paths: readonly string[]; roots: readonly string[] },
-): Promise<Map<string, Set<number>>> {
-  const spellings = ['', '/', './', ...roots.map((root) => `${root}/`)]
-  const asked = paths.flatMap((path) => spellings.map((start) => ({ path, spelt: start + path })))
-  const rows = await database.run(
-    (sql) => sql<{ path: string; mediaId: string }[]>`
-      select asked.path, ${mediaColumn(sql, backend, 'id')}::text as "mediaId"
-      from json_to_recordset(${JSON.stringify(asked)}::text::json) as asked (path text, spelt text)
-        join ${sql(backend.mapping.mediaTable)} m on ${mediaColumn(sql, backend, 'archive_path')} = asked.spelt
-      where ${notDeleted(sql, backend)}`,
-  )
-  const named = new Map<string, Set<number>>()
-  for (const { path, mediaId } of rows)
-    named.set(path, (named.get(path) ?? new Set()).add(Number(mediaId)))
-  return named
 }

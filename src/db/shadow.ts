@@ -5,6 +5,7 @@ import type { Backend } from './backend.ts'
 import { mediaColumn } from './backend-sql.ts'
 import type { Database, Fragment, Sql } from './connect.ts'
 import { arrayText, type MediaFactsRow, toMediaRow } from './item-rows.ts'
+import { rowsNaming } from './named-paths.ts'
 
 /** A media row as another service has left it. */
 export interface RowNow {
@@ -77,13 +78,7 @@ export async function namedPaths(
   backend: Backend,
   paths: readonly string[],
 ): Promise<Set<string>> {
-  if (paths.length === 0) return new Set()
-  const rows = await database.run((sql) => {
-    const path = mediaColumn(sql, backend, 'archive_path')
-    return sql<{ path: string }[]>`
-      select ${path}::text as path from ${sql(backend.mapping.mediaTable)} m
-      where ${path}::text in (select jsonb_array_elements_text(${sql.json([...paths])}::jsonb))`
-  })
+  const rows = await rowsNaming(database, backend, paths)
   return new Set(rows.map(({ path }) => path))
 }
 

@@ -1,4 +1,5 @@
-import { stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
+import { resolve } from 'node:path'
 import type { Config } from '../config.ts'
 import type { Archives } from '../db/archives.ts'
 import { AppError, isAppError, toAppError } from '../errors.ts'
@@ -157,4 +158,9 @@ async function openFolderAsIs(setting: FolderSetting, archive: Config['archive']
       },
     )
   }
+}
+
+/** The absolute spellings of ARCHIVE_DIR that another service may have written into its rows. */
+export async function archiveRoots({ archive }: Config): Promise<string[]> {
+  return [resolve(archive.dir), await realpath(archive.dir)]
 }

@@ -1,6 +1,5 @@
-import { realpath } from 'node:fs/promises'
-import { relative, resolve } from 'node:path'
-import { relativePath } from '../archive-path.ts'
+import { relative } from 'node:path'
+import { relativePath, spellingsOf } from '../archive-path.ts'
 import type { Config } from '../config.ts'
 import { openBackend } from '../db/backend.ts'
 import { planApproved } from '../db/plan.ts'
@@ -15,7 +14,7 @@ import { readRecord, recordedMedia } from '../shadow/records.ts'
 import type { ReportParts } from '../shadow/report.ts'
 import { type Disk, openDisk } from '../storage/disk.ts'
 import { validate } from '../sync/validate.ts'
-import { openFoldersToRead } from './folders.ts'
+import { archiveRoots, openFoldersToRead } from './folders.ts'
 import { besideOf, shadowOf } from './shadow.ts'
 
 /**
@@ -40,8 +39,7 @@ export async function openShadowReport(
   const probe = openProbe(config, program)
   await probe.ready()
   const { startedAt: since, startedHere } = shadow
-  const roots = [resolve(config.archive.dir), await realpath(config.archive.dir)]
-  const spellings = ['', '/', './', ...roots.map((root) => `${root}/`)]
+  const roots = await archiveRoots(config)
   const look = { since: startedHere, signal: run.signal }
   const errorPath = relative(config.archive.dir, config.archive.errorDir)
   return {
@@ -61,8 +59,7 @@ export async function openShadowReport(
     owners: new Map(),
     named: backend.mediaColumns.has('archive_path')
       ? async (paths) => {
-          const spelt = paths.flatMap((path) => spellings.map((start) => `${start}${path}`))
-          const found = await namedPaths(database, backend, spelt)
+          const found = await namedPaths(database, backend, spellingsOf(roots, paths))
           return new Set([...found].map((path) => relativePath(roots, path)))
         }
       : null,

@@ -15,8 +15,8 @@ export type RepairParts = Omit<HealFoundParts, 'archives'> & {
   errorDisk: Disk
   /** One archived file as the database tells it now. */
   again: (item: number) => Promise<ArchivedFile | null>
-  /** Which of these paths living media rows name as their file's, and of which media; slow. */
-  namedPaths: (paths: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<number>>>
+  /** Of each of these paths that living media rows name as their file's, which media these are; slow. */
+  owners: (paths: readonly string[]) => Promise<ReadonlyMap<string, ReadonlySet<number>>>
   now: () => Date
 }
 
@@ -90,16 +90,16 @@ export async function repair(
   const wounded = [...task.wounds.places].filter(([, at]) => task.healing || at.length > 0)
   if (!(await mayGoOn(parts, { ...task, wounded: wounded.length })))
     return { ...done, left: wounded.length, stopped: true }
-  let asked: ReturnType<RepairParts['namedPaths']> | null = null
-  const named = () => {
-    asked ??= parts.namedPaths(wounded.flatMap(([, places]) => places))
+  let asked: ReturnType<RepairParts['owners']> | null = null
+  const owners = () => {
+    asked ??= parts.owners(wounded.flatMap(([, places]) => places))
     return asked
   }
   for (const [item, places] of wounded) {
     signal.throwIfAborted()
     const file = await parts.again(item)
     if (file === null) continue
-    const wound = { file, places, named, healing: task.healing, unseen: task.wounds.unseen }
+    const wound = { file, places, owners, healing: task.healing, unseen: task.wounds.unseen }
     done[await repairOne(parts, wound, signal)] += 1
   }
   if (task.healing) done.removed = await removeLeftovers(parts)
@@ -118,7 +118,7 @@ async function mayGoOn(
 interface Wound {
   file: ArchivedFile
   places: readonly string[]
-  named: () => ReturnType<RepairParts['namedPaths']>
+  owners: () => ReturnType<RepairParts['owners']>
   healing: boolean
   unseen: boolean
 }
@@ -150,15 +150,15 @@ async function repairOne(
 /** Equal bytes may be another medium's own file: what a sidecar of its own or another row names stays where it is. */
 async function placesOf(
   parts: RepairParts,
-  { file, places, named }: Pick<Wound, 'file' | 'places' | 'named'>,
+  { file, places, owners }: Pick<Wound, 'file' | 'places' | 'owners'>,
 ): Promise<string[]> {
   const own: string[] = []
   for (const place of places) {
     const sidecar = await peekSidecar(parts, place)
     if (sidecar?.archive_path === place) continue
     const isOwn = sidecar?.media_id === file.mediaId && sidecar.archive_path === file.archivePath
-    const owners = isOwn ? null : (await named()).get(place)
-    if (![...(owners ?? [])].some((mediaId) => mediaId !== file.mediaId)) own.push(place)
+    const named = isOwn ? null : (await owners()).get(place)
+    if (![...(named ?? [])].some((mediaId) => mediaId !== file.mediaId)) own.push(place)
   }
   return own
 }
