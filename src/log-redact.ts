@@ -31,20 +31,18 @@ const secretName =
 /** Field names whose values are secret whatever they hold. */
 const secretKey = new RegExp(`(?:${secretName})$`, 'i')
 
-/** Texts may be hostile: no pattern looks further than it is bounded to from a place where it may begin in vain. */
+/** Texts may be hostile: where a pattern may begin anywhere within what it looks through, that is bounded. */
 const secretPatterns: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   // The = as it stands in an address, in an address within that one, and so on.
   [/(token(?:=|%(?:25){0,8}3d))[^&\s"'<>#]+/gi, `$1${mask}`],
   [/(x-amz-(?:signature|credential|security-token)(?:=|%3d))[^&\s"'<>#]+/gi, `$1${mask}`],
-  [/\b(authorization["']?\s{0,9}[:=]\s{0,9}["']?)[^"'\r\n]+/gi, `$1${mask}`],
-  [/\b(bearer\s{1,9})[\w.~+/=-]+/gi, `$1${mask}`],
+  [/\b(authorization["']?\s*[:=]\s*["']?)[^"'\r\n]+/gi, `$1${mask}`],
+  [/\b(bearer\s+)[\w.~+/=-]+/gi, `$1${mask}`],
   // JSON within a text, within JSON or not.
-  [
-    new RegExp(`((?:${secretName})\\\\{0,9}"\\s{0,9}:\\s{0,9}\\\\{0,9}")[^"\\\\]+`, 'gi'),
-    `$1${mask}`,
-  ],
+  [new RegExp(`((?:${secretName})\\\\*"\\s*:\\s*\\\\*")[^"\\\\]+`, 'gi'), `$1${mask}`],
   [/((?:password|passwd|pwd)=)(?:'[^']*'?|[^\s&"'<>]+)/gi, `$1${mask}`],
-  // A JSON web token, wherever it strayed.
+  // A JSON web token, wherever it strayed; within other text, or with its dots encoded, with a header of usual length.
+  [/\beyJ[\w-]+\.[\w-]+\.[\w-]*/g, mask],
   [/eyJ[\w-]{1,1024}(?:\.|%(?:25){0,8}2e)[\w-]+(?:\.|%(?:25){0,8}2e)[\w-]*/gi, mask],
   [/(\/\/)[^\s/?#@"']{1,512}@/g, `$1${mask}@`],
   // Passwords of databases stand there with whatever characters they have.

@@ -21,6 +21,8 @@ describe('a token is masked', () => {
     ['behind an underscore', `download_${jwt}`],
     ['right behind a letter or a digit', `x${jwt}`],
     ['with its dots encoded', jwt.replaceAll('.', '%2E')],
+    ['behind more than a few blanks', `Authorization:${' '.repeat(40)}eyJtZWRpYV9pZCI6N30`],
+    ['with a long header', `eyJ${'a'.repeat(4_000)}.eyJtZWRpYV9pZCI6N30.c2lnbmF0dXJl`],
     ['in JSON that is quoted in a text', `body: {"token":"abcdefgh12345678"}`],
   ] as const)
     test(where, () => {
